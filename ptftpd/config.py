@@ -1,0 +1,422 @@
+"""Loads the settings of a program from INI files and the command line.
+
+Read in this order, later wins: pxed.conf and then the program's own NAME.conf, each followed by its
+NAME.conf.d/*.conf; the instance file NAME@IFACE.conf; the command line. --config FILE is read instead
+of all those files. Every file has the same grammar, and any section may stand in any of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import configparser
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from glob import glob
+from ipaddress import IPv4Address
+from typing import Any, NoReturn
+
+import ptftpd
+from ptftpd import settings as schema
+from ptftpd import syntax
+from ptftpd.errors import ConfigError
+from ptftpd.settings import Settings
+
+DIRECTORY = "/etc/ptftpd"
+SECTIONS: dict[str, type] = {
+    "daemon": schema.Daemon,
+    "pxe": schema.Pxe,
+    "tftp": schema.Tftp,
+    "dhcp": schema.Dhcp,
+}
+IGNORED_RFC1350 = "taken by every program of the suite; without effect here, where no TFTP is served"
+NAMED: dict[str, tuple[type, str]] = {  # [KIND NAME]: (dataclass, field of Settings)
+    "class": (schema.Class, "classes"),
+    "host": (schema.Host, "hosts"),
+    "directory": (schema.Directory, "directories"),
+    "remap": (schema.Remap, "remaps"),
+}
+
+
+@dataclass(frozen=True)
+class Positional:
+    """A command-line argument without a dash; key '' is the interface, which no file can name."""
+
+    metavar: str
+    section: str
+    key: str
+    help: str
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class Query:
+    """An option that asks the program a question, instead of having it serve.
+
+    parameters: (name, metavar, help) of further options that go with it. answer(loaded, value, parameters)
+    returns the text to print; Error ends the program with exit code 1.
+    """
+
+    name: str
+    metavar: str
+    help: str
+    answer: Callable[[Loaded, str, dict[str, str]], str]
+    parameters: tuple[tuple[str, str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Program:
+    """What one program takes: sections are those that have long options, in order of their short ones."""
+
+    name: str
+    summary: str
+    sections: tuple[str, ...]
+    positionals: tuple[Positional, ...]
+    exclude: frozenset[str] = frozenset()  # keys that make no sense here
+    queries: tuple[Query, ...] = ()
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The names of the configuration files, in the order they are read."""
+        own = {"tftp": "ptftpd.conf", "dhcp": "pdhcpd.conf"}
+        return ("pxed.conf", *(own[section] for section in own if section in self.sections))
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The outcome of load(): settings with the interface named, and what the program was asked to do."""
+
+    settings: Settings
+    interface: str
+    action: str  # 'serve', 'check', 'dump' or 'answer'
+    verbose: bool
+    debug: bool
+    pidfile: str
+    detach: bool
+    answer: Callable[[], str] | None = None  # of a query
+
+
+class Values:
+    """Texts by (section, key) with the place each was written, and the problems met."""
+
+    def __init__(self) -> None:
+        self.texts: dict[tuple[str, str], tuple[list[str], str]] = {}
+        self.problems: list[ConfigError] = []
+
+    def problem(self, reason: str, source: str = "", setting: str = "") -> None:
+        """Note what is wrong; all of it is told at once."""
+        self.problems.append(ConfigError(reason, source=source, setting=setting))
+
+    def check(self) -> None:
+        """Raise a ConfigError with every problem, a line each."""
+        if self.problems:
+            raise ConfigError("\n".join(str(problem) for problem in self.problems))
+
+
+def load(program: Program, argv: Sequence[str] | None, directory: str = DIRECTORY) -> Loaded:
+    """Return the effective settings. ConfigError lists all that is wrong; bad arguments exit with 2."""
+    parser = make_parser(program)
+    arguments = parser.parse_args(argv)
+    interface = getattr(arguments, ":interface", None) or ""
+    values = Values()
+    for path, must_exist in _paths(program, arguments.config, interface, directory):
+        _read_file(values, path, must_exist)
+    _build(values)
+    values.check()
+    _read_arguments(values, program, arguments)
+    settings = _build(values)
+    loaded = Loaded(
+        settings=settings,
+        interface=interface or settings.tftp.interface,
+        action="dump" if arguments.dump_config else "check" if arguments.check else "serve",
+        verbose=arguments.verbose,
+        debug=arguments.debug,
+        pidfile=arguments.pidfile or "",
+        detach=arguments.daemon,
+    )
+    for query in program.queries:
+        value = getattr(arguments, f"?{query.name}")
+        if value is not None:
+            given = {name: getattr(arguments, f"?{name}") or "" for name, _, _ in query.parameters}
+            return dataclasses.replace(
+                loaded, action="answer", answer=partial(query.answer, loaded, value, given)
+            )
+    return loaded
+
+
+# Files -----------------------------------------------------------------------------------------
+
+
+def _paths(program: Program, chosen: str | None, interface: str, directory: str) -> list[tuple[str, bool]]:
+    """Return (path, must exist) of every file to read, in order."""
+    if chosen:
+        return [(chosen, True)]
+    paths: list[tuple[str, bool]] = []
+    for name in program.files:
+        path = os.path.join(directory, name)
+        paths += [(path, False), *((drop_in, True) for drop_in in sorted(glob(f"{path}.d/*.conf")))]
+    if interface:
+        paths.append((os.path.join(directory, f"{program.name}@{interface}.conf"), False))
+    return paths
+
+
+def _read_file(values: Values, path: str, must_exist: bool) -> None:
+    parser = configparser.RawConfigParser(
+        delimiters=("=",), comment_prefixes=("#", ";"), inline_comment_prefixes=("#",),
+        default_section="", empty_lines_in_values=False,
+    )  # fmt: skip
+    try:
+        with open(path, encoding="utf-8") as file:
+            lines = file.read().splitlines(keepends=True)
+        parser.read_file(lines, path)
+    except FileNotFoundError:
+        if must_exist:
+            values.problem("no such file", path)
+        return
+    except UnicodeDecodeError:
+        values.problem("is not UTF-8 text", path)
+        return
+    except OSError as error:
+        values.problem(f"cannot be read: {error.strerror}", path)
+        return
+    except configparser.Error as error:
+        _syntax_problem(values, path, error)
+        return
+    places = _places(lines)
+    for section in parser.sections():
+        kind = section.split()[0] if section.split() else section
+        options = _options_of(section)
+        if options is None:
+            where = f"{path}:{places.get((section, ''), 0)}"
+            known = ", ".join([f"[{name}]" for name in SECTIONS] + [f"[{name} NAME]" for name in NAMED])
+            values.problem(f"unknown section; there are {known}", where, f"[{section}]")
+            continue
+        for key, text in parser.items(section):
+            where = f"{path}:{places.get((section, key), 0)}"
+            if key not in options:
+                values.problem(f"unknown setting{_suggestion(key, options)}", where, f"[{section}] {key}")
+            else:
+                parts = _split(text) if options[key].metadata["many"] else [text]
+                values.texts[" ".join(section.split()) if kind in NAMED else section, key] = (parts, where)
+        values.texts.setdefault((" ".join(section.split()), ""), ([], path))
+
+
+def _syntax_problem(values: Values, path: str, error: configparser.Error) -> None:
+    """Note what configparser could not read, with its line."""
+    if isinstance(error, configparser.DuplicateOptionError):
+        values.problem(
+            "is set twice in this file", f"{path}:{error.lineno}", f"[{error.section}] {error.option}"
+        )
+    elif isinstance(error, configparser.DuplicateSectionError):
+        where = f"{path}:{error.lineno}"
+        values.problem("the section stands twice in this file", where, f"[{error.section}]")
+    elif isinstance(error, configparser.MissingSectionHeaderError):
+        values.problem(
+            "a setting stands before the first [section]", f"{path}:{error.lineno}", error.line.strip()
+        )
+    elif isinstance(error, configparser.ParsingError):
+        for number, line in error.errors:
+            values.problem("must be 'key = value'", f"{path}:{number}", line.strip().strip("'\\n"))
+    else:
+        values.problem(str(error), path)
+
+
+def _places(lines: Sequence[str]) -> dict[tuple[str, str], int]:
+    """Return the line number of every (section, key), with key '' for the section itself.
+
+    configparser keeps none; what it accepts here is simple enough to find again.
+    """
+    places: dict[tuple[str, str], int] = {}
+    section = ""
+    for number, line in enumerate(lines, 1):
+        header = configparser.RawConfigParser.SECTCRE.match(line)
+        if header:
+            section = header["header"]
+            places[section, ""] = number
+        elif "=" in line and not line[:1].isspace() and line[0] not in "#;":
+            places[section, line.partition("=")[0].strip().lower()] = number
+    return places
+
+
+def _split(text: str) -> list[str]:
+    """Return the values of a key that takes several: separated by commas or line ends."""
+    return [part.strip() for part in text.replace("\n", ",").split(",") if part.strip()]
+
+
+def _suggestion(word: str, known: Sequence[str] | dict[str, Any]) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(word, known, 1)
+    return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(sorted(known))}"
+
+
+def _options_of(section: str) -> dict[str, dataclasses.Field[Any]] | None:
+    """Return the settings of a section by key; None when there is no such section."""
+    words = section.split()
+    if section in SECTIONS:
+        return options(SECTIONS[section])
+    if len(words) >= 2 and words[0] in NAMED:
+        return options(NAMED[words[0]][0])
+    return None
+
+
+def options(section: type) -> dict[str, dataclasses.Field[Any]]:
+    """Return the option() fields of a section's dataclass by key."""
+    return {item.name: item for item in dataclasses.fields(section) if "parse" in item.metadata}
+
+
+# Values ----------------------------------------------------------------------------------------
+
+
+def _build(values: Values) -> Settings:
+    """Return the Settings that the texts stand for; problems are noted in values."""
+    parsed: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
+    sources: dict[tuple[str, str], str] = {}
+    for (section, key), (texts, where) in values.texts.items():
+        known = _options_of(section)
+        assert known is not None
+        parsed.setdefault(section, {})
+        if not key:
+            continue
+        item = known[key].metadata
+        try:
+            results = [item["parse"](text) for text in texts]
+        except ValueError as error:
+            values.problem(str(error), where, f"[{section}] {key} = {', '.join(texts)}")
+            continue
+        parsed[section][key] = tuple(results) if item["many"] else results[0]
+        sources[section, key] = where
+    named: dict[str, dict[str, Any]] = {kind: {} for kind in NAMED}
+    for section, keys in parsed.items():
+        kind, _, name = section.partition(" ")
+        if name:
+            named[kind][name] = NAMED[kind][0](**keys)
+    sections: dict[str, Any] = {name: kind(**parsed[name]) for name, kind in SECTIONS.items()}
+    sections |= {field: named[kind] for kind, (_, field) in NAMED.items()}
+    return Settings(**sections, sources=sources)
+
+
+def dump(program: Program, settings: Settings) -> str:
+    """Return every effective setting as an INI text, each with the place it came from."""
+    lines: list[str] = []
+    sections: list[tuple[str, Any]] = [(name, getattr(settings, name)) for name in program.sections]
+    for kind, (_, field) in NAMED.items():
+        sections += [(f"{kind} {name}", value) for name, value in getattr(settings, field).items()]
+    for section, value in sections:
+        lines.append(f"[{section}]")
+        for key in options(type(value)):
+            setting = f"{key} = {render(getattr(value, key))}".rstrip()
+            lines.append(f"{setting:<50} # {settings.sources.get((section, key), 'default')}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def render(value: object) -> str:
+    """Return a setting's value as it is written in a file; '' for one that is not set."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, bytes):
+        return value.hex(":")
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, tuple):
+        pairs = len(value) == 2 and type(value[0]) is not type(value[1])
+        return "=".join(map(render, value)) if pairs else ", ".join(_render_item(item) for item in value)
+    return "" if value is None else str(value)
+
+
+def _render_item(item: object) -> str:
+    """Return one of several values: a pair of addresses is a range, any other pair KEY=VALUE."""
+    if isinstance(item, tuple):
+        between = "-" if all(isinstance(part, IPv4Address) for part in item) else "="
+        return between.join(map(render, item))
+    return render(item)
+
+
+# Command line ----------------------------------------------------------------------------------
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\nTry '{self.prog} --help'.\n")
+
+
+def make_parser(program: Program) -> argparse.ArgumentParser:
+    """Return the parser of a program's command line."""
+    parser = _Parser(
+        prog=program.name, description=program.summary, allow_abbrev=False, add_help=False,
+        epilog=f"Configuration: {', '.join(f'{DIRECTORY}/{name}' for name in program.files)}.",
+    )  # fmt: skip
+    for positional in program.positionals:
+        parser.add_argument(
+            f"{positional.section}:{positional.key}" if positional.key else ":interface",
+            metavar=positional.metavar, help=positional.help, nargs=None if positional.required else "?",
+        )  # fmt: skip
+    _add_common(parser)
+    if "tftp" not in program.sections:
+        parser.add_argument("-r", "--rfc1350", action="store_true", help=IGNORED_RFC1350)
+    for query in program.queries:
+        group = parser.add_argument_group("questions")
+        group.add_argument(f"--{query.name}", dest=f"?{query.name}", metavar=query.metavar, help=query.help)
+        for name, metavar, help in query.parameters:
+            group.add_argument(f"--{name}", dest=f"?{name}", metavar=metavar, help=help)
+    taken = {"-c", "-v", "-D", "-h"}
+    for section in program.sections:
+        group = parser.add_argument_group(f"settings of [{section}]")
+        for key, item in options(SECTIONS[section]).items():
+            if key not in program.exclude:
+                _add_option(group, section, key, item, taken)
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("-c", "--config", metavar="FILE", help=f"read this file instead of those in {DIRECTORY}")
+    add("--check", action="store_true", help="read the configuration, say what is wrong with it, and exit")
+    add("--dump-config", action="store_true", help="print every effective setting and where it was written")
+    add("-v", "--verbose", action="store_true", help="show the structured fields of records on stderr too")
+    add("-D", "--debug", action="store_true", help="record everything, each ignored datagram included")
+    add("--daemon", action="store_true", help="detach from the terminal (outside systemd)")
+    add("--pidfile", metavar="FILE", help="with --daemon: write the process id to this file and lock it")
+    add("--version", action="version", version=f"{parser.prog} {ptftpd.__version__}")
+    add("-h", "--help", action="help", help="show this help")
+
+
+def _add_option(
+    group: argparse._ArgumentGroup, section: str, key: str, item: dataclasses.Field[Any], taken: set[str]
+) -> None:
+    facts = item.metadata
+    names = [f"--{key.replace('_', '-')}", *facts["aliases"]]
+    if facts["short"] and f"-{facts['short']}" not in taken:
+        taken.add(f"-{facts['short']}")
+        names.insert(0, f"-{facts['short']}")
+    shown = render(item.default)
+    help = facts["help"].replace("%", "%%") + (f" (default: {shown})" if shown else "")
+    if facts["parse"] is syntax.flag:
+        group.add_argument(*names, dest=f"{section}:{key}", action="store_const", const="yes", help=help)
+        return
+    group.add_argument(
+        *names, dest=f"{section}:{key}", metavar=facts["metavar"], help=help,
+        action="append" if facts["many"] else "store",
+    )  # fmt: skip
+
+
+def _read_arguments(values: Values, program: Program, arguments: argparse.Namespace) -> None:
+    """Take the settings given on the command line; a bad one ends the program with exit code 2."""
+    for name, given in vars(arguments).items():
+        section, _, key = name.partition(":")
+        if given is None or not section or not key:
+            continue
+        item = options(SECTIONS[section])[key].metadata
+        texts = given if isinstance(given, list) else [given]
+        if item["parse"] is syntax.absolute_path:
+            texts = [os.path.abspath(text) for text in texts]
+        option = f"--{key.replace('_', '-')}"
+        for text in texts:
+            try:
+                item["parse"](text)
+            except ValueError as error:
+                make_parser(program).error(f"{option} {text}: {error}")
+        values.texts[section, key] = (texts, option)

@@ -1,0 +1,36 @@
+"""The exceptions that cross a module boundary. Any other exception is a bug."""
+
+EX_CONFIG = 78  # sysexits.h: the configuration, not the program, is at fault
+
+
+class Error(Exception):
+    """A failure whose text is a sentence for the administrator."""
+
+
+class ConfigError(Error):
+    """A setting that cannot be used; str() is 'file:line: [section] key = value: reason'."""
+
+    def __init__(self, reason: str, *, source: str = "", setting: str = "") -> None:
+        """source is 'file:line' or a command-line option; setting is '[section] key = value'."""
+        super().__init__(": ".join(part for part in (source, setting, reason) if part))
+        self.reason = reason
+        self.source = source
+        self.setting = setting
+
+
+class WireError(Error):
+    """A datagram that breaks its protocol; offset is the octet, from 0, where it does."""
+
+    def __init__(self, reason: str, offset: int) -> None:
+        super().__init__(f"{reason} (at octet {offset})")
+        self.reason = reason
+        self.offset = offset
+
+
+class TransferError(Error):
+    """A TFTP transfer that cannot go on; code is the RFC 1350 error code that the peer is sent."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason

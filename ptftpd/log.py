@@ -1,0 +1,124 @@
+"""Records: to the journal with structured fields under systemd, readable lines on stderr elsewhere.
+
+One record per transfer, lease event, reload, start and stop. What is dropped is counted by reason and
+reported at most once a minute. Each kind of record has a MESSAGE_ID, which the journal catalog explains.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+DEBUG, INFO, NOTICE, WARNING, ERROR = 7, 6, 5, 4, 3  # syslog(3) priorities
+REPORT_EVERY = 60.0  # seconds between two reports of the drop counters
+MAX_REASONS = 64  # distinct drop reasons kept: the reasons are the program's own, so this never binds
+
+# MESSAGE_ID of each kind of record; never change one, catalogs and alarms refer to it.
+MESSAGE_IDS = {
+    "started": "3b1f52b8a3c14f0f9c5d0e3a6a7d1e01",
+    "stopped": "3b1f52b8a3c14f0f9c5d0e3a6a7d1e02",
+    "reloaded": "3b1f52b8a3c14f0f9c5d0e3a6a7d1e03",
+    "reload-failed": "3b1f52b8a3c14f0f9c5d0e3a6a7d1e04",
+    "dropped": "3b1f52b8a3c14f0f9c5d0e3a6a7d1e05",
+    "sent": "3b1f52b8a3c14f0f9c5d0e3a6a7d1e10",
+    "send-failed": "3b1f52b8a3c14f0f9c5d0e3a6a7d1e11",
+    "refused": "3b1f52b8a3c14f0f9c5d0e3a6a7d1e12",
+    "received": "3b1f52b8a3c14f0f9c5d0e3a6a7d1e13",
+    "receive-failed": "3b1f52b8a3c14f0f9c5d0e3a6a7d1e14",
+    "lease": "3b1f52b8a3c14f0f9c5d0e3a6a7d1e20",
+    "no-lease": "3b1f52b8a3c14f0f9c5d0e3a6a7d1e21",
+}
+
+
+class Log:
+    """A program's records. Harmless to construct; the sink is chosen from the environment."""
+
+    def __init__(
+        self, program: str, level: int = INFO, *, fields: bool = False, journal: bool = False
+    ) -> None:
+        """level: the least urgent priority kept. fields: show the structured fields on stderr too.
+
+        journal: write there even though stderr leads elsewhere, as when detached.
+        """
+        self.program = program
+        self.level = level
+        self.fields = fields
+        self.journal = journal or _stderr_is_journal()
+        self._drops: dict[str, int] = {}
+        self._next_report = 0.0
+
+    def debug(self, message: str, **fields: object) -> None:
+        """Record what only a developer or a packet-level investigation wants."""
+        if self.level >= DEBUG:
+            self.record(DEBUG, "", message, **fields)
+
+    def info(self, kind: str, message: str, **fields: object) -> None:
+        """Record an ordinary event; kind is a key of MESSAGE_IDS or ''."""
+        self.record(INFO, kind, message, **fields)
+
+    def warning(self, kind: str, message: str, **fields: object) -> None:
+        """Record what an administrator should look at."""
+        self.record(WARNING, kind, message, **fields)
+
+    def error(self, kind: str, message: str, **fields: object) -> None:
+        """Record what stops the program or loses service."""
+        self.record(ERROR, kind, message, **fields)
+
+    def record(self, priority: int, kind: str, message: str, **fields: object) -> None:
+        """Write one record; fields are named as the journal has them, in capitals (TFTP_FILE)."""
+        if priority > self.level:
+            return
+        message = printable(message)
+        if self.journal:
+            from systemd import journal
+
+            identity = {"MESSAGE_ID": MESSAGE_IDS[kind]} if kind else {}
+            journal.send(
+                message,
+                PRIORITY=priority,
+                SYSLOG_IDENTIFIER=self.program,
+                **identity,
+                **{name: printable(str(value)) for name, value in fields.items()},
+            )
+            return
+        shown = ""
+        if self.fields:
+            shown = "".join(f" {name}={printable(str(value))}" for name, value in fields.items())
+        urgency = {WARNING: "warning: ", ERROR: "error: "}.get(priority, "")
+        try:
+            sys.stderr.write(f"{self.program}: {urgency}{message}{shown}\n")
+            sys.stderr.flush()
+        except OSError:
+            pass  # nobody reads stderr any more: serving goes on
+
+    def drop(self, reason: str, now: float, example: str = "") -> None:
+        """Count a datagram that is not answered; report the counts at most once a minute."""
+        if reason in self._drops or len(self._drops) < MAX_REASONS:
+            self._drops[reason] = self._drops.get(reason, 0) + 1
+        self.debug(f"dropped: {reason} {example}".rstrip())
+        if now >= self._next_report:
+            self._next_report = now + REPORT_EVERY
+            counts = ", ".join(f"{count} x {why}" for why, count in sorted(self._drops.items()))
+            self.info("dropped", f"not answered: {counts}" + (f" (last: {example})" if example else ""))
+            self._drops.clear()
+
+
+def printable(value: str) -> str:
+    """Return value with control characters escaped: what a peer sends must not forge log lines."""
+    return value if value.isprintable() else "".join(c if c.isprintable() else _escape(c) for c in value)
+
+
+def _escape(character: str) -> str:
+    """Return a character as a Python escape; a surrogate escape as the octet that it stands for."""
+    number = ord(character)
+    return f"\\x{number & 0xFF:02x}" if number < 256 or 0xDC80 <= number <= 0xDCFF else f"\\u{number:04x}"
+
+
+def _stderr_is_journal() -> bool:
+    """Return whether systemd connected stderr to the journal (systemd.exec(5), JOURNAL_STREAM)."""
+    try:
+        device, _, inode = os.environ.get("JOURNAL_STREAM", "").partition(":")
+        status = os.fstat(sys.stderr.fileno())
+        return (status.st_dev, status.st_ino) == (int(device), int(inode))
+    except (OSError, ValueError, AttributeError):
+        return False

@@ -1,0 +1,99 @@
+"""One thread's event loop: epoll and lazy timers. The only caller of time.monotonic()."""
+
+from __future__ import annotations
+
+import heapq
+import select
+import time
+from collections.abc import Callable
+from math import inf
+from typing import Protocol
+
+INF = inf
+MAX_EVENTS = 256  # descriptors handled a wake-up, so that timers are looked at in between
+
+
+class Timed(Protocol):
+    """What has a deadline, in monotonic seconds (INF when idle), and wants to be told when it is over.
+
+    scheduled belongs to the loop: the time of the entry in its heap that counts, INF when there is none.
+    """
+
+    deadline: float
+    scheduled: float
+
+    def tick(self, now: float) -> None:
+        """Do what is due; called when now >= deadline."""
+
+
+class Loop:
+    """Calls each descriptor's handler with the time when it is readable, and tick() when it is due."""
+
+    def __init__(self) -> None:
+        self.now = time.monotonic()
+        self._epoll = select.epoll()
+        self._handlers: dict[int, Callable[[float], None]] = {}
+        self._heap: list[tuple[float, int, Timed]] = []
+        self._sequence = 0  # breaks ties in the heap, so that Timed objects are never compared
+        self._after: list[Callable[[float], None]] = []
+        self._running = False
+
+    def add(self, fd: int, handler: Callable[[float], None], *, exclusive: bool = False) -> None:
+        """Call handler(now) whenever fd is readable; exclusive: wake one of several processes only."""
+        self._handlers[fd] = handler
+        self._epoll.register(fd, select.EPOLLIN | (select.EPOLLEXCLUSIVE if exclusive else 0))
+
+    def remove(self, fd: int) -> None:
+        """Forget fd, which must be open still."""
+        if self._handlers.pop(fd, None) is not None:
+            self._epoll.unregister(fd)
+
+    def schedule(self, timed: Timed) -> None:
+        """See to it that timed.tick() is called at its deadline.
+
+        Lazy: to be called when the deadline came nearer than timed.scheduled; a deadline that moved away
+        costs nothing, the entry that comes up early is pushed again.
+        """
+        if timed.deadline < timed.scheduled:
+            timed.scheduled = timed.deadline
+            self._sequence += 1
+            heapq.heappush(self._heap, (timed.deadline, self._sequence, timed))
+
+    def every_wakeup(self, handler: Callable[[float], None]) -> None:
+        """Call handler(now) after the descriptors of each wake-up were handled: batches end there."""
+        self._after.append(handler)
+
+    def run(self) -> None:
+        """Serve until stop() is called."""
+        self._running = True
+        poll, handlers = self._epoll.poll, self._handlers
+        while self._running:
+            timeout = self._heap[0][0] - time.monotonic() if self._heap else -1.0
+            events = poll(timeout if timeout > 0 else (0 if self._heap else -1), MAX_EVENTS)
+            self.now = now = time.monotonic()
+            for fd, _ in events:
+                handler = handlers.get(fd)  # an earlier handler of this wake-up may have removed it
+                if handler is not None:
+                    handler(now)
+            self._tick(now)
+            for after in self._after:
+                after(now)
+
+    def stop(self) -> None:
+        """Leave run() after the wake-up at hand."""
+        self._running = False
+
+    def close(self) -> None:
+        """Release the epoll descriptor."""
+        self._epoll.close()
+
+    def _tick(self, now: float) -> None:
+        heap = self._heap
+        while heap and heap[0][0] <= now:
+            when, _, timed = heapq.heappop(heap)
+            if when != timed.scheduled:
+                continue  # an entry that a nearer one replaced
+            timed.scheduled = INF
+            if timed.deadline <= now:
+                timed.tick(now)
+            self.schedule(timed)

@@ -1,0 +1,292 @@
+"""UDP sockets and interface facts: PKTINFO (which local address was asked), GSO, binding to a device."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import random
+import socket
+import struct
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+import netifaces
+
+from ptftpd.errors import Error
+
+# Linux numbers that Python's socket module does not name.
+IP_PKTINFO, IP_MTU, IPV6_MTU = 8, 14, 24
+SOL_UDP, UDP_SEGMENT = 17, 103
+SIOCGIFMTU = 0x8921
+
+GSO_SEGMENTS = 64  # the kernel's limit before Linux 6.9 (UDP_MAX_SEGMENTS)
+GSO_OCTETS = 65507  # the largest UDP payload over IPv4; the pieces are cut from one such datagram
+NO_GSO = {errno.EIO, errno.EMSGSIZE, errno.EINVAL}  # this route or device cannot: send singly
+
+ANCILLARY = socket.CMSG_SPACE(20) + socket.CMSG_SPACE(12)  # in6_pktinfo and in_pktinfo
+
+
+@dataclass(frozen=True)
+class Link:
+    """One interface with its first IPv4 address; mtu in octets."""
+
+    name: str
+    index: int
+    mac: bytes
+    address: IPv4Address
+    network: IPv4Network
+    broadcast: IPv4Address
+    mtu: int
+
+
+def link(name: str) -> Link:
+    """Return the facts of an interface; Error when there is none such or it has no IPv4 address."""
+    try:
+        index = socket.if_nametoindex(name)
+    except OSError:
+        known = ", ".join(other for other in netifaces.interfaces() if other != "lo")
+        raise Error(f"there is no network interface {name} here (there are: {known or 'none'})") from None
+    facts = netifaces.ifaddresses(name)
+    if netifaces.AF_INET not in facts:
+        raise Error(f"interface {name} has no IPv4 address: give it one (ip addr add ADDRESS/LEN dev {name})")
+    first = facts[netifaces.AF_INET][0]
+    network = IPv4Network((first["addr"], first["netmask"]), strict=False)
+    hardware = facts.get(netifaces.AF_LINK, [{"addr": "00:00:00:00:00:00"}])[0]["addr"]
+    return Link(
+        name=name,
+        index=index,
+        mac=bytes.fromhex(hardware.replace(":", "")),
+        address=IPv4Address(first["addr"]),
+        network=network,
+        broadcast=network.broadcast_address,
+        mtu=_mtu(name),
+    )
+
+
+def _mtu(name: str) -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        answer = fcntl.ioctl(probe, SIOCGIFMTU, struct.pack("16si", name.encode(), 0) + bytes(20))
+    return int(struct.unpack_from("i", answer, 16)[0])
+
+
+def any_address() -> str:
+    """Return the address that stands for all: '::', which takes IPv4 too, unless the kernel has no IPv6."""
+    try:
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).close()
+    except OSError:
+        return "0.0.0.0"
+    return "::"
+
+
+def listen(address: str, port: int, *, interface: str = "", broadcast: bool = False) -> socket.socket:
+    """Return a bound UDP socket that reports where each datagram was sent to; Error says why not.
+
+    '::' takes IPv4 too. SO_REUSEADDR stays off: with it a second server would silently take over the port.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        sock = socket.socket(family, socket.SOCK_DGRAM)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, address != "::")
+        if interface:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
+        if broadcast:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        sock.bind((address, port))
+    except OSError as error:
+        raise Error(_why_not_bound(error, address, port, interface)) from None
+    prepare(sock)
+    return sock
+
+
+def _why_not_bound(error: OSError, address: str, port: int, interface: str) -> str:
+    place = f"UDP port {port}" + (f" on {interface}" if interface else f" of {address}")
+    if error.errno == errno.EADDRINUSE:
+        return f"{place} is taken by another program: stop that one (ss -ulpn 'sport = {port}' shows it)"
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        return f"{place} may be opened by root only: start as root or through systemd"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{address} is not an address of this machine"
+    return f"cannot open {place}: {error.strerror}"
+
+
+def prepare(sock: socket.socket) -> None:
+    """Make a listening socket, our own or one from systemd, non-blocking and let it report PKTINFO."""
+    sock.setblocking(False)
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+    else:
+        sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+
+
+def confine(sock: socket.socket, interface: str) -> None:
+    """Bind an inherited socket to its interface, which needs no privilege; Error when that fails.
+
+    systemd before 258 ignores BindToDevice=%i and hands over a socket that hears every interface.
+    """
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
+    except OSError as error:
+        bound = sock.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16).rstrip(b"\0").decode()
+        if bound != interface:
+            raise Error(
+                f"cannot confine the socket from systemd to {interface}: {error.strerror}"
+                + (f" (it is bound to {bound})" if bound else "")
+            ) from None
+
+
+def receive(sock: socket.socket, buffer: bytearray) -> tuple[int, tuple[str, int], str, int, bool] | None:
+    """Return (octets, peer, local address asked, interface index, sent to that address alone).
+
+    None when nothing is queued. The peer keeps its IPv6 zone; IPv4 peers of a '::' socket are given
+    as IPv4. The last is False for a broadcast or multicast.
+    """
+    try:
+        size, ancillary, _, source = sock.recvmsg_into([buffer], ANCILLARY)
+    except OSError as error:
+        # An ICMP error that an earlier answer provoked is reported here: not a datagram, not a failure.
+        if error.errno in {errno.EAGAIN, errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH}:
+            return None
+        raise
+    asked, index, direct = "", 0, True
+    for level, kind, data in ancillary:
+        if level == socket.IPPROTO_IP and kind == IP_PKTINFO:
+            index = struct.unpack_from("=i", data)[0]
+            asked, direct = socket.inet_ntoa(data[4:8]), data[4:8] == data[8:12]
+        elif level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO and not asked:
+            index = struct.unpack_from("=i", data, 16)[0]
+            asked, direct = socket.inet_ntop(socket.AF_INET6, data[:16]), data[0] != 0xFF
+    host, port = source[0], source[1]
+    if host.startswith("::ffff:"):
+        host, asked = host[7:], asked.removeprefix("::ffff:")
+    return size, (host, port), asked, index, direct
+
+
+def send_from(
+    sock: socket.socket, data: bytes | memoryview, peer: tuple[str, int], *, source: str, ifindex: int
+) -> None:
+    """Send one IPv4 datagram from the given local address out of the given interface."""
+    info = struct.pack("=i4s4s", ifindex, socket.inet_aton(source), bytes(4))
+    sock.sendmsg([data], [(socket.IPPROTO_IP, IP_PKTINFO, info)], 0, peer)
+
+
+def connected(
+    local: str, peer: tuple[str, int], *, interface: str = "", ports: tuple[int, int] | None = None
+) -> socket.socket:
+    """Return a non-blocking socket from a fresh port of local to peer: a transfer's own TID (RFC 1350 §4).
+
+    Connected: the kernel keeps strangers out and demultiplexes, at the price of an ICMP error to them
+    instead of ERROR 5. An IPv6 link-local peer carries its zone ('fe80::1%eth0'). ports: the first and
+    last that may be used. OSError when there is no port or no route.
+    """
+    version6 = ":" in peer[0]
+    sock = socket.socket(socket.AF_INET6 if version6 else socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        sock.setblocking(False)
+        if interface:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
+        zone = peer[0].partition("%")[2] if local.startswith("fe80:") else ""
+        source = f"{local}%{zone}" if zone else local or ("::" if version6 else "0.0.0.0")
+        _bind_within(sock, source, ports or (0, 0), version6)
+        sock.connect(_sockaddr(peer[0], peer[1], version6))
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _bind_within(sock: socket.socket, local: str, ports: tuple[int, int], version6: bool) -> None:
+    """Bind to a free port of the range, beginning at a random one: a TID is not to be guessed."""
+    first, last = ports
+    count = last - first + 1
+    start = random.randrange(count)
+    for step in range(count):
+        try:
+            sock.bind(_sockaddr(local, first + (start + step) % count, version6))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or step == count - 1:
+                raise
+        else:
+            return
+
+
+def _sockaddr(host: str, port: int, version6: bool) -> tuple[str, int] | tuple[str, int, int, int]:
+    if not version6:
+        return host, port
+    plain, _, zone = host.partition("%")
+    return plain, port, 0, (int(zone) if zone.isdigit() else socket.if_nametoindex(zone)) if zone else 0
+
+
+def route_mtu(sock: socket.socket, peer: tuple[str, int]) -> int:
+    """Return the MTU in octets of the route to peer, whether or not sock is connected to it."""
+    try:
+        if sock.family == socket.AF_INET6:
+            return sock.getsockopt(socket.IPPROTO_IPV6, IPV6_MTU)
+        return sock.getsockopt(socket.IPPROTO_IP, IP_MTU)
+    except OSError as error:
+        if error.errno != errno.ENOTCONN:
+            raise
+    with connected("", peer) as probe:  # connecting a UDP socket sends nothing
+        return route_mtu(probe, peer)
+
+
+class Burst:
+    """Sends a run of datagrams of one size to one peer, in one call where the kernel can."""
+
+    def __init__(
+        self, sock: socket.socket, segment: int, *, peer: tuple[str, int] | None = None, local: str = ""
+    ) -> None:
+        """segment: octets of each datagram but the last of a run.
+
+        peer, local: whom to send to, and from which address, over a socket that is shared, not connected.
+        """
+        self._sock = sock
+        self._segment = segment
+        self._step = min(GSO_SEGMENTS, GSO_OCTETS // segment) * segment
+        self._whole_runs = self._step > segment  # until the route turns out not to take them
+        self._peer = _mapped(sock, peer) if peer else None
+        self._plain = _source(sock, local) if peer else []
+        self._gso = [*self._plain, (SOL_UDP, UDP_SEGMENT, struct.pack("=H", segment))]
+
+    def send(self, run: memoryview | bytes) -> None:
+        """Send run, cut into datagrams; what the kernel has no room for is lost, as on the wire.
+
+        ConnectionRefusedError when the peer has closed its port; other errors pass like loss: the
+        machine's timer bounds them.
+        """
+        segment, size = self._segment, len(run)
+        start = 0
+        while start < size:
+            many = self._whole_runs and size - start > segment
+            step = self._step if many else segment
+            piece = run[start : start + step] if size > step else run
+            try:
+                if many:
+                    self._sock.sendmsg((piece,), self._gso, 0, self._peer)
+                elif self._peer:
+                    self._sock.sendmsg((piece,), self._plain, 0, self._peer)
+                else:
+                    self._sock.send(piece)
+            except ConnectionRefusedError:
+                raise
+            except OSError as error:
+                if many and error.errno in NO_GSO:
+                    self._whole_runs = False
+                    continue
+                if error.errno in {errno.EAGAIN, errno.ENOBUFS}:
+                    return  # the rest would find no room either
+            start += step
+
+
+def _mapped(sock: socket.socket, peer: tuple[str, int]) -> tuple[str, int] | tuple[str, int, int, int]:
+    """Return peer as a shared socket wants it: an IPv6 one knows IPv4 peers as ::ffff:a.b.c.d."""
+    version6 = sock.family == socket.AF_INET6
+    return _sockaddr(f"::ffff:{peer[0]}" if version6 and ":" not in peer[0] else peer[0], peer[1], version6)
+
+
+def _source(sock: socket.socket, local: str) -> list[tuple[int, int, bytes]]:
+    """Return the control message that sets the source address of a datagram."""
+    if sock.family == socket.AF_INET6:
+        octets = socket.inet_pton(socket.AF_INET6, local if ":" in local else f"::ffff:{local}")
+        return [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, octets + struct.pack("=i", 0))]
+    return [(socket.IPPROTO_IP, IP_PKTINFO, struct.pack("=i4s4s", 0, socket.inet_aton(local), bytes(4)))]

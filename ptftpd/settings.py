@@ -1,0 +1,314 @@
+"""Every setting: its name, default, syntax and one-sentence help. The only place a default is written.
+
+The INI reader, the command line, --help, the manual pages, the sample files and the completions are
+all made from the option() fields here. A setting's key is the field's name, its long option the same
+words with dashes. To add a setting, add a field; nothing else has to know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any
+
+from ptftpd.dhcp import pxe
+from ptftpd.syntax import (
+    absolute_path,
+    address,
+    address4,
+    address_range,
+    boot_choice,
+    choice,
+    flag,
+    integer,
+    interface,
+    mac,
+    octets,
+    pattern,
+    port_range,
+    reservation,
+    seconds,
+    text,
+    umask,
+    workers,
+)
+from ptftpd.tftp.options import KNOWN
+
+
+def option(
+    default: Any,
+    parse: Callable[[str], Any],
+    help: str,
+    *,
+    metavar: str = "VALUE",
+    short: str = "",
+    aliases: tuple[str, ...] = (),
+    many: bool = False,
+) -> Any:
+    """Return a dataclass field that is one setting.
+
+    parse turns the text into the value or raises ValueError with a reason that starts 'must be'.
+    many: the key holds several values, separated by commas or line ends; the option may be repeated.
+    """
+    return field(
+        default=default,
+        metadata={
+            "parse": parse,
+            "help": help,
+            "metavar": metavar,
+            "short": short,
+            "aliases": aliases,
+            "many": many,
+        },
+    )
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """[daemon]: how every program runs as a process."""
+
+    user: str = option(
+        "ptftpd",
+        text,
+        "user to become once the sockets are open, when started as root",
+        metavar="USER",
+        short="u",
+    )
+
+
+@dataclass(frozen=True)
+class Pxe:
+    """[pxe]: what is booted from where; common to TFTP, DHCP, proxyDHCP and BOOTP."""
+
+    root: tuple[str, ...] = option(
+        ("/srv/tftp",),
+        absolute_path,
+        "directory of the files to serve; several are searched in order",
+        metavar="DIR",
+        many=True,
+    )
+    boot_file: str = option(
+        "", text, "boot file of a machine that no boot rule names another for", metavar="FILE"
+    )
+    boot: tuple[tuple[str, str], ...] = option(
+        (),
+        boot_choice,
+        "boot file by architecture: x86_64-efi, bios, ipxe, ... or the number of DHCP option 93",
+        metavar="ARCH=FILE",
+        many=True,
+    )
+    tftp_server: IPv4Address | None = option(
+        None,
+        address4,
+        "TFTP server to boot from; by default this machine's address on the interface",
+        metavar="ADDRESS",
+        short="t",
+    )
+    gateway: IPv4Address | None = option(
+        None, address4, "router handed to the clients; by default none", metavar="ADDRESS", short="g"
+    )
+    name_server: tuple[IPv4Address, ...] = option(
+        (),
+        address4,
+        "DNS server handed to the clients; may be repeated",
+        metavar="ADDRESS",
+        short="n",
+        many=True,
+    )
+
+
+@dataclass(frozen=True)
+class Tftp:
+    """[tftp]: the TFTP server."""
+
+    interface: str = option("", interface, "serve only this interface", metavar="IFACE", short="i")
+    address: tuple[IPv4Address | IPv6Address, ...] = option(
+        (), address, "address to listen on; by default every one", metavar="ADDRESS", short="a", many=True
+    )
+    port: int = option(69, integer(1, 65535), "UDP port to listen on", metavar="PORT", short="p")
+    port_range: tuple[int, int] | None = option(
+        None, port_range, "ports to answer from, for a firewall; by default any", metavar="FIRST-LAST"
+    )
+    single_port: bool = option(
+        False, flag, "answer from the port that was asked, for NAT and containers; one worker only"
+    )
+    workers: int = option(1, workers, "processes that serve; auto: one for each processor core", metavar="N")
+    # What is negotiated
+    rfc1350: bool = option(False, flag, "plain RFC 1350: no TFTP options at all", short="r")
+    refuse_option: tuple[str, ...] = option(
+        (),
+        choice(*KNOWN),
+        "TFTP option never granted: blksize, tsize, timeout, windowsize",
+        metavar="NAME",
+        many=True,
+    )
+    blksize: int = option(
+        65464,
+        integer(8, 65464),
+        "largest block size granted, octets (RFC 2348); the MTU of the route caps it too",
+        metavar="N",
+    )
+    windowsize: int = option(64, integer(1, 65535), "largest window granted, blocks (RFC 7440)", metavar="N")
+    # How lost packets are dealt with
+    timeout: float = option(
+        1.0,
+        seconds(0.05, 255),
+        "first retransmission time, seconds, until the round trip is measured",
+        metavar="SECONDS",
+    )
+    retries: int = option(
+        6, integer(1, 50), "retransmissions without an answer before a transfer is given up", metavar="N"
+    )
+    opening_retries: int = option(
+        3,
+        integer(0, 50),
+        "retransmissions to a client that never answered: they bound what a forged address can provoke",
+        metavar="N",
+    )
+    # How much at once
+    max_transfers: int = option(
+        4096, integer(1, 1_000_000), "transfers at once; more are told that the server is busy", metavar="N"
+    )
+    max_client_transfers: int = option(
+        64, integer(1, 1_000_000), "transfers at once for one client address", metavar="N"
+    )
+    request_rate: int = option(
+        200, integer(1, 1_000_000), "requests a second answered to one client address", metavar="N"
+    )
+    # Names
+    ignore_case: bool = option(
+        False, flag, "when no file has the exact name, take one that differs only in case"
+    )
+    client_directory: tuple[str, ...] = option(
+        (),
+        text,
+        "directories below the roots searched first; {address}, {mac}, {class} and {host} are "
+        "those of the client",
+        metavar="DIR",
+        many=True,
+    )
+    # Uploads
+    uploads: str = option(
+        "none",
+        choice("none", "create", "overwrite", "version"),
+        "what clients may write: nothing, new files, any file, any file with the old one kept as NAME.~1~",
+        metavar="POLICY",
+    )
+    upload_limit: int = option(
+        1 << 30, octets(1, 1 << 50), "largest upload; K, M, G may follow", metavar="OCTETS"
+    )
+    upload_reserve: int = option(
+        64 << 20, octets(0, 1 << 50), "space that uploads leave free on the disk", metavar="OCTETS"
+    )
+    upload_umask: int = option(0o022, umask, "permissions that uploaded files do not get", metavar="OCTAL")
+
+
+@dataclass(frozen=True)
+class Directory:
+    """[directory PATH]: what is special about a directory below the first root."""
+
+    uploads: str = option(
+        "none",
+        choice("none", "create", "overwrite", "version"),
+        "what clients may write there",
+        metavar="POLICY",
+    )
+
+
+@dataclass(frozen=True)
+class Remap:
+    """[remap NAME]: a rewriting of the names that clients ask for; rules apply in the order of the files."""
+
+    match: str = option("", pattern, "regular expression searched in the name", metavar="REGEX")
+    replace: str = option(
+        "",
+        text,
+        "what stands instead of the match; \\1 is a group, {address}, {mac}, {class} and {host} "
+        "are those of the client",
+        metavar="TEXT",
+    )
+    refuse: str = option("", text, "refuse the request with this sentence instead", metavar="TEXT")
+    request: str = option(
+        "both", choice("both", "read", "write"), "which requests the rule is for", metavar="KIND"
+    )
+    last: bool = option(False, flag, "when the rule matched, no further one is looked at")
+
+
+@dataclass(frozen=True)
+class Dhcp:
+    """[dhcp]: the DHCP server and proxyDHCP."""
+
+    range: tuple[tuple[IPv4Address, IPv4Address], ...] = option(
+        (),
+        address_range,
+        "addresses to lease; by default the interface's own network",
+        metavar="FIRST-LAST",
+        many=True,
+    )
+    lease_time: float = option(
+        3600.0, seconds(60, 4_294_967_294), "how long an address is leased, seconds", metavar="SECONDS"
+    )
+    answer_all: bool = option(
+        False,
+        flag,
+        "answer every DHCP client, not only those that boot by PXE",
+        short="a",
+        aliases=("--answer-all-dhcp-requests",),
+    )
+    authoritative: bool = option(
+        False, flag, "refuse (DHCPNAK) unknown clients that ask for an address of another server"
+    )
+    reserve: tuple[tuple[bytes, IPv4Address], ...] = option(
+        (), reservation, "address kept for one hardware address", metavar="MAC=ADDRESS", many=True
+    )
+    quarantine: float = option(
+        900.0,
+        seconds(0, 604_800),
+        "how long an address that its client found in use is not leased",
+        metavar="SECONDS",
+    )
+    state_dir: str = option(
+        "/var/lib/ptftpd", absolute_path, "directory of the lease database", metavar="DIR"
+    )
+
+
+@dataclass(frozen=True)
+class Class:
+    """[class NAME]: the clients that match every key given here, and what they get."""
+
+    arch: tuple[str, ...] = option(
+        (),
+        pxe.architecture_name,
+        "architectures, by name or number (DHCP option 93)",
+        metavar="ARCH",
+        many=True,
+    )
+    ipxe: bool | None = option(None, flag, "yes: only iPXE; no: anything but iPXE (options 77, 175)")
+    vendor_class: str = option("", text, "start of the vendor class (DHCP option 60)", metavar="TEXT")
+    rollover: int = option(0, integer(0, 1), "the TFTP block number after 65535", metavar="0|1")
+    boot_file: str = option("", text, "boot file of these clients", metavar="FILE")
+
+
+@dataclass(frozen=True)
+class Host:
+    """[host NAME]: one machine, and what it gets."""
+
+    mac: bytes = option(b"", mac, "its hardware address", metavar="MAC")
+    address: IPv4Address | None = option(None, address4, "address kept for it", metavar="ADDRESS")
+    boot_file: str = option("", text, "its boot file", metavar="FILE")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every effective setting of a program. sources: (section, key) -> where the value was written."""
+
+    daemon: Daemon = field(default_factory=Daemon)
+    pxe: Pxe = field(default_factory=Pxe)
+    tftp: Tftp = field(default_factory=Tftp)
+    dhcp: Dhcp = field(default_factory=Dhcp)
+    directories: dict[str, Directory] = field(default_factory=dict)
+    remaps: dict[str, Remap] = field(default_factory=dict)
+    classes: dict[str, Class] = field(default_factory=dict)
+    hosts: dict[str, Host] = field(default_factory=dict)
+    sources: dict[tuple[str, str], str] = field(default_factory=dict)

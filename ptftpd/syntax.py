@@ -1,0 +1,173 @@
+"""The syntax of setting values: each function returns the value of a text or raises ValueError.
+
+The reason of the error starts with 'must be', so that it reads on behind the setting's name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from ptftpd.dhcp import pxe
+
+
+def text(value: str) -> str:
+    """Return the value as it stands; it must not be empty."""
+    if not value:
+        raise ValueError("must not be empty")
+    return value
+
+
+def flag(value: str) -> bool:
+    """Return True for yes, true, on, 1 and False for no, false, off, 0."""
+    lowered = value.lower()
+    if lowered in {"yes", "true", "on", "1"}:
+        return True
+    if lowered in {"no", "false", "off", "0"}:
+        return False
+    raise ValueError("must be yes or no")
+
+
+def integer(low: int, high: int) -> Callable[[str], int]:
+    """Return a parser of a whole number from low to high."""
+
+    def parse(value: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,18}", value) or not low <= int(value) <= high:
+            raise ValueError(f"must be {low}..{high}")
+        return int(value)
+
+    return parse
+
+
+def seconds(low: float, high: float) -> Callable[[str], float]:
+    """Return a parser of a time in seconds, with s, m, h or d behind it for larger units."""
+
+    def parse(value: str) -> float:
+        match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*([smhd]?)", value)
+        number = (
+            float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]] if match else -1.0
+        )
+        if not low <= number <= high:
+            raise ValueError(f"must be {low:g}..{high:g} seconds (or a number with s, m, h or d)")
+        return number
+
+    return parse
+
+
+def choice(*words: str) -> Callable[[str], str]:
+    """Return a parser of one word out of several."""
+
+    def parse(value: str) -> str:
+        if value not in words:
+            raise ValueError(f"must be one of {', '.join(words)}")
+        return value
+
+    parse.words = words  # type: ignore[attr-defined]  # for the completions and the manual
+    return parse
+
+
+def address4(value: str) -> IPv4Address:
+    """Return an IPv4 address."""
+    try:
+        return IPv4Address(value)
+    except ValueError:
+        raise ValueError("must be an IPv4 address such as 192.0.2.1") from None
+
+
+def address(value: str) -> IPv4Address | IPv6Address:
+    """Return an IPv4 or IPv6 address."""
+    try:
+        return ip_address(value)
+    except ValueError:
+        raise ValueError("must be an IPv4 or IPv6 address") from None
+
+
+def address_range(value: str) -> tuple[IPv4Address, IPv4Address]:
+    """Return (first, last) of FIRST-LAST, or of one address."""
+    first, _, last = value.partition("-")
+    try:
+        pair = IPv4Address(first.strip()), IPv4Address((last or first).strip())
+    except ValueError:
+        pair = IPv4Address(1), IPv4Address(0)
+    if pair[0] > pair[1]:
+        raise ValueError("must be FIRST-LAST, two IPv4 addresses in order")
+    return pair
+
+
+def mac(value: str) -> bytes:
+    """Return the six octets of a hardware address written with : or - or neither."""
+    digits = value.replace(":", "").replace("-", "")
+    if not re.fullmatch(r"[0-9A-Fa-f]{12}", digits):
+        raise ValueError("must be a hardware address such as 52:54:00:12:34:56")
+    return bytes.fromhex(digits)
+
+
+def interface(value: str) -> str:
+    """Return a network interface name."""
+    if not value or len(value) > 15 or "/" in value or any(c.isspace() for c in value):
+        raise ValueError("must be a network interface name such as eth0")
+    return value
+
+
+def absolute_path(value: str) -> str:
+    """Return a path that starts with a slash."""
+    if not value.startswith("/"):
+        raise ValueError("must be an absolute path")
+    return value
+
+
+def octets(low: int, high: int) -> Callable[[str], int]:
+    """Return a parser of a size in octets, with K, M or G (powers of 1024) behind it for larger units."""
+
+    def parse(value: str) -> int:
+        match = re.fullmatch(r"([0-9]{1,18})\s*([KMG]?)", value)
+        number = int(match[1]) << {"": 0, "K": 10, "M": 20, "G": 30}[match[2]] if match else -1
+        if not low <= number <= high:
+            raise ValueError(f"must be a size of {low}..{high} octets (or a number with K, M or G)")
+        return number
+
+    return parse
+
+
+def umask(value: str) -> int:
+    """Return the permission bits of an octal number."""
+    if not re.fullmatch(r"[0-7]{3,4}", value) or int(value, 8) > 0o777:
+        raise ValueError("must be an octal number such as 022")
+    return int(value, 8)
+
+
+def port_range(value: str) -> tuple[int, int]:
+    """Return (first, last) of FIRST-LAST, two UDP ports."""
+    match = re.fullmatch(r"([0-9]{1,5})\s*[-:]\s*([0-9]{1,5})", value)
+    if not match or not 1 <= int(match[1]) <= int(match[2]) <= 65535:
+        raise ValueError("must be FIRST-LAST, two ports in order, such as 50000-50999")
+    return int(match[1]), int(match[2])
+
+
+def workers(value: str) -> int:
+    """Return a number of processes; auto is 0."""
+    return 0 if value == "auto" else integer(1, 256)(value)
+
+
+def pattern(value: str) -> str:
+    """Return a regular expression that compiles."""
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"must be a regular expression: {error}") from None
+    return value
+
+
+def boot_choice(value: str) -> tuple[str, str]:
+    """Return (architecture name or 'ipxe', boot file) of ARCH=FILE."""
+    name, _, boot_file = (part.strip() for part in value.partition("="))
+    if not boot_file:
+        raise ValueError("must be ARCH=FILE, such as x86_64-efi=grubx64.efi")
+    return pxe.architecture_name(name), boot_file
+
+
+def reservation(value: str) -> tuple[bytes, IPv4Address]:
+    """Return (hardware address, IPv4 address) of MAC=ADDRESS."""
+    hardware, _, chosen = (part.strip() for part in value.partition("="))
+    return mac(hardware), address4(chosen)
