@@ -1,0 +1,1 @@
+"""The commands: each module has main(argv), which returns the exit code."""

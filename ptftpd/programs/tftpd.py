@@ -1,0 +1,143 @@
+"""ptftpd: the TFTP server."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Sequence
+
+from ptftpd import net, service
+from ptftpd.config import Loaded, Positional, Program, Query
+from ptftpd.errors import TransferError
+from ptftpd.log import Log
+from ptftpd.loop import Loop
+from ptftpd.settings import Settings
+from ptftpd.tftp.catalog import Catalog
+from ptftpd.tftp.clients import Clients
+from ptftpd.tftp.files import Tree
+from ptftpd.tftp.server import Server
+from ptftpd.tftp.transfer import amount
+
+
+def map_test(loaded: Loaded, name: str, parameters: dict[str, str]) -> str:
+    """Return, step by step, which file a client gets that asks for name."""
+    catalog = Catalog(loaded.settings)
+    facts = Clients(loaded.settings).facts(parameters["client"] or "192.0.2.1", 0)
+    try:
+        source, quirks = catalog.read(name, facts)
+    except TransferError as error:
+        return f"{name}: refused with error {error.code}: {error.reason}"
+    finally:
+        catalog.close()
+    source.close()
+    remarks = "".join(f"\n  {quirk}" for quirk in quirks)
+    return f"{name}: {source.path}, {amount(source.size)}{remarks}"
+
+
+PROGRAM = Program(
+    name="ptftpd",
+    summary="Serve files by TFTP: RFC 1350, 1123 section 4.2.3, 2347, 2348, 2349 and 7440.",
+    sections=("tftp", "pxe", "daemon"),
+    positionals=(Positional("ROOT", "pxe", "root", "directory of the files to serve"),),
+    exclude=frozenset({"boot_file", "boot", "tftp_server", "gateway", "name_server"}),
+    queries=(
+        Query(
+            "map-test",
+            "NAME",
+            "say which file a client gets that asks for NAME, and why",
+            map_test,
+            (("client", "ADDRESS", "with --map-test: the address of that client"),),
+        ),
+    ),
+)
+
+
+class Tftpd:
+    """The TFTP server as a daemon; pxed runs it beside the DHCP server."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self.settings: Settings = loaded.settings
+        self.interface = loaded.interface
+        self._sockets: list[socket.socket] = []
+        self._server: Server | None = None
+
+    def check(self) -> None:
+        """Raise Error when the interface, a root or the port is not there."""
+        if self.interface:
+            net.link(self.interface)
+        Tree(self.settings.pxe.root).close()
+        self.open({})
+        for sock in self._sockets:
+            sock.close()
+
+    def open(self, activated: dict[str, list[socket.socket]]) -> None:
+        """Take the sockets named tftp from systemd, or open the port on every address configured."""
+        self._sockets = activated.pop("tftp", [])
+        if self.interface:
+            net.link(self.interface)
+            for sock in self._sockets:
+                net.confine(sock, self.interface)
+        if not self._sockets:
+            tftp = self.settings.tftp
+            addresses = [str(address) for address in tftp.address] or [net.any_address()]
+            self._sockets = [net.listen(to, tftp.port, interface=self.interface) for to in addresses]
+
+    def workers(self) -> int:
+        """Return the configured number: 0 stands for one for each core, and a single port takes only one."""
+        tftp = self.settings.tftp
+        return 1 if tftp.single_port else tftp.workers or len(os.sched_getaffinity(0))
+
+    def worker(self) -> Tftpd:
+        """Every worker is the same."""
+        return self
+
+    def state_dirs(self) -> Sequence[str]:
+        """A TFTP server keeps nothing."""
+        return ()
+
+    def serve(self, loop: Loop, log: Log) -> str:
+        """Begin to answer requests."""
+        index = net.link(self.interface).index if self.interface else 0
+        self._server = Server(loop, log, self._sockets, self.settings, ifindex=index)
+        where = ", ".join(sorted({_place(sock) for sock in self._sockets}))
+        on = f" on {self.interface}" if self.interface else ""
+        return f"serving {', '.join(self.settings.pxe.root)} by TFTP{on} at {where}"
+
+    def reload(self, loaded: Loaded) -> None:
+        """Serve new requests by the new settings; running transfers keep theirs."""
+        assert self._server is not None
+        self._server.reload(loaded.settings)
+        self.settings = loaded.settings
+
+    def drain(self) -> None:
+        """Take no more requests."""
+        if self._server:
+            self._server.drain()
+
+    def busy(self) -> bool:
+        """Return whether transfers are running."""
+        return bool(self._server and self._server.limits.running)
+
+    def status(self) -> str:
+        """Return how many transfers are running and were served."""
+        return self._server.status() if self._server else "starting"
+
+    def close(self) -> None:
+        """Stop at once."""
+        if self._server:
+            self._server.close()
+
+
+def _place(sock: socket.socket) -> str:
+    host, port = sock.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ptftpd; return its exit code."""
+    return service.main(PROGRAM, argv, Tftpd)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""Which file a client gets for a name, and where its uploads go: rules, own directories, roots, policies."""
+
+from __future__ import annotations
+
+import posixpath
+
+from ptftpd.errors import TransferError
+from ptftpd.settings import Settings
+from ptftpd.tftp import names, wire
+from ptftpd.tftp.files import Source, Tree
+from ptftpd.tftp.names import Facts
+from ptftpd.tftp.uploads import Policy, Upload
+
+Quirks = tuple[str, ...]  # what was done to a name, for the record of the transfer
+
+
+class Catalog:
+    """The files of one configuration."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Open the roots; Error when one cannot be used."""
+        self._settings = settings.tftp
+        self._tree = Tree(settings.pxe.root)
+        self._rules = names.Rules(settings.remaps.items())
+        self._uploads = {
+            names.relative(path): directory.uploads for path, directory in settings.directories.items()
+        }
+
+    def close(self) -> None:
+        """Release the roots; open files stay open."""
+        self._tree.close()
+
+    def read(self, name: str, facts: Facts) -> tuple[Source, Quirks]:
+        """Return the file that a client calls name; TransferError says why there is none."""
+        path, quirks = self._rewritten(name, facts, writing=False)
+        attempts = [(path, False, "")]
+        cleaned = names.cleaned(path)
+        if cleaned and cleaned != path:
+            attempts.append((cleaned, False, "garbage behind the name"))
+        if self._settings.ignore_case:
+            attempts.append((cleaned or path, True, "case differs"))
+        refusal: TransferError | None = None
+        for attempt, ignore_case, quirk in attempts:
+            for candidate in names.candidates(attempt, self._settings.client_directory, facts):
+                try:
+                    source = self._tree.open(candidate, ignore_case=ignore_case)
+                except TransferError as error:
+                    refusal = refusal if refusal and error.code == wire.NOT_FOUND else error
+                else:
+                    return source, (*quirks, quirk) if quirk else quirks
+        assert refusal is not None
+        raise refusal
+
+    def write(self, name: str, facts: Facts, announced: int | None) -> tuple[Upload, Quirks]:
+        """Return the file to be written; TransferError when it is refused. announced: its octets, if known."""
+        rewritten, quirks = self._rewritten(name, facts, writing=True)
+        parent, base = posixpath.split(names.relative(rewritten))
+        if base in ("", ".", ".."):
+            raise TransferError(wire.ACCESS, "the name is that of a directory")
+        tftp = self._settings
+        nearest = max((at for at in self._uploads if _below(parent or ".", at)), key=len, default=None)
+        allowed = tftp.uploads if nearest is None else self._uploads[nearest]
+        if allowed == "none":
+            raise TransferError(wire.ACCESS, "uploads are off" + (" here" if self._uploads else ""))
+        fd, directory = self._tree.directory(parent)
+        policy = Policy(allowed, tftp.upload_limit, tftp.upload_reserve, tftp.upload_umask)
+        return Upload(fd, directory, base, policy, announced), quirks
+
+    def _rewritten(self, name: str, facts: Facts, *, writing: bool) -> tuple[str, Quirks]:
+        path, used = self._rules.apply(name, facts, writing=writing)
+        return path, (f"rewritten to {path} by {', '.join(used)}",) if used else ()
+
+
+def _below(path: str, directory: str) -> bool:
+    return directory in (".", path) or path.startswith(f"{directory}/")

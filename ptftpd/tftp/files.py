@@ -1,0 +1,173 @@
+"""The files that are served: names looked up below the roots, opened safely, read block by block."""
+
+from __future__ import annotations
+
+import errno
+import os
+import posixpath
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ptftpd.errors import Error, TransferError
+from ptftpd.tftp import wire
+
+IOV_MAX = 1024  # Linux: views in one preadv(2)
+
+_ERRNO = {
+    errno.ENOENT: (wire.NOT_FOUND, "no such file"),
+    errno.ENOTDIR: (wire.NOT_FOUND, "no such file"),
+    errno.ENAMETOOLONG: (wire.NOT_FOUND, "the name is too long"),
+    errno.EACCES: (wire.ACCESS, "the server may not read it: check its owner and mode"),
+    errno.EPERM: (wire.ACCESS, "the server may not open it"),
+    errno.ELOOP: (wire.ACCESS, "its symbolic links go in a circle"),
+    errno.ENOSPC: (wire.DISK_FULL, "the disk is full"),
+    errno.EDQUOT: (wire.DISK_FULL, "the disk quota is used up"),
+    errno.EFBIG: (wire.DISK_FULL, "the file is too large"),
+    errno.EEXIST: (wire.EXISTS, "the file exists already"),
+    errno.EMFILE: (wire.UNDEFINED, "the server has no file descriptor left"),
+    errno.ENFILE: (wire.UNDEFINED, "the server has no file descriptor left"),
+}
+
+
+def failure(error: OSError) -> TransferError:
+    """Return the TFTP error code and sentence for a failed system call."""
+    code, reason = _ERRNO.get(error.errno or 0, (wire.UNDEFINED, error.strerror or str(error)))
+    return TransferError(code, reason)
+
+
+@dataclass
+class Source:
+    """An open regular file of size octets, as large as it was when it was opened."""
+
+    fd: int
+    size: int
+    path: str
+
+    def read(self, views: Sequence[memoryview], offset: int) -> int:
+        """Fill the views from offset; return the octets read, fewer only at the end of the file."""
+        wanted = min(sum(map(len, views)), self.size - offset)
+        total = 0
+        try:
+            if len(views) <= IOV_MAX:
+                total = os.preadv(self.fd, views, offset)
+            while total < wanted:  # a network file system may return less than there is
+                got = os.preadv(self.fd, _rest(views, total), offset + total)
+                if got == 0:
+                    break
+                total += got
+        except OSError as error:
+            raise failure(error) from None
+        return total
+
+    def close(self) -> None:
+        """Release the descriptor."""
+        os.close(self.fd)
+
+
+def _rest(views: Sequence[memoryview], done: int) -> list[memoryview]:
+    """Return the part of the views behind the first done octets, at most IOV_MAX of them."""
+    rest: list[memoryview] = []
+    for view in views:
+        if done < len(view) and len(rest) < IOV_MAX:
+            rest.append(view[done:])
+        done = max(0, done - len(view))
+    return rest
+
+
+class Tree:
+    """The roots, searched in order: the first that has a name wins."""
+
+    def __init__(self, roots: Sequence[str]) -> None:
+        """Open the roots; Error names one that is not a directory or may not be read."""
+        self.roots = tuple(roots)
+        self._fds: list[int] = []
+        for root in roots:
+            try:
+                self._fds.append(os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+                os.stat(".", dir_fd=self._fds[-1])
+            except OSError as error:
+                self.close()
+                raise Error(f"root directory {root}: {error.strerror}: create it or name another") from None
+
+    def close(self) -> None:
+        """Release the descriptors."""
+        while self._fds:
+            os.close(self._fds.pop())
+
+    def open(self, relative: str, *, ignore_case: bool = False) -> Source:
+        """Return the file of a relative name; TransferError says why there is none to be had."""
+        refusal: TransferError | None = None
+        for root in self._fds:
+            found = _matching_case(root, relative) if ignore_case else relative
+            try:
+                return _open_below(root, found)
+            except OSError as error:
+                failed = failure(error)
+            except TransferError as error:
+                failed = error
+            if refusal is None or refusal.code == wire.NOT_FOUND:
+                refusal = failed  # 'not readable' in one root tells more than 'no such file' in another
+        raise refusal or TransferError(wire.NOT_FOUND, "no such file")
+
+    def directory(self, relative: str) -> tuple[int, str]:
+        """Return (descriptor, path) of a directory below the first root; TransferError when there is none."""
+        try:
+            fd = os.open(relative or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._fds[0])
+        except OSError as error:
+            raise failure(error) from None
+        try:
+            return fd, _confined(fd, self._fds[0])
+        except TransferError:
+            os.close(fd)
+            raise
+
+
+def _open_below(root: int, relative: str) -> Source:
+    """Return the regular file below the directory root; OSError or TransferError when it is not one.
+
+    It is looked up without being opened first (O_PATH), so that what is checked is what is read, whoever
+    moves links about meanwhile, and no device is touched.
+    """
+    found = os.open(relative, os.O_PATH | os.O_CLOEXEC, dir_fd=root)
+    try:
+        status = os.fstat(found)
+        if not stat.S_ISREG(status.st_mode):
+            kind = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+            raise TransferError(wire.ACCESS, f"it is {kind}")
+        path = _confined(found, root)
+        return Source(os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_CLOEXEC), status.st_size, path)
+    finally:
+        os.close(found)
+
+
+def _confined(fd: int, root: int) -> str:
+    """Return the path of an open file or directory; TransferError when it is not at or below root."""
+    path = os.readlink(f"/proc/self/fd/{fd}")
+    top = os.readlink(f"/proc/self/fd/{root}")
+    if path != top and not path.startswith(top.rstrip("/") + "/"):
+        raise TransferError(wire.ACCESS, "a symbolic link leads out of the root directory")
+    return path
+
+
+def _matching_case(root: int, relative: str) -> str:
+    """Return the name, each part of it replaced by what the directory has, should only the case differ.
+
+    The first in the order of the names counts where several do.
+    """
+    found = ""
+    for part in relative.split("/"):
+        try:
+            fd = os.open(found or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=root)
+        except OSError:
+            return relative
+        try:
+            entries = os.listdir(fd)
+        finally:
+            os.close(fd)
+        folded = part.casefold()
+        same = part if part in entries else min((e for e in entries if e.casefold() == folded), default="")
+        if not same:
+            return relative
+        found = posixpath.join(found, same)
+    return found

@@ -1,0 +1,94 @@
+"""The names that clients ask for: rewritten by rules, cleaned, tried in the client's own directories."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from ptftpd.errors import TransferError
+from ptftpd.settings import Remap
+from ptftpd.tftp import wire
+
+# What old ROMs leave behind a name: octets from 0x80 on (0xFF above all: they read DHCP option 67 as a C
+# string), the ':' that one GRUB appends, blanks and control characters. A name in UTF-8 is not touched.
+_DIRT = re.compile(r"[\x00-\x20:\x7f\udc80-\udcff\xff]+\Z")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of a client, for the {placeholders}; '' for what is not."""
+
+    address: str
+    mac: str = ""
+    cls: str = ""
+    host: str = ""
+
+    def fill(self, template: str) -> str | None:
+        """Return the template with its placeholders filled; None when one of them is not known."""
+        known = {"address": self.address, "mac": self.mac, "class": self.cls, "host": self.host}
+        missing = False
+
+        def value(match: re.Match[str]) -> str:
+            nonlocal missing
+            text = known.get(match[1], "")
+            missing = missing or not text
+            return text
+
+        filled = re.sub(r"\{(address|mac|class|host)\}", value, template)
+        return None if missing else filled
+
+
+def relative(name: str) -> str:
+    r"""Return the name below a root; TransferError when it climbs above it.
+
+    '/name' and 'name' are the same file and '\' is a '/': firmware says either.
+    """
+    path = posixpath.normpath(name.replace("\\", "/").lstrip("/") or ".")
+    if path == ".." or path.startswith("../"):
+        raise TransferError(wire.ACCESS, "the name leads out of the root directory")
+    return path
+
+
+def cleaned(name: str) -> str:
+    """Return the name without the dirt that known firmware leaves at its end."""
+    return _DIRT.sub("", name)
+
+
+def candidates(name: str, directories: Iterable[str], facts: Facts) -> Iterator[str]:
+    """Yield the relative names to try for a client, in order: its own directories first."""
+    path = relative(name)
+    for template in directories:
+        directory = facts.fill(template)
+        if directory is not None:
+            yield posixpath.join(relative(directory), path)
+    yield path
+
+
+class Rules:
+    """The [remap] rules, in order."""
+
+    def __init__(self, remaps: Iterable[tuple[str, Remap]]) -> None:
+        """remaps: (name of the rule, its settings)."""
+        self._rules = [(name, re.compile(remap.match), remap) for name, remap in remaps]
+
+    def apply(self, name: str, facts: Facts, *, writing: bool) -> tuple[str, list[str]]:
+        """Return the rewritten name and the rules that changed it; TransferError when one refuses it."""
+        used: list[str] = []
+        for rule, expression, remap in self._rules:
+            if remap.request == ("read" if writing else "write"):
+                continue
+            match = expression.search(name)
+            if match is None:
+                continue
+            if remap.refuse:
+                raise TransferError(wire.ACCESS, f"{remap.refuse} (rule {rule})")
+            replacement = facts.fill(remap.replace)
+            if replacement is None:
+                continue  # the rule is for clients of whom more is known
+            name = name[: match.start()] + match.expand(replacement) + name[match.end() :]
+            used.append(rule)
+            if remap.last:
+                break
+        return name, used

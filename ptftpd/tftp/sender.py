@@ -1,0 +1,217 @@
+"""The sending side of a transfer: a server's RRQ, a client's WRQ. No I/O, no clock.
+
+    opening   the OACK is out; ACK 0 moves to sending                        start(), receive()
+    sending   blocks base+1..sent are out; an ACK among them moves base      receive(), tick()
+    ended     outcome is set: the last block acknowledged, ERROR received,   receive(), tick()
+              retries used up, or the file failed
+
+Blocks are counted from 1 without wrapping; block n stands at octet (n - 1) * blksize of the file, and is
+masked to 16 bits only in the header. At windowsize 1 the window is one block: it is not a second path.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ptftpd.errors import TransferError, WireError
+from ptftpd.tftp import wire
+from ptftpd.tftp.outcome import INF, OK, Backoff, Failure, Outcome
+
+BUFFER = 1 << 16  # octets read ahead: a lock-step transfer then reads its file once for many ACKs
+DATA, ACK, ERROR, HEADER = wire.DATA, wire.ACK, wire.ERROR, wire.HEADER
+unpack_header, pack_header = wire.unpack_header, wire.pack_header
+
+# read(views, offset) fills the views from the file at offset and returns the octets read, fewer than
+# they hold only at the end of the file. It raises TransferError. The offset never goes back before the
+# first block that was not acknowledged.
+Read = Callable[[Sequence[memoryview], int], int]
+
+
+class Sender:
+    """Sends a file in blocks of blksize octets, windowsize of them between two ACKs (RFC 1350, 7440)."""
+
+    __slots__ = (
+        "_backoff", "_base", "_buffer", "_clean", "_end", "_final", "_first", "_modulus", "_oack",
+        "_payloads", "_read", "_rewound", "_sent", "_sent_at", "_size", "_slots", "_view", "blksize",
+        "deadline", "outcome", "resent", "segment", "windowsize",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        read: Read,
+        size: int | None,
+        backoff: Backoff,
+        *,
+        blksize: int = 512,
+        windowsize: int = 1,
+        oack: bytes = b"",
+        rollover: int = 0,
+    ) -> None:
+        """size: octets of the file, None when only its end tells. oack: what a server sends first.
+
+        rollover: the number that follows 65535, 0 or 1.
+        """
+        self._read = read
+        self._size = size
+        self._backoff = backoff
+        self.blksize = blksize
+        self.windowsize = windowsize
+        self._oack = oack
+        self._modulus = 65536 - rollover  # with rollover 1 the numbers are 1..65535 and 0 only at the start
+        self.segment = HEADER + blksize
+        self._final = INF if size is None else size // blksize + 1  # the last block, which is a short one
+        self._slots = int(min(max(windowsize, BUFFER // self.segment), self._final))
+        self._buffer = bytearray(self._slots * self.segment)
+        self._view = memoryview(self._buffer)
+        self._payloads = [
+            self._view[at + HEADER : at + self.segment] for at in range(0, len(self._buffer), self.segment)
+        ]
+        self._first, self._end = 1, 0  # the blocks in the buffer
+        self._base = 0  # the last block acknowledged
+        self._sent = 0  # the last block sent
+        self._rewound = -1  # the base that a repeated ACK already rewound to
+        self._clean = True  # nothing of the window at hand was sent twice: its ACK measures the round trip
+        self._sent_at = 0.0
+        self.deadline = INF
+        self.outcome: Outcome = None
+        self.resent = 0
+
+    @property
+    def blocks(self) -> int:
+        """The number of blocks acknowledged."""
+        return self._base
+
+    @property
+    def octets(self) -> int:
+        """The number of octets of the file acknowledged."""
+        whole = self._base * self.blksize
+        return whole if self._size is None else min(whole, self._size)
+
+    def start(self, now: float) -> memoryview | bytes:
+        """Return the first datagrams: the OACK, or without one the first window."""
+        self._sent_at, self.deadline = now, now + self._backoff.wait
+        return self._oack or self._window(now)
+
+    def receive(self, buf: bytearray, n: int, now: float) -> memoryview | bytes | None:
+        """Take the datagram buf[:n]; return what to send, if anything, in datagrams of segment octets."""
+        if n < HEADER:
+            return None
+        opcode, block = unpack_header(buf)
+        if opcode != ACK:
+            return self._peer_error(buf, n) if opcode == ERROR else None
+        if self._oack:
+            if block != 0:
+                return None
+            self._oack = b""
+            self._backoff.answered(now - self._sent_at if self._clean else None)
+            return self._window(now)
+        base = self._base
+        ahead = (block - base) % self._modulus
+        if ahead > self._sent - base:
+            return None  # of an earlier window, or never sent
+        if ahead == 0 and (self.windowsize == 1 or self._rewound == base):
+            # RFC 1123 §4.2.3.1: a duplicate ACK never makes DATA go out. With a window it means that its
+            # first block is missing (RFC 7440 §4): acted on once, firmware repeats it for every stray block.
+            return None
+        self._base = base = base + ahead
+        if base == self._sent:
+            if base == self._final:
+                self.outcome, self.deadline = OK, INF
+                return None
+            self._backoff.answered(now - self._sent_at if self._clean else None)
+        else:
+            # RFC 7440 §4: the rest of the window was lost, go on behind the block that was acknowledged.
+            if ahead:
+                self._backoff.answered(None)
+            self.resent += self._sent - base
+            self._rewound = base
+            return self._window(now, clean=False)
+        return self._window(now)
+
+    def tick(self, now: float) -> memoryview | bytes | None:
+        """Return what to send again when the deadline has passed without an answer."""
+        if now < self.deadline or self.outcome is not None:
+            return None
+        if not self._backoff.again():
+            what = f"block {self._base + 1}" if not self._oack else "the OACK"
+            self._fail(Failure(wire.UNDEFINED, f"no answer to {what} after {self._backoff.retries} retries"))
+            return None
+        self._clean = False
+        if self._oack:
+            self.deadline = now + self._backoff.wait
+            return self._oack
+        self.resent += self._sent - self._base
+        self._rewound = -1
+        return self._window(now, clean=False)
+
+    def repeat(self, now: float) -> memoryview | bytes | None:
+        """Return the first datagram again when the request came again before anything was acknowledged."""
+        if self.outcome is not None or self._base:
+            return None
+        self._clean = False
+        return self._oack or (self._window(now, clean=False) if self._sent else None)
+
+    def _wire(self, block: int) -> int:
+        """Return the 16 bits that stand for a block number."""
+        if self._modulus == 65536:
+            return block & 0xFFFF
+        return (block - 1) % 65535 + 1 if block else 0
+
+    def _window(self, now: float, *, clean: bool = True) -> memoryview | bytes:
+        """Return the datagrams of blocks base+1..base+windowsize, as far as the file goes."""
+        first = self._base + 1
+        last = first + self.windowsize - 1
+        if first < self._first or min(last, self._final) > self._end:
+            try:
+                self._fill(first)
+            except TransferError as error:
+                self._fail(Failure(error.code, error.reason))
+                return wire.make_error(error.code, error.reason)
+        end = self._end
+        if last > end:
+            last = end
+        self._sent, self._clean, self._sent_at = last, clean, now
+        self.deadline = now + self._backoff.wait
+        start = (first - self._first) * self.segment
+        if last == self._final:
+            return self._view[start : (last - self._first) * self.segment + HEADER + self._tail]
+        return self._view[start : (last - self._first + 1) * self.segment]
+
+    @property
+    def _tail(self) -> int:
+        """The octets of the last block; it is known."""
+        assert self._size is not None
+        return self._size % self.blksize
+
+    def _fill(self, first: int) -> None:
+        """Put blocks from first on into the buffer, as many as it holds or the file has."""
+        offset = (first - 1) * self.blksize
+        views = self._payloads
+        expected = self._slots * self.blksize
+        if self._size is not None and self._size - offset < expected:
+            expected = self._size - offset
+            full, rest = divmod(expected, self.blksize)
+            views = self._payloads[:full]
+            if rest:
+                views.append(self._payloads[full][:rest])
+        octets = self._read(views, offset) if views else 0
+        if octets < expected:
+            if self._size is not None:
+                raise TransferError(wire.UNDEFINED, "the file became shorter while it was sent")
+            self._size = offset + octets
+            self._final = self._size // self.blksize + 1
+        self._first = first
+        self._end = int(min(first + self._slots - 1, self._final))
+        buffer, segment = self._buffer, self.segment
+        for slot in range(self._end - first + 1):
+            pack_header(buffer, slot * segment, DATA, self._wire(first + slot))
+
+    def _peer_error(self, buf: bytearray, n: int) -> None:
+        try:
+            code, text = wire.error(bytes(buf[:n]))
+        except WireError:
+            return
+        self._fail(Failure(code, text, from_peer=True))
+
+    def _fail(self, failure: Failure) -> None:
+        self.outcome, self.deadline = failure, INF

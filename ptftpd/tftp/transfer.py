@@ -1,0 +1,226 @@
+"""One file on its way to or from one client: the machine, its socket, its file, and the record of it."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from typing import Protocol
+
+from ptftpd import net
+from ptftpd.log import Log
+from ptftpd.loop import INF, Loop
+from ptftpd.tftp import options, wire
+from ptftpd.tftp.outcome import OK, Failure, Outcome
+from ptftpd.tftp.receiver import Receiver
+from ptftpd.tftp.sender import Sender
+
+STALLED = 1.0  # seconds without a datagram after which the same request means that the client started over
+
+Peer = tuple[str, int]
+
+
+class File(Protocol):
+    """What a transfer reads or writes; the machine has its methods, the transfer closes it."""
+
+    path: str
+
+    def close(self) -> None:
+        """Release it; an upload that was not finished is gone."""
+
+
+class Owner(Protocol):
+    """The server as its transfers see it."""
+
+    loop: Loop
+    log: Log
+    buffer: bytearray
+
+    def ended(self, transfer: Transfer, outcome: Outcome) -> None:
+        """Note that the outcome of a transfer is known."""
+
+    def closed(self, transfer: Transfer) -> None:
+        """Forget a transfer."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a client asked, as it came in datagram; name is how it calls the file, quirks what was mended."""
+
+    datagram: bytes
+    peer: Peer
+    local: str
+    opcode: int
+    name: str
+    mode: str
+    quirks: tuple[str, ...] = ()
+
+    @property
+    def writing(self) -> bool:
+        """Whether it is a WRQ."""
+        return self.opcode == wire.WRQ
+
+
+class Transfer:
+    """Runs a machine on a socket until it has ended, and writes its one record."""
+
+    __slots__ = (
+        "_burst", "_ended", "_fd", "_file", "_owner", "_seen", "_shared", "_sock", "_started", "_terms",
+        "deadline", "machine", "request", "scheduled",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        owner: Owner,
+        request: Request,
+        sock: socket.socket,
+        file: File,
+        machine: Sender | Receiver,
+        terms: options.Terms,
+        *,
+        shared: bool = False,
+    ) -> None:
+        """sock: connected to the peer and this transfer's own; or shared with others, unconnected."""
+        self._owner, self.request, self._sock, self._file = owner, request, sock, file
+        self.machine, self._terms, self._shared = machine, terms, shared
+        self.deadline = self.scheduled = INF
+        self._fd = sock.fileno()
+        self._ended = False
+        self._started = self._seen = 0.0
+        self._burst = (
+            net.Burst(sock, machine.segment, peer=request.peer, local=request.local)
+            if shared
+            else net.Burst(sock, machine.segment)
+        )
+
+    def start(self, now: float) -> None:
+        """Send the first datagram and wait for the answers."""
+        self._started = self._seen = now
+        if not self._shared:
+            self._owner.loop.add(self._fd, self.ready)
+        self._go_on(self.machine.start(now), now)
+
+    def ready(self, now: float) -> None:
+        """Take one datagram: in lock-step there is no second one to look for."""
+        buffer = self._owner.buffer
+        try:
+            size = self._sock.recv_into(buffer)
+        except ConnectionRefusedError:
+            self._refused(now)
+            return
+        except OSError:
+            return  # an ICMP error of the way, such as 'no route': like a lost datagram
+        self.take(buffer, size, now)
+
+    def take(self, buffer: bytearray, size: int, now: float) -> None:
+        """Act on the datagram buffer[:size]."""
+        self._seen = now
+        self._go_on(self.machine.receive(buffer, size, now), now)
+
+    def tick(self, now: float) -> None:
+        """Send again what was not answered in time, or stop dallying."""
+        self._go_on(self.machine.tick(now), now)
+
+    def repeated(self, datagram: bytes, now: float) -> bool:
+        """Return whether this transfer goes on when a request comes from its client's TID again.
+
+        A copy of the request is answered with the first datagram again while nothing was acknowledged,
+        and ignored later; any other request, or one after a silence, means that the client started over.
+        """
+        if datagram != self.request.datagram or self._ended:
+            return False
+        again = self.machine.repeat(now)
+        if again is None:
+            return now - self._seen < STALLED
+        self._go_on(again, now)
+        return True
+
+    def abandon(self, reason: str, now: float) -> None:
+        """End it before its time; the peer is not told, it has started over or will find out."""
+        self._end(Failure(wire.UNDEFINED, reason), now)
+        self.close()
+
+    def close(self) -> None:
+        """Release everything; the loop's heap entry dies by itself."""
+        self._owner.closed(self)
+        if not self._shared:
+            self._owner.loop.remove(self._fd)
+            self._sock.close()
+        self._file.close()
+        self.deadline = INF
+
+    def _go_on(self, run: memoryview | bytes | None, now: float) -> None:
+        machine = self.machine
+        if run is not None:
+            try:
+                self._burst.send(run)
+            except ConnectionRefusedError:
+                self._refused(now)
+                return
+        self.deadline = deadline = machine.deadline
+        if machine.outcome is not None:
+            self._end(machine.outcome, now)
+            if deadline == INF:
+                self.close()
+                return
+        if deadline < self.scheduled:
+            self._owner.loop.schedule(self)
+
+    def _refused(self, now: float) -> None:
+        """The client's port is closed (ICMP): it has gone, or, after the last block, has all it wants."""
+        self._end(Failure(wire.UNDEFINED, "it closed its port"), now)
+        self.close()
+
+    def _end(self, outcome: Outcome, now: float) -> None:
+        """Write the record of this transfer, once."""
+        if not self._ended:
+            self._ended = True
+            self._owner.ended(self, outcome)
+            record(self._owner.log, self.request, self.machine, self._terms, self._file.path, outcome,
+                   max(now - self._started, 1e-6))  # fmt: skip
+
+
+def record(
+    log: Log,
+    request: Request,
+    machine: Sender | Receiver,
+    terms: options.Terms,
+    path: str,
+    outcome: Outcome,
+    seconds: float,
+) -> None:
+    """Write the one record of a transfer that took so many seconds."""
+    octets, name, client = machine.octets, request.name, request.peer[0]
+    facts = {
+        "TFTP_CLIENT": client, "TFTP_FILE": name, "TFTP_PATH": path, "TFTP_BYTES": octets,
+        "TFTP_SECONDS": f"{seconds:.3f}", "TFTP_RATE": int(octets / seconds), "TFTP_BLOCKS": machine.blocks,
+        "TFTP_RESENT": machine.resent, "TFTP_MODE": request.mode,
+        "TFTP_OPTIONS": " ".join(f"{option}={value}" for option, value in terms.granted),
+        "TFTP_QUIRKS": ", ".join(request.quirks),
+    }  # fmt: skip
+    remarks = [f"{machine.resent} resent"] if machine.resent else []
+    extra = "".join(f", {remark}" for remark in (*remarks, *request.quirks))
+    way = f"{name} from {client}" if request.writing else f"{name} to {client}"
+    if isinstance(outcome, Failure):
+        if outcome.from_peer and outcome.code == wire.OPTIONS and machine.blocks == 0:
+            # EDK2 asks for tsize, hangs up with ERROR 8 and asks again: its way, not a failure.
+            log.debug(f"{client} only asked for the size of {name}")
+            return
+        said = "the client said: " if outcome.from_peer else ""
+        reason = f"{said}{outcome.reason or f'error {outcome.code}'}"
+        log.warning(
+            "receive-failed" if request.writing else "send-failed",
+            f"{way} failed after {amount(octets)}{extra}: {reason}", **facts, TFTP_ERROR=outcome.code,
+        )  # fmt: skip
+    elif outcome is OK:
+        rate = f" ({amount(octets / seconds)}/s)" if octets >= 100_000 else ""
+        verb = "received" if request.writing else "sent"
+        log.info(verb, f"{verb} {way}: {amount(octets)} in {seconds:.1f} s{rate}{extra}", **facts)
+
+
+def amount(octets: float) -> str:
+    """Return a number of octets for people: '512 B', '42 kB', '1.5 MB'."""
+    for unit in ("B", "kB", "MB"):
+        if octets < 999.5:
+            return f"{octets:.0f} {unit}" if unit != "MB" or octets >= 10 else f"{octets:.1f} {unit}"
+        octets /= 1000
+    return f"{octets:.1f} GB"

@@ -1,0 +1,165 @@
+"""Uploads: written aside without a name, given their name only when they are whole and on disk."""
+
+from __future__ import annotations
+
+import errno
+import os
+import posixpath
+import stat
+from dataclasses import dataclass
+from itertools import count
+
+from ptftpd.errors import TransferError
+from ptftpd.tftp import wire
+from ptftpd.tftp.files import failure
+
+CHUNK = 1 << 16  # octets gathered before a write
+FLOOR_EVERY = 1 << 24  # octets between two looks at the free space
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What may be uploaded: uploads none, create, overwrite or version; sizes in octets."""
+
+    uploads: str
+    limit: int
+    reserve: int
+    umask: int
+
+
+class Upload:
+    """A file on its way in. Nothing of it is seen before finish(), and nothing left without it."""
+
+    def __init__(self, directory: int, path: str, name: str, policy: Policy, announced: int | None) -> None:
+        """directory: a descriptor of the directory at path, which this object closes.
+
+        announced: the client's tsize in octets. TransferError when the policy, the name or the disk is
+        against it.
+        """
+        self.path = posixpath.join(path, name)
+        self.size = 0
+        self._directory, self._name, self._policy = directory, name, policy
+        self._pending = bytearray()
+        self._looked = 0
+        self._part = ""  # the name it has meanwhile where the file system cannot do without
+        self._fd = -1
+        try:
+            self._admit(announced)
+            self._fd = self._create()
+        except OSError as error:
+            self.close()
+            raise failure(error) from None
+        except TransferError:
+            self.close()
+            raise
+
+    def write(self, payload: memoryview) -> None:
+        """Keep the next octets; TransferError when there are too many or the disk is full."""
+        self.size += len(payload)
+        if self.size > self._policy.limit:
+            raise TransferError(wire.DISK_FULL, f"uploads are limited to {self._policy.limit} octets")
+        self._pending += payload
+        if len(self._pending) >= CHUNK:
+            self._flush()
+
+    def finish(self) -> None:
+        """Make the file whole, durable and visible, in this order; TransferError when that fails."""
+        self._flush()
+        try:
+            os.fsync(self._fd)
+            self._publish()
+            os.fsync(self._directory)
+        except OSError as error:
+            raise failure(error) from None
+
+    def close(self) -> None:
+        """Release the descriptors; what was not finished is gone with them."""
+        if self._part:
+            try:
+                os.unlink(self._part, dir_fd=self._directory)
+            except OSError:
+                pass  # published, or taken away by somebody else
+            self._part = ""
+        for fd in (self._fd, self._directory):
+            if fd >= 0:
+                os.close(fd)
+        self._fd = self._directory = -1
+
+    def _admit(self, announced: int | None) -> None:
+        if self._policy.uploads == "none":
+            raise TransferError(wire.ACCESS, "uploads are off here")
+        existing = self._existing()
+        if existing is not None and not stat.S_ISREG(existing.st_mode):
+            raise TransferError(wire.ACCESS, "something other than a regular file has that name")
+        if existing is not None and self._policy.uploads == "create":
+            raise failure(OSError(errno.EEXIST, ""))
+        if announced is not None and announced > self._policy.limit:
+            raise TransferError(wire.DISK_FULL, f"uploads are limited to {self._policy.limit} octets")
+        self._check_space(announced or 0)
+
+    def _existing(self) -> os.stat_result | None:
+        try:
+            return os.stat(self._name, dir_fd=self._directory, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+
+    def _create(self) -> int:
+        mode = 0o666 & ~self._policy.umask
+        try:
+            fd = os.open(f"/proc/self/fd/{self._directory}", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, mode)
+        except OSError as error:
+            if error.errno not in {errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT}:
+                raise
+            self._part = self._fresh(".{name}.{n}.part")  # NFS, FUSE and others without O_TMPFILE
+            flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+            fd = os.open(self._part, flags, mode, dir_fd=self._directory)
+        os.fchmod(fd, mode)  # the process's own umask took part
+        return fd
+
+    def _flush(self) -> None:
+        try:
+            if self.size - self._looked >= FLOOR_EVERY:
+                self._looked = self.size
+                self._check_space(len(self._pending))
+            view = memoryview(self._pending)
+            while view:
+                written = os.write(self._fd, view)
+                view = view[written:]
+        except OSError as error:
+            raise failure(error) from None
+        self._pending = bytearray()
+
+    def _check_space(self, wanted: int) -> None:
+        facts = os.fstatvfs(self._directory)
+        if facts.f_bavail * facts.f_frsize - wanted < self._policy.reserve:
+            raise TransferError(wire.DISK_FULL, "the disk is full")
+
+    def _publish(self) -> None:
+        """Give the file its name."""
+        if self._policy.uploads == "create":
+            self._link(self._name)  # fails when another upload of that name was finished first
+            return
+        if self._policy.uploads == "version" and self._existing() is not None:
+            kept = self._fresh("{name}.~{n}~")
+            os.link(self._name, kept, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+        part = self._part or self._fresh(".{name}.{n}.part")
+        if not self._part:
+            self._link(part)
+        os.rename(part, self._name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+        self._part = ""
+
+    def _link(self, name: str) -> None:
+        if self._part:
+            os.link(self._part, name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+        else:
+            os.link(f"/proc/self/fd/{self._fd}", name, dst_dir_fd=self._directory, follow_symlinks=True)
+
+    def _fresh(self, form: str) -> str:
+        """Return the first name of a numbered form that is not taken."""
+        for number in count(1):
+            name = form.format(name=self._name, n=number)
+            try:
+                os.stat(name, dir_fd=self._directory, follow_symlinks=False)
+            except FileNotFoundError:
+                return name
+        raise AssertionError("count() does not end")
