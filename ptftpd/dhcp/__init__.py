@@ -1,0 +1,1 @@
+"""DHCP, proxyDHCP and BOOTP: RFC 951, 1497, 2131, 2132, 3046, 3396, 4578, 6842 and PXE 2.1."""

@@ -1,0 +1,64 @@
+"""DHCP options: their numbers, and typed access to those the protocol itself needs (RFC 2132)."""
+
+from __future__ import annotations
+
+from ptftpd.dhcp import wire
+from ptftpd.dhcp.wire import Message
+from ptftpd.errors import WireError
+
+SUBNET_MASK = 1
+ROUTER = 3
+NAME_SERVER = 6
+BROADCAST_ADDRESS = 28
+REQUESTED_ADDRESS = 50
+LEASE_TIME = 51
+MESSAGE_TYPE = 53
+SERVER_ID = 54
+PARAMETER_LIST = 55
+MESSAGE = 56
+RENEWAL_TIME = 58
+REBINDING_TIME = 59
+VENDOR_CLASS = 60
+CLIENT_ID = 61
+TFTP_SERVER_NAME = 66
+BOOT_FILE = 67
+USER_CLASS = 77  # RFC 3004; iPXE sends the bare text
+RELAY_AGENT = wire.RELAY_AGENT
+ARCHITECTURE = 93  # RFC 4578 §2.1
+GUID = 97  # RFC 4578 §2.3
+TFTP_SERVER_ADDRESS = 150  # RFC 5859
+IPXE = 175  # iPXE's own options, encapsulated
+
+DISCOVER, OFFER, REQUEST, DECLINE, ACK, NAK, RELEASE, INFORM = range(1, 9)
+NAMES = {
+    DISCOVER: "DHCPDISCOVER",
+    OFFER: "DHCPOFFER",
+    REQUEST: "DHCPREQUEST",
+    DECLINE: "DHCPDECLINE",
+    ACK: "DHCPACK",
+    NAK: "DHCPNAK",
+    RELEASE: "DHCPRELEASE",
+    INFORM: "DHCPINFORM",
+}
+
+
+def number(message: Message, code: int, size: int) -> int:
+    """Return the number of size octets in an option, 0 when it is absent; WireError for another length."""
+    value = message.options.get(code)
+    if value is None:
+        return 0
+    if len(value) != size:
+        raise WireError(
+            f"option {code} must have {size} octets, not {len(value)}", message.offsets.get(code, 0)
+        )
+    return wire.number(value)
+
+
+def address(message: Message, code: int) -> int:
+    """Return the IPv4 address in an option, 0 when it is absent; WireError for another length."""
+    return number(message, code, 4)
+
+
+def text(value: bytes) -> str:
+    """Return option text without the NULs some clients add; octets outside ASCII become surrogates."""
+    return value.rstrip(b"\0").decode("ascii", "surrogateescape")

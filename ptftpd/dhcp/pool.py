@@ -1,0 +1,283 @@
+"""Who has which address: the ranges to lease from, and the leases and offers made from them.
+
+An address is fresh (no record), nobody's, held by an offer, leased, expired, or in quarantine. It is free
+when neither its lease nor an offer of it runs any more; the record stays, so that its client gets it back,
+until another client needs it. Fresh addresses go first, then those that have been free for longest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from ipaddress import IPv4Address, IPv4Network
+from math import inf
+
+from ptftpd.dhcp import request
+from ptftpd.errors import ConfigError
+from ptftpd.settings import Settings
+
+OFFER_TIME = 60.0  # seconds an offer is kept: firmware waits up to 16 s for others, then may start over
+MAX_LEASES = 1 << 17  # records, about 500 octets each; more than a full /15, far above any broadcast domain
+
+
+@dataclass(frozen=True)
+class Subnet:
+    """The addresses of one network, and which of them may be leased."""
+
+    network: int
+    mask: int
+    ranges: tuple[tuple[int, int], ...]  # (first, last), in order, without overlap
+    excluded: frozenset[int] = frozenset()  # never leased: network, broadcast, servers
+    reserved: dict[bytes, int] = field(default_factory=dict)  # key -> address that is its alone
+
+    def __contains__(self, address: int) -> bool:
+        return address & self.mask == self.network
+
+    def is_dynamic(self, address: int) -> bool:
+        """Return whether any client may be given the address."""
+        return any(first <= address <= last for first, last in self.ranges) and address not in self.excluded
+
+    def dynamic(self) -> Iterator[int]:
+        """Yield every address that any client may be given."""
+        for first, last in self.ranges:
+            yield from (address for address in range(first, last + 1) if address not in self.excluded)
+
+    def size(self) -> int:
+        """Return how many addresses can be leased at once, the reserved ones included."""
+        in_ranges = sum(last - first + 1 for first, last in self.ranges)
+        left_out = sum(any(first <= a <= last for first, last in self.ranges) for a in self.excluded)
+        return in_ranges - left_out + sum(not self.is_dynamic(a) for a in self.reserved.values())
+
+
+def subnet(settings: Settings, interface: str, own: IPv4Address, network: IPv4Network) -> Subnet:
+    """Return the subnet of an interface as it is configured; ConfigError says what does not fit in it.
+
+    Leased is the whole network unless ranges are given, never this machine's and the servers' addresses.
+    """
+    edges = {network.network_address, network.broadcast_address} if network.prefixlen < 31 else set()
+    others = (*settings.pxe.name_server, settings.pxe.gateway, settings.pxe.tftp_server)
+    excluded = {own, *edges, *(address for address in others if address)}
+    ranges = settings.dhcp.range or ((network[0], network[-1]),)
+    for first, last in ranges:
+        if first not in network or last not in network:
+            reason = f"must be in {network}, the network of {interface}"
+            raise _misfit(settings, "dhcp", "range", f"{first}-{last}", reason)
+    return Subnet(
+        network=int(network.network_address),
+        mask=int(network.netmask),
+        ranges=_merged((int(first), int(last)) for first, last in ranges),
+        excluded=frozenset(int(address) for address in excluded if address in network),
+        reserved=_reservations(settings, interface, network, {own, *edges}),
+    )
+
+
+def _reservations(
+    settings: Settings, interface: str, network: IPv4Network, unfit: set[IPv4Address]
+) -> dict[bytes, int]:
+    """Return {key: address} of [dhcp] reserve and [host NAME] address."""
+    kept = [("dhcp", "reserve", mac, address) for mac, address in settings.dhcp.reserve]
+    kept += [
+        (f"host {name}", "address", host.mac, host.address)
+        for name, host in settings.hosts.items()
+        if host.mac and host.address
+    ]
+    reserved: dict[bytes, int] = {}
+    owners: dict[IPv4Address, bytes] = {}
+    for section, key, mac, address in kept:
+        if address not in network or address in unfit:
+            reason = f"must be an address for a client in {network}, the network of {interface}"
+        elif owners.setdefault(address, mac) != mac:
+            reason = f"is kept for {owners[address].hex(':')} already"
+        elif reserved.setdefault(request.ethernet_key(mac), int(address)) != int(address):
+            reason = f"{mac.hex(':')} has another address already"
+        else:
+            continue
+        raise _misfit(settings, section, key, str(address), reason)
+    return reserved
+
+
+def _misfit(settings: Settings, section: str, key: str, value: str, reason: str) -> ConfigError:
+    source = settings.sources.get((section, key), "")
+    return ConfigError(reason, source=source, setting=f"[{section}] {key} = {value}")
+
+
+def _merged(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Return the ranges in order, those that touch or overlap made one."""
+    merged: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        if merged and first <= merged[-1][1] + 1:
+            merged[-1] = merged[-1][0], max(merged[-1][1], last)
+        else:
+            merged.append((first, last))
+    return tuple(merged)
+
+
+@dataclass(slots=True)
+class Lease:
+    """The record of one address; times in monotonic seconds."""
+
+    address: int
+    key: bytes = b""  # whose; b'' for nobody's
+    expires: float = -inf  # when its lease, or its quarantine, ends
+    seconds: float = 0.0  # how long that lasts from the last commit on: bounds it after a restart
+    client_id: bytes = b""
+    architecture: str = ""  # what the client said it is: its later programs do not say
+    held: float = -inf  # until when it is kept for the client that was offered it; never stored
+    queued: float = inf  # the time of its entry in the pool's queue that counts
+
+    @property
+    def free_at(self) -> float:
+        """When it may be given to another client."""
+        return max(self.expires, self.held)
+
+
+class Pool:
+    """The leases of one subnet. Bounded: by MAX_LEASES and the reservations."""
+
+    def __init__(self, subnet: Subnet, leases: Iterable[Lease] = ()) -> None:
+        """leases are those known already; what the subnet has no place for is left out."""
+        self.subnet = subnet
+        self._by_address: dict[int, Lease] = {}
+        self._by_key: dict[bytes, Lease] = {}
+        self._queue: list[tuple[float, int]] = []  # (free_at, address), lazily: some come up early
+        self._kept = frozenset(subnet.reserved.values())
+        self._fresh = (a for a in subnet.dynamic() if a not in self._kept and a not in self._by_address)
+        for lease in sorted(leases, key=lambda lease: lease.expires):
+            if subnet.is_dynamic(lease.address) or subnet.reserved.get(lease.key) == lease.address:
+                self._by_address[lease.address] = lease
+                if lease.key:
+                    self._by_key[lease.key] = lease  # of two leases of one client, the later
+                lease.queued = inf
+                self._enqueue(lease)
+
+    def find(self, key: bytes) -> Lease | None:
+        """Return the record of a client's address: held, leased or expired."""
+        return self._by_key.get(key)
+
+    def holder(self, address: int) -> Lease | None:
+        """Return the record of an address, None for a fresh one."""
+        return self._by_address.get(address)
+
+    def leases(self) -> Iterable[Lease]:
+        """Return every record."""
+        return self._by_address.values()
+
+    def leased(self, now: float) -> int:
+        """Return how many addresses clients have at this moment."""
+        return sum(1 for lease in self._by_address.values() if lease.key and lease.expires > now)
+
+    def suits(self, key: bytes, address: int, now: float) -> bool:
+        """Return whether a client may have an address.
+
+        That is its reservation if that is free; else what it has or was offered; without either a free one.
+        """
+        kept, own = self.subnet.reserved.get(key), self._by_key.get(key)
+        if kept is not None and kept != address and self._available(key, kept, now):
+            return False
+        record = self._by_address.get(address)
+        has_another = own is not None and own.expires > now and address != kept
+        if has_another and (record is None or record.key != key):
+            return False
+        return self._available(key, address, now)
+
+    def offer(self, key: bytes, wanted: int, now: float) -> Lease | None:
+        """Hold an address for a client, the same each time, and return its record; None when none is free.
+
+        Preference: its reservation, its lease or past lease, the address it asks for, any (RFC 2131 §4.3.1).
+        """
+        address = self._choose(key, wanted, now)
+        if address is None:
+            return None
+        lease = self._claim(key, address)
+        lease.held = now + OFFER_TIME
+        self._enqueue(lease)
+        return lease
+
+    def grant(self, key: bytes, address: int, seconds: float, now: float) -> tuple[Lease, ...]:
+        """Lease an address that suits(); return the records to store, the client's own one last."""
+        lease = self._claim(key, address)
+        before = self._by_key[key]
+        lease.expires, lease.seconds, lease.held = now + seconds, seconds, -inf
+        self._enqueue(lease)
+        if before is lease:
+            return (lease,)
+        self._by_key[key] = lease
+        before.key, before.expires, before.held = b"", -inf, -inf
+        self._enqueue(before)
+        return before, lease
+
+    def withdraw(self, key: bytes) -> None:
+        """Forget what was offered to a client: it took another server's offer."""
+        lease = self._by_key.get(key)
+        if lease is not None:
+            lease.held = -inf
+            self._enqueue(lease)
+
+    def release(self, lease: Lease, now: float) -> None:
+        """End a lease; its client gets the address back unless another needs it before."""
+        lease.expires = lease.held = min(lease.expires, now)
+        self._enqueue(lease)
+
+    def quarantine(self, lease: Lease, seconds: float, now: float) -> None:
+        """Keep an address from everyone for some time: another machine uses it."""
+        if self._by_key.get(lease.key) is lease:
+            del self._by_key[lease.key]
+        lease.key, lease.expires, lease.seconds, lease.held = b"", now + seconds, seconds, -inf
+        self._enqueue(lease)
+
+    def _available(self, key: bytes, address: int, now: float) -> bool:
+        own = self.subnet.reserved.get(key) == address
+        if not own and (address in self._kept or not self.subnet.is_dynamic(address)):
+            return False
+        lease = self._by_address.get(address)
+        if lease is None:
+            return own or len(self._by_address) < MAX_LEASES
+        return lease.free_at <= now or (lease.key == key and key != b"")
+
+    def _choose(self, key: bytes, wanted: int, now: float) -> int | None:
+        own = self._by_key.get(key)
+        for address in (self.subnet.reserved.get(key), own and own.address, wanted):
+            if address and self._available(key, address, now):
+                return address
+        return self._next_free(now)
+
+    def _next_free(self, now: float) -> int | None:
+        """Return a fresh address, else the one that has been free for longest, else None."""
+        if len(self._by_address) < MAX_LEASES:
+            for address in self._fresh:
+                return address
+        queue = self._queue
+        while queue and queue[0][0] <= now:
+            when, address = heappop(queue)
+            lease = self._by_address[address]
+            if when != lease.queued:
+                continue  # an earlier entry of the same address took its place
+            lease.queued = inf
+            if lease.free_at == when:
+                return address
+            self._enqueue(lease)  # renewed since: back to where it belongs
+        return None
+
+    def _claim(self, key: bytes, address: int) -> Lease:
+        """Return the record of an address, made this client's; nothing else of the client changes."""
+        lease = self._by_address.get(address)
+        if lease is None:
+            lease = self._by_address[address] = Lease(address)
+        if lease.key != key:
+            if self._by_key.get(lease.key) is lease:
+                del self._by_key[lease.key]
+            lease.key, lease.client_id, lease.architecture = key, b"", ""
+            lease.expires, lease.seconds = -inf, 0.0
+        self._by_key.setdefault(key, lease)
+        return lease
+
+    def _enqueue(self, lease: Lease) -> None:
+        """See to it that the address comes up when it is free; an entry that is early enough stays.
+
+        Entries of one address only ever get earlier until one is popped, and that is by RELEASE or
+        quarantine alone, so that there are few of them.
+        """
+        if lease.free_at < lease.queued and lease.address not in self._kept:
+            lease.queued = lease.free_at
+            heappush(self._queue, (lease.queued, lease.address))

@@ -1,0 +1,113 @@
+"""The lease database: SQLite, written before any acknowledgement leaves.
+
+Times in it are wall-clock seconds since 1970, so that they mean something after a restart; in memory they are
+monotonic. One row an address and one a client; addresses and hardware addresses as text, for people to read.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Address
+from math import inf
+
+from ptftpd.dhcp import wire
+from ptftpd.dhcp.pool import Lease
+from ptftpd.errors import Error
+
+VERSION = 1  # of the tables; PRAGMA user_version
+BUSY_TIMEOUT = 1.0  # seconds to wait for another program that has the database locked
+
+_CREATE = """
+CREATE TABLE lease (
+    address TEXT PRIMARY KEY,
+    client TEXT UNIQUE,       -- hardware type and address, in hex; NULL: in quarantine
+    client_id TEXT NOT NULL,  -- option 61, in hex
+    architecture TEXT NOT NULL,
+    expires REAL NOT NULL,
+    seconds REAL NOT NULL     -- the lease time that was granted
+) WITHOUT ROWID
+"""
+
+
+class Store:
+    """The leases on disk. Nothing is opened before load()."""
+
+    def __init__(self, path: str, wall: Callable[[], float] = time.time) -> None:
+        """wall returns the time of day, seconds since 1970."""
+        self.path = path
+        self._wall = wall
+        self._database: sqlite3.Connection | None = None
+
+    def load(self, now: float) -> list[Lease]:
+        """Open or create the database and return its leases; Error when it cannot be used.
+
+        No lease lasts longer from now on than it was granted for, however the clock was set meanwhile.
+        """
+        try:
+            database = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT, isolation_level=None)
+            self._database = database
+            database.execute("PRAGMA journal_mode = WAL")
+            database.execute("PRAGMA synchronous = FULL")  # a commit is on the disk when it returns
+            version = database.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0:
+                database.executescript(f"BEGIN; {_CREATE}; PRAGMA user_version = {VERSION}; COMMIT")
+            elif version != VERSION:
+                raise Error(f"the lease database {self.path} was written by another version of this program")
+            ahead = now - self._wall()
+            return [_lease(row, now, ahead) for row in database.execute("SELECT * FROM lease")]
+        except (sqlite3.Error, ValueError) as error:
+            raise Error(f"cannot use the lease database {self.path}: {error}") from None
+
+    def commit(self, leases: Iterable[Lease], now: float) -> None:
+        """Store the leases as they are at this moment, all or none; Error when they are not on the disk."""
+        assert self._database is not None, "load() comes first"
+        ahead = now - self._wall()
+        once = {lease.address: lease for lease in leases}.values()
+        gone = [(wire.dotted(lease.address),) for lease in once if lease.expires == -inf]
+        kept = [_row(lease, ahead) for lease in once if lease.expires > -inf]
+        try:
+            with self._database:  # commits, or rolls back after an exception
+                self._database.execute("BEGIN IMMEDIATE")
+                self._database.executemany("DELETE FROM lease WHERE address = ?", gone)
+                # Replaces the row of the address and that of the client, should it have had another.
+                self._database.executemany("INSERT OR REPLACE INTO lease VALUES (?, ?, ?, ?, ?, ?)", kept)
+        except sqlite3.Error as error:
+            raise Error(f"cannot write the lease database {self.path}: {error}") from None
+
+    def close(self) -> None:
+        """Close the database."""
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+
+def _row(lease: Lease, ahead: float) -> tuple[str, str | None, str, str, float, float]:
+    """Return the row of a lease; ahead is how far monotonic time is before wall-clock time, seconds."""
+    client = lease.key.hex(":") or None
+    expires = lease.expires - ahead
+    return (
+        wire.dotted(lease.address),
+        client,
+        lease.client_id.hex(":"),
+        lease.architecture,
+        expires,
+        lease.seconds,
+    )
+
+
+def _lease(row: tuple[str, str | None, str, str, float, float], now: float, ahead: float) -> Lease:
+    address, client, client_id, architecture, expires, seconds = row
+    return Lease(
+        address=int(IPv4Address(address)),
+        key=_octets(client or ""),
+        expires=min(expires + ahead, now + seconds),
+        seconds=seconds,
+        client_id=_octets(client_id),
+        architecture=architecture,
+    )
+
+
+def _octets(text: str) -> bytes:
+    return bytes.fromhex(text.replace(":", ""))

@@ -1,0 +1,104 @@
+"""pdhcpd: the DHCP server."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Sequence
+
+from ptftpd import net, service
+from ptftpd.config import Loaded, Positional, Program
+from ptftpd.dhcp.server import Server
+from ptftpd.dhcp.store import Store
+from ptftpd.log import Log
+from ptftpd.loop import Loop
+from ptftpd.settings import Settings
+
+PORT = 67
+
+INTERFACE = Positional("IFACE", "", "", "network interface to serve", required=True)
+BOOT_FILE = Positional("BOOTFILE", "pxe", "boot_file", "boot file of machines that no rule names another for")
+
+PROGRAM = Program(
+    name="pdhcpd",
+    summary="Hand out addresses and boot files by DHCP: RFC 2131, 2132, 3046, 3396, 4578, 6842, PXE 2.1.",
+    sections=("dhcp", "pxe", "daemon"),
+    positionals=(INTERFACE, BOOT_FILE),
+    exclude=frozenset({"root"}),
+)
+
+
+class Dhcpd:
+    """The DHCP server as a daemon; pxed runs it beside the TFTP server."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self.settings: Settings = loaded.settings
+        self.interface = loaded.interface
+        self._sockets: list[socket.socket] = []
+        self._server: Server | None = None
+
+    def check(self) -> None:
+        """Raise Error when the interface, its address or the port is not there."""
+        self.open({})
+        for sock in self._sockets:
+            sock.close()
+
+    def open(self, activated: dict[str, list[socket.socket]]) -> None:
+        """Take the sockets named dhcp from systemd, or open port 67 on the interface."""
+        net.link(self.interface)
+        self._sockets = activated.pop("dhcp", [])
+        for sock in self._sockets:
+            net.confine(sock, self.interface)
+        if not self._sockets:
+            self._sockets = [net.listen("0.0.0.0", PORT, interface=self.interface, broadcast=True)]
+
+    def workers(self) -> int:
+        """One: the leases have one writer."""
+        return 1
+
+    def worker(self) -> Dhcpd:
+        """There is one process only."""
+        raise AssertionError("DHCP is served by one process")
+
+    def state_dirs(self) -> Sequence[str]:
+        """The lease database's."""
+        return (self.settings.dhcp.state_dir,)
+
+    def serve(self, loop: Loop, log: Log) -> str:
+        """Load the leases and begin to answer."""
+        link = net.link(self.interface)
+        store = Store(os.path.join(self.settings.dhcp.state_dir, f"leases-{self.interface}.sqlite"))
+        self._server = Server(loop, log, self._sockets, link, self.settings, store)
+        return f"serving DHCP on {self.interface} ({link.address}/{link.network.prefixlen})"
+
+    def reload(self, loaded: Loaded) -> None:
+        """Answer by other settings; the leases stay."""
+        assert self._server is not None
+        self._server.reload(loaded.settings, net.link(self.interface))
+        self.settings = loaded.settings
+
+    def drain(self) -> None:
+        """Nothing runs on between two datagrams."""
+
+    def busy(self) -> bool:
+        """Never: each datagram is answered at once."""
+        return False
+
+    def status(self) -> str:
+        """Return how many addresses are leased."""
+        return self._server.status() if self._server else "starting"
+
+    def close(self) -> None:
+        """Stop at once."""
+        if self._server:
+            self._server.close()
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run pdhcpd; return its exit code."""
+    return service.main(PROGRAM, argv, Dhcpd)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,126 @@
+"""pxed: TFTP and DHCP on one interface, in one call."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+
+from ptftpd import service
+from ptftpd.config import Loaded, Positional, Program
+from ptftpd.errors import ConfigError, Error, TransferError
+from ptftpd.log import Log
+from ptftpd.loop import Loop
+from ptftpd.programs.dhcpd import BOOT_FILE, INTERFACE, Dhcpd
+from ptftpd.programs.tftpd import Tftpd
+from ptftpd.settings import Settings
+from ptftpd.tftp.files import Tree
+
+PROGRAM = Program(
+    name="pxed",
+    summary="Boot machines over the network: TFTP and DHCP on one interface, in one call.",
+    sections=("pxe", "dhcp", "tftp", "daemon"),
+    positionals=(INTERFACE, Positional("ROOT", "pxe", "root", "directory of the files to serve"), BOOT_FILE),
+    exclude=frozenset({"interface", "address"}),
+)
+
+
+class Pxed:
+    """The TFTP and the DHCP daemon on one loop."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self.settings = loaded.settings
+        self._tftpd = Tftpd(loaded)
+        self._parts = (self._tftpd, Dhcpd(loaded))
+
+    def check(self) -> None:
+        """Raise Error when the interface, a root, a boot file or a port is not there."""
+        check_boot_files(self.settings)
+        for part in self._parts:
+            part.check()
+
+    def open(self, activated: dict[str, list[socket.socket]]) -> None:
+        """Open the sockets of both, or take them from systemd."""
+        for part in self._parts:
+            part.open(activated)
+
+    def workers(self) -> int:
+        """As many as TFTP takes."""
+        return self._tftpd.workers()
+
+    def worker(self) -> Tftpd:
+        """Only TFTP: the leases have one writer."""
+        return self._tftpd
+
+    def state_dirs(self) -> Sequence[str]:
+        """The lease database's."""
+        return [path for part in self._parts for path in part.state_dirs()]
+
+    def serve(self, loop: Loop, log: Log) -> str:
+        """Begin to serve both; say which boot files are missing, which other servers may have."""
+        try:
+            check_boot_files(self.settings)
+        except Error as error:
+            log.warning("", str(error))
+        return "; ".join(part.serve(loop, log) for part in self._parts)
+
+    def reload(self, loaded: Loaded) -> None:
+        """Go on with other settings."""
+        for part in self._parts:
+            part.reload(loaded)
+        self.settings = loaded.settings
+
+    def drain(self) -> None:
+        """Take no more requests."""
+        for part in self._parts:
+            part.drain()
+
+    def busy(self) -> bool:
+        """Return whether transfers are running."""
+        return any(part.busy() for part in self._parts)
+
+    def status(self) -> str:
+        """Return what both say."""
+        return "; ".join(part.status() for part in self._parts)
+
+    def close(self) -> None:
+        """Stop at once."""
+        for part in self._parts:
+            part.close()
+
+
+def check_boot_files(settings: Settings) -> None:
+    """Raise Error unless every boot file that our own TFTP server is to send is there and readable."""
+    if settings.pxe.tftp_server:
+        return
+    tree = Tree(settings.pxe.root)
+    try:
+        for source, name in _boot_files(settings):
+            try:
+                tree.open(name).close()
+            except TransferError as error:
+                roots = ", ".join(settings.pxe.root)
+                reason = f"boot file {name} below {roots}: {error.reason}"
+                raise ConfigError(reason, source=source) from None
+    finally:
+        tree.close()
+
+
+def _boot_files(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield (where it is set, name) of every boot file; a URL is not ours to check."""
+    pxe, sources = settings.pxe, settings.sources
+    named = [("pxe", "boot_file", pxe.boot_file), *(("pxe", "boot", name) for _, name in pxe.boot)]
+    named += [(f"class {name}", "boot_file", rule.boot_file) for name, rule in settings.classes.items()]
+    named += [(f"host {name}", "boot_file", host.boot_file) for name, host in settings.hosts.items()]
+    for section, key, name in named:
+        if name and "://" not in name:
+            yield sources.get((section, key), f"[{section}] {key}"), name
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run pxed; return its exit code."""
+    return service.main(PROGRAM, argv, Pxed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

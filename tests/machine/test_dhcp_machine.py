@@ -1,0 +1,398 @@
+"""The DHCP server, message by message (RFC 2131 §4.3), on a clock that only the tests move."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ptftpd.dhcp import options, wire
+from ptftpd.dhcp.machine import Outcome
+from ptftpd.dhcp.wire import Message
+from ptftpd.errors import WireError
+from ptftpd.settings import Dhcp, Host, Pxe
+from tests.machine.dhcp_site import MAC, OWN, Site, answer, ip, kind, mac, message, ranges
+
+OTHER = mac(99)
+
+
+def silent(outcome: Outcome) -> str:
+    """Return why nothing is answered, having seen that nothing is."""
+    assert not outcome.data
+    assert not outcome.commit
+    return outcome.ignored
+
+
+def refused(outcome: Outcome) -> bool:
+    """Return whether the outcome is a DHCPNAK."""
+    return kind(answer(outcome)) == options.NAK
+
+
+# DISCOVER and SELECTING
+
+
+def test_offer() -> None:
+    """RFC 2131 table 3: an offer has an address and a lease time, this server's identifier and no ciaddr."""
+    outcome = Site().discover()
+    offer = answer(outcome)
+    assert kind(offer) == options.OFFER
+    assert (offer.op, offer.xid, offer.chaddr[:6], offer.hops) == (wire.BOOTREPLY, 1, MAC, 0)
+    assert (offer.yiaddr, offer.ciaddr) == (ip(".10"), 0)
+    assert options.address(offer, options.SERVER_ID) == int(OWN)
+    assert options.address(offer, options.SUBNET_MASK) == ip("255.255.255.0")
+    times = [
+        options.number(offer, code, 4)
+        for code in (options.LEASE_TIME, options.RENEWAL_TIME, options.REBINDING_TIME)
+    ]
+    assert times == [3600, 1800, 3150]
+    assert not outcome.commit
+    assert len(outcome.data) >= 300
+
+
+def test_acknowledgement_is_to_be_stored_first() -> None:
+    site = Site()
+    site.discover()
+    outcome = site.select(ip(".10"))
+    assert kind(answer(outcome)) == options.ACK
+    (lease,) = outcome.commit
+    assert (lease.address, lease.key, lease.expires) == (ip(".10"), b"\1" + MAC, site.now + 3600)
+    assert lease.architecture == "x86_64-efi"
+
+
+def test_records_for_the_log() -> None:
+    site = Site()
+    offer = site.discover()
+    assert offer.asked == "DHCPDISCOVER from 52:54:00:12:34:56 via eth0 (x86_64-efi, PXEClient)"
+    about = "on 10.0.0.10 to 52:54:00:12:34:56 via eth0, boot file boot.efi from 10.0.0.1"
+    assert offer.done == f"DHCPOFFER {about}"
+    ack = site.select(ip(".10"))
+    assert ack.asked.startswith("DHCPREQUEST for 10.0.0.10 from 52:54:00:12:34:56 via eth0")
+    assert ack.done == f"DHCPACK {about}"
+    assert ack.fields == {
+        "DHCP_CLIENT": "52:54:00:12:34:56",
+        "DHCP_ADDRESS": "10.0.0.10",
+        "DHCP_INTERFACE": "eth0",
+        "DHCP_ARCH": "x86_64-efi",
+        "DHCP_BOOT_FILE": "boot.efi",
+        "DHCP_BOOT_RULE": "[pxe] boot_file",
+    }
+
+
+def test_repeated_discover_gets_the_same_offer() -> None:
+    """RFC 2131 §4.3.1; also when the client waited for longer than the offer was kept."""
+    site = Site()
+    first = answer(site.discover()).yiaddr
+    site.now += 30
+    assert answer(site.discover()).yiaddr == first
+    site.now += 500
+    assert answer(site.discover()).yiaddr == first
+
+
+def test_an_offer_is_kept_for_its_client_only_so_long() -> None:
+    site = Site(Dhcp(range=ranges(".10-.10")))
+    assert answer(site.discover()).yiaddr == ip(".10")
+    assert silent(site.discover(OTHER)) == "no free address"
+    site.now += 61
+    assert answer(site.discover(OTHER)).yiaddr == ip(".10")
+
+
+def test_the_address_asked_for_is_offered_when_it_is_free() -> None:
+    """RFC 2131 §4.3.1."""
+    site = Site()
+    assert answer(site.discover(o50=wire.addresses(ip(".12")))).yiaddr == ip(".12")
+    assert answer(site.discover(OTHER, o50=wire.addresses(ip(".12")))).yiaddr == ip(".10")
+    assert answer(site.discover(mac(3), o50=wire.addresses(ip(".77")))).yiaddr == ip(".11")
+
+
+def test_another_servers_offer_was_taken() -> None:
+    """RFC 2131 §3.1: the message counts as a notification that our offer is declined."""
+    site = Site(Dhcp(range=ranges(".10-.10")))
+    site.discover()
+    assert silent(site.select(ip(".10"), server=ip(".2"))) == "took another server's offer"
+    assert answer(site.discover(OTHER)).yiaddr == ip(".10")
+
+
+def test_an_address_of_somebody_else_is_refused() -> None:
+    site = Site()
+    address = site.lease()
+    site.discover(OTHER)
+    outcome = site.select(address, OTHER)
+    assert refused(outcome)
+    assert outcome.destination == ("255.255.255.255", 68)
+    nak = answer(outcome)
+    assert (nak.yiaddr, nak.ciaddr, nak.siaddr) == (0, 0, 0)
+    assert options.LEASE_TIME not in nak.options
+    assert nak.options[options.MESSAGE] == b"this address is not available"
+
+
+def test_an_offer_from_before_a_restart_is_honoured() -> None:
+    """Offers are in memory only; a free address that names this server is granted all the same."""
+    assert kind(answer(Site().select(ip(".11")))) == options.ACK
+
+
+def test_a_full_pool_is_said_once() -> None:
+    site = Site(Dhcp(range=ranges(".10-.10")))
+    site.lease()
+    first, second = site.discover(OTHER), site.discover(OTHER)
+    assert silent(first) == silent(second) == "no free address"
+    assert (first.kind, first.warning) == ("no-lease", True)
+    assert first.done.startswith("no free address on eth0: all 1 are taken")
+    assert not second.done
+    site.now += 4000
+    site.discover(OTHER)
+    site.now += 1
+    assert site.discover(mac(3)).done  # full again, said again
+
+
+# INIT-REBOOT, RENEWING, REBINDING
+
+
+def test_init_reboot() -> None:
+    """RFC 2131 §4.3.2: ACK for its own, NAK for another's or a wrong network's, silence when unknown."""
+    site = Site()
+    address = site.lease()
+    assert kind(answer(site.reboot(address))) == options.ACK
+    assert refused(site.reboot(address + 1))
+    assert refused(site.reboot(address, OTHER))
+    assert refused(site.reboot(ip("192.168.1.9"), OTHER))
+    assert silent(site.reboot(ip(".12"), OTHER)) == "asks for a lease that is not known here"
+
+
+def test_init_reboot_of_a_client_that_was_only_offered_an_address() -> None:
+    """It may have another server's lease, which is none of ours."""
+    site = Site()
+    site.discover()
+    assert silent(site.reboot(ip(".12"))) == "asks for a lease that is not known here"
+
+
+def test_authoritative_refuses_what_it_does_not_know() -> None:
+    site = Site(Dhcp(range=ranges(".10-.12"), authoritative=True))
+    assert refused(site.reboot(ip(".12")))
+    assert refused(site.renew(ip(".12"), direct=False))
+
+
+def test_an_expired_lease_is_given_again_while_nobody_has_it() -> None:
+    site = Site(Dhcp(range=ranges(".10-.10"), answer_all=True))
+    address = site.lease()
+    site.now += 5000
+    assert kind(answer(site.reboot(address))) == options.ACK
+    site.now += 5000
+    assert site.lease(OTHER) == address
+    assert refused(site.reboot(address))
+
+
+@pytest.mark.parametrize("direct", [True, False])
+def test_renewing_and_rebinding(direct: bool) -> None:
+    """RFC 2131 §4.3.2: the answer goes to ciaddr, which the acknowledgement repeats."""
+    site = Site()
+    address = site.lease()
+    site.now += 1800
+    outcome = site.renew(address, direct=direct)
+    ack = answer(outcome)
+    assert (kind(ack), ack.yiaddr, ack.ciaddr) == (options.ACK, address, address)
+    assert outcome.destination == ("10.0.0.10", 68)
+    assert outcome.commit[0].expires == site.now + 3600
+
+
+def test_a_renewal_outlives_the_loss_of_the_leases() -> None:
+    """RENEWING is sent to the server that gave the lease alone; REBINDING is everybody's."""
+    site = Site()
+    assert silent(site.renew(ip(".11"), direct=False)) == "asks for a lease that is not known here"
+    assert kind(answer(site.renew(ip(".11")))) == options.ACK
+
+
+def test_a_renewal_of_an_address_outside_the_ranges_is_refused() -> None:
+    assert refused(Site().renew(ip(".77")))
+
+
+# RELEASE, DECLINE, INFORM
+
+
+def test_release() -> None:
+    """RFC 2131 §4.3.4: no answer; the address is free, but its client gets it again."""
+    site = Site(Dhcp(range=ranges(".10-.12")))
+    address = site.lease()
+    outcome = site.say(options.RELEASE, ciaddr=address, o54=wire.addresses(int(OWN)), direct=True)
+    assert not outcome.data
+    assert not outcome.ignored
+    assert outcome.commit[0].expires == site.now
+    assert outcome.done == "10.0.0.10 is free again"
+    assert site.lease() == address
+
+
+def test_release_by_a_stranger() -> None:
+    site = Site()
+    address = site.lease()
+    outcome = site.say(options.RELEASE, OTHER, ciaddr=address, o54=wire.addresses(int(OWN)))
+    assert silent(outcome) == "DHCPRELEASE of an address that the client does not hold"
+    assert kind(answer(site.renew(address))) == options.ACK
+
+
+def test_decline_by_the_holder() -> None:
+    """RFC 2131 §4.3.3: the address is not leased to anyone, for the time set; the client gets another."""
+    site = Site(Dhcp(range=ranges(".10-.11")))
+    address = site.lease()
+    outcome = site.say(options.DECLINE, o50=wire.addresses(address), o54=wire.addresses(int(OWN)))
+    assert not outcome.data
+    assert outcome.warning
+    assert outcome.commit[0].expires == site.now + 900
+    assert site.lease() != address
+    assert silent(site.discover(OTHER)) == "no free address"
+    site.now += 901
+    assert answer(site.discover(OTHER)).yiaddr == address
+
+
+@pytest.mark.parametrize(("hardware", "server"), [(OTHER, ".1"), (MAC, ".2")])
+def test_decline_by_a_stranger_or_to_another_server(hardware: bytes, server: str) -> None:
+    site = Site()
+    address = site.lease()
+    outcome = site.say(options.DECLINE, hardware, o50=wire.addresses(address), o54=wire.addresses(ip(server)))
+    assert silent(outcome) == "DHCPDECLINE of an address that the client does not hold"
+    assert kind(answer(site.renew(address))) == options.ACK
+
+
+def test_inform() -> None:
+    """RFC 2131 §4.3.5: to ciaddr, without an address and without lease times."""
+    outcome = Site().say(options.INFORM, ciaddr=ip(".200"))
+    ack = answer(outcome)
+    assert (kind(ack), ack.yiaddr, ack.ciaddr) == (options.ACK, 0, ip(".200"))
+    assert outcome.destination == ("10.0.0.200", 68)
+    assert not outcome.commit
+    assert not {options.LEASE_TIME, options.RENEWAL_TIME, options.REBINDING_TIME} & set(ack.options)
+    assert ack.file == b"boot.efi"
+
+
+def test_inform_does_not_send_to_other_networks() -> None:
+    assert silent(Site().say(options.INFORM, ciaddr=ip("8.8.8.8"))) == "DHCPINFORM from another network"
+
+
+# Whom it answers
+
+
+def test_only_pxe_clients_are_answered() -> None:
+    why = "not a PXE client (answer_all is off)"
+    assert silent(Site().discover(vendor=b"udhcp 1.35.0")) == why
+    assert silent(Site().discover(vendor=b"")) == why
+    assert silent(Site().discover(vendor=b"HTTPClient:Arch:00016:UNDI:003001")) == why
+    assert Site().discover(vendor=b"", o77=b"iPXE").data
+    assert Site().discover(vendor=b"", o175=b"\x01\x01\x01").data
+
+
+def test_answer_all() -> None:
+    assert Site(Dhcp(answer_all=True)).lease(vendor=b"") == ip(".2")
+
+
+def test_the_installer_and_the_installed_system_go_on_with_the_lease() -> None:
+    """They are no PXE clients and give other client identifiers, but it is the same machine."""
+    site = Site()
+    address = site.lease()
+    assert site.lease(vendor=b"d-i", o61=b"\xff\x01\x02\x03\x04duid") == address
+    assert kind(answer(site.renew(address, vendor=b""))) == options.ACK
+    site.now += 4000
+    assert silent(site.discover(vendor=b"d-i")) == "not a PXE client (answer_all is off)"
+
+
+def test_a_machine_with_a_reservation_is_answered() -> None:
+    site = Site(hosts={"web": Host(mac=MAC, address=OWN + 49)})
+    assert site.lease(vendor=b"") == ip(".50")
+
+
+def test_a_later_program_gets_the_boot_file_of_the_architecture_given_before() -> None:
+    """syslinux.efi repeats DHCP without options 60 and 93."""
+    site = Site(pxe=Pxe(boot_file="pxelinux.0", boot=(("x86_64-efi", "syslinux.efi"),)))
+    site.lease()
+    assert answer(site.discover(vendor=b"")).file == b"syslinux.efi"
+
+
+def test_reservations() -> None:
+    kept, taken = OWN + 49, OWN + 9
+    site = Site(Dhcp(range=ranges(".10-.11"), reserve=((MAC, kept), (OTHER, taken))))
+    assert site.lease(mac(3)) == ip(".11")  # .10 is kept for another
+    assert silent(site.discover(mac(4))) == "no free address"
+    assert site.lease() == ip(".50")
+    assert site.lease(OTHER) == ip(".10")
+    assert refused(site.reboot(ip(".11")))
+
+
+def test_a_new_reservation_moves_the_client() -> None:
+    site = Site()
+    before = site.lease()
+    moved = Site(Dhcp(range=ranges(".10-.12"), reserve=((MAC, OWN + 49),)), leases=site.pool.leases())
+    assert refused(moved.renew(before))
+    outcome = moved.select(answer(moved.discover()).yiaddr)
+    assert answer(outcome).yiaddr == ip(".50")
+    assert [(lease.address, lease.key) for lease in outcome.commit] == [
+        (before, b""),
+        (ip(".50"), b"\1" + MAC),
+    ]
+
+
+# Relays
+
+
+def test_relayed() -> None:
+    """RFC 2131 §4.1, RFC 3046 §2.2: to the relay's port 67, option 82 as it came."""
+    site = Site()
+    outcome = site.discover(giaddr=ip(".2"), o82=b"\x01\x01x", hops=1)
+    offer = answer(outcome)
+    assert outcome.destination == ("10.0.0.2", 67)
+    assert (offer.giaddr, offer.hops, list(offer.options)[-1]) == (ip(".2"), 0, options.RELAY_AGENT)
+    assert offer.options[options.RELAY_AGENT] == b"\x01\x01x"
+    assert outcome.asked.startswith("DHCPDISCOVER from 52:54:00:12:34:56 via eth0 through 10.0.0.2")
+
+
+def test_a_relayed_refusal_is_broadcast_by_the_relay() -> None:
+    """RFC 2131 §4.1: the server sets the broadcast bit."""
+    outcome = Site().select(ip("192.168.1.9"), giaddr=ip(".2"))
+    assert outcome.destination == ("10.0.0.2", 67)
+    assert answer(outcome).flags == wire.BROADCAST
+
+
+def test_what_relays_must_not_do() -> None:
+    why = "relayed from a network that is not configured"
+    assert silent(Site().discover(giaddr=ip("192.168.1.1"))) == why
+    assert silent(Site().discover(o82=b"\x01\x01x")) == "option 82 without a relay agent"
+
+
+# What is not for a DHCP server
+
+
+def test_messages_that_are_passed_over() -> None:
+    site = Site()
+    assert silent(site.discover(op=wire.BOOTREPLY)) == "a server's message"
+    assert silent(site.say(options.OFFER)) == "no message of a DHCP client"
+    assert silent(site.say(200)) == "no message of a DHCP client"
+    assert silent(site.discover(bytes(6))) == "neither hardware address nor client identifier"
+    assert silent(site.machine.receive(Message(cookie=False), 0, direct=False)) == "BOOTP, not DHCP"
+    assert silent(site.say(options.REQUEST)) == "DHCPREQUEST for no address"
+
+
+@pytest.mark.parametrize("code", [options.MESSAGE_TYPE, options.REQUESTED_ADDRESS, options.SERVER_ID])
+def test_options_of_a_wrong_length(code: int) -> None:
+    asked = message(options.REQUEST)
+    asked.options[code] = b"\x01\x02\x03"
+    with pytest.raises(WireError, match=f"option {code} must have"):
+        Site().machine.receive(asked, 0, direct=False)
+
+
+KINDS = st.sampled_from([*range(1, 9)])
+ODD_OPTIONS = st.dictionaries(
+    st.sampled_from([43, 50, 51, 54, 55, 57, 60, 61, 66, 67, 77, 82, 93, 94, 97, 118, 150, 175]),
+    st.binary(max_size=20),
+)
+
+
+@given(KINDS, ODD_OPTIONS, st.booleans(), st.sampled_from([0, ip(".10"), ip(".1"), ip("8.8.8.8")]))
+def test_no_option_breaks_it(kind: int, said: dict[int, bytes], direct: bool, address: int) -> None:
+    site = Site(Dhcp(range=ranges(".10-.12"), answer_all=True, authoritative=True))
+    asked = message(kind, ciaddr=address)
+    asked.options |= said
+    try:
+        outcome = site.machine.receive(asked, 0, direct=direct)
+    except WireError:
+        return
+    assert bool(outcome.data) != bool(outcome.ignored or kind in {options.RELEASE, options.DECLINE})
+    if outcome.data:
+        reply = answer(outcome)
+        assert reply.yiaddr in {0, ip(".10"), ip(".11"), ip(".12")}
+        assert reply.options.get(options.CLIENT_ID) == said.get(options.CLIENT_ID)

@@ -1,0 +1,205 @@
+"""The DHCP server between socket and database: what is logged, and that nothing leaves unstored."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+
+from ptftpd import net
+from ptftpd.dhcp import options, server, wire
+from ptftpd.dhcp.pool import Lease
+from ptftpd.dhcp.server import MAX_BATCH, Server
+from ptftpd.dhcp.store import Store
+from ptftpd.errors import ConfigError, Error
+from ptftpd.log import DEBUG, Log
+from ptftpd.loop import Loop
+from ptftpd.settings import Dhcp, Pxe, Settings
+from tests.machine.dhcp_site import MAC, NETWORK, OWN, ip, mac, message, ranges
+
+LINK = net.Link("eth0", 7, MAC, OWN, NETWORK, NETWORK.broadcast_address, 1500)
+SETTINGS = Settings(dhcp=Dhcp(range=ranges(".10-.99")), pxe=Pxe(boot_file="boot.efi"))
+
+
+class Wire:
+    """Takes the place of the network: datagrams to receive, and in order everything that was done."""
+
+    def __init__(self) -> None:
+        """Nothing has happened."""
+        self.queue: list[tuple[bytes, int]] = []
+        self.done: list[str] = []
+        self.unreachable = False
+
+    def receive(
+        self, _: socket.socket, buffer: bytearray
+    ) -> tuple[int, tuple[str, int], str, int, bool] | None:
+        if not self.queue:
+            return None
+        data, index = self.queue.pop(0)
+        buffer[: len(data)] = data
+        return len(data), ("10.0.0.9", 68), "255.255.255.255", index, False
+
+    def send_from(
+        self, _: socket.socket, data: bytes, peer: tuple[str, int], *, source: str, ifindex: int
+    ) -> None:
+        if self.unreachable:
+            raise OSError(101, "Network is unreachable")
+        assert (source, ifindex) == ("10.0.0.1", 7)
+        kind = options.NAMES[options.number(wire.decode(data), options.MESSAGE_TYPE, 1)]
+        self.done.append(f"{kind} to {peer[0]}")
+
+
+class Disk(Store):
+    """A store that notes when it commits, and fails when it is told to."""
+
+    wire: Wire
+    full = False
+
+    def commit(self, leases: Iterable[Lease], now: float) -> None:
+        if self.full:
+            raise Error("cannot write the lease database: disk is full")
+        batch = list(leases)
+        super().commit(batch, now)
+        self.wire.done.append(f"commit of {len(batch)}")
+
+
+class Bench:
+    """A server on that wire and disk."""
+
+    def __init__(self, directory: Path) -> None:
+        """It serves 10.0.0.10 to 10.0.0.99."""
+        self.wire, self.loop, self.log = Wire(), Loop(), Log("pdhcpd", DEBUG)
+        self.disk = Disk(str(directory / "leases.sqlite"))
+        self.disk.wire = self.wire
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.server = Server(self.loop, self.log, [self.socket], LINK, SETTINGS, self.disk)
+
+    def hear(self, *messages: wire.Message, index: int = 7) -> list[str]:
+        """Let messages arrive in one wake-up; return what was done, in order."""
+        self.wire.queue += [(wire.encode(each), index) for each in messages]
+        return self.wake()
+
+    def wake(self) -> list[str]:
+        """Let the loop find the socket readable."""
+        self.wire.done.clear()
+        self.loop._handlers[self.socket.fileno()](self.loop.now)
+        return list(self.wire.done)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    made = Bench(tmp_path)
+    monkeypatch.setattr(net, "receive", made.wire.receive)
+    monkeypatch.setattr(net, "send_from", made.wire.send_from)
+    yield made
+    made.server.close()
+    made.loop.close()
+
+
+def select(number: int) -> wire.Message:
+    """Return a DHCPREQUEST that takes an offer of address 10.0.0.NUMBER."""
+    said = {"o50": wire.addresses(ip(f".{number}")), "o54": wire.addresses(int(OWN))}
+    return message(options.REQUEST, mac(number), **said)
+
+
+def test_one_commit_for_a_batch_and_before_every_reply(bench: Bench) -> None:
+    done = bench.hear(select(20), message(options.DISCOVER), select(21), select(22))
+    broadcast = "to 255.255.255.255"
+    assert done[0] == "commit of 3"
+    assert done[1:] == [f"DHCPACK {broadcast}", f"DHCPOFFER {broadcast}", *[f"DHCPACK {broadcast}"] * 2]
+
+
+def test_offers_are_not_stored(bench: Bench) -> None:
+    assert bench.hear(message(options.DISCOVER)) == ["DHCPOFFER to 255.255.255.255"]
+
+
+def test_no_acknowledgement_leaves_that_is_not_stored(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bench.disk.full = True
+    for _ in range(3):
+        assert bench.hear(select(20), message(options.DISCOVER)) == ["DHCPOFFER to 255.255.255.255"]
+    said = capsys.readouterr().err
+    assert said.count("error: cannot write the lease database: disk is full; no address is leased until") == 1
+    assert "not answered: 1 x the lease could not be stored" in said
+    assert "DHCPACK" not in said
+    bench.disk.full = False
+    assert bench.hear(select(20)) == ["commit of 1", "DHCPACK to 255.255.255.255"]
+    assert "the lease database can be written again" in capsys.readouterr().err
+
+
+def test_records(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    bench.hear(message(options.DISCOVER))
+    assert capsys.readouterr().err.splitlines() == [
+        "pdhcpd: DHCPDISCOVER from 52:54:00:12:34:56 via eth0 (x86_64-efi, PXEClient)",
+        "pdhcpd: DHCPOFFER on 10.0.0.10 to 52:54:00:12:34:56 via eth0, boot file boot.efi from 10.0.0.1",
+    ]
+
+
+def test_what_is_not_answered_is_counted(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    bench.wire.queue.append((b"no BOOTP", 7))
+    assert bench.wake() == []
+    assert bench.hear(message(options.DISCOVER, vendor=b"")) == []
+    assert bench.hear(message(options.DISCOVER), index=8) == []
+    said = capsys.readouterr().err
+    assert "dropped: malformed from 10.0.0.9: 8 octets are too few for a BOOTP message (at octet 8)" in said
+    assert "dropped: not a PXE client (answer_all is off) DHCPDISCOVER from 52:54:00:12:34:56" in said
+    assert "dropped: came in on another interface from 10.0.0.9" in said
+
+
+def test_a_reply_that_cannot_be_sent_is_counted(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    bench.wire.unreachable = True
+    assert bench.hear(message(options.DISCOVER)) == []
+    said = capsys.readouterr().err
+    assert "cannot send: Network is unreachable" in said
+    assert "DHCPOFFER" not in said
+
+
+def test_a_wake_up_is_bounded(bench: Bench) -> None:
+    """The rest is read at the next one: the socket is still readable."""
+    messages = [message(options.DISCOVER, vendor=b"")] * (MAX_BATCH + 1)
+    bench.hear(*messages)
+    assert len(bench.wire.queue) == 1
+
+
+def test_status(bench: Bench) -> None:
+    assert bench.server.status() == "0 of 90 addresses leased"
+    bench.hear(select(20))
+    assert bench.server.status() == "1 of 90 addresses leased"
+
+
+def test_reload_keeps_the_leases(bench: Bench) -> None:
+    bench.hear(select(20))
+    bench.server.reload(Settings(dhcp=Dhcp(range=ranges(".20-.29"))), LINK)
+    assert bench.server.status() == "1 of 10 addresses leased"
+
+
+def test_a_reload_that_does_not_fit_changes_nothing(bench: Bench) -> None:
+    bench.hear(select(20))
+    outside = IPv4Address("192.168.1.1")
+    with pytest.raises(ConfigError):
+        bench.server.reload(Settings(dhcp=Dhcp(range=((outside, outside),))), LINK)
+    assert bench.server.status() == "1 of 90 addresses leased"
+
+
+def test_leases_survive_a_restart(bench: Bench, tmp_path: Path) -> None:
+    bench.hear(select(20))
+    again = Store(str(tmp_path / "leases.sqlite"))
+    try:
+        (lease,) = again.load(0)
+    finally:
+        again.close()
+    assert isinstance(lease, Lease)
+    assert (lease.address, lease.key) == (ip(".20"), b"\1" + mac(20))
+
+
+def test_a_range_outside_the_network_is_refused_before_anything_is_opened(tmp_path: Path) -> None:
+    loop, outside = Loop(), IPv4Address("192.168.1.1")
+    settings = Settings(dhcp=Dhcp(range=((outside, outside),)))
+    with pytest.raises(ConfigError, match=r"must be in 10.0.0.0/24, the network of eth0"):
+        server.Server(loop, Log("pdhcpd"), [], LINK, settings, Store(str(tmp_path / "leases.sqlite")))
+    loop.close()
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,161 @@
+"""The boot decision: what firmware says of itself, a row a quirk, and which rule wins."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ptftpd.dhcp import pxe
+from ptftpd.dhcp.pxe import Client, Rule, Rules
+from ptftpd.dhcp.wire import Message
+
+MAC = bytes.fromhex("525400123456")
+EFI = b"PXEClient:Arch:00007:UNDI:003000"
+
+
+def client(**fields: object) -> Client:
+    """Return a client, by default a UEFI machine's firmware."""
+    facts: dict[str, object] = {
+        "hardware": MAC,
+        "architectures": ("x86_64-efi",),
+        "vendor_class": EFI.decode(),
+        "ipxe": False,
+    }
+    return Client(**(facts | fields))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("quirk", "options", "architectures", "is_pxe", "ipxe"),
+    [
+        ("edk2", {93: b"\0\7", 60: EFI}, ("x86_64-efi",), True, False),
+        ("7 and 9 are both x86-64", {93: b"\0\x09", 60: EFI}, ("x86_64-efi",), True, False),
+        ("bios", {93: b"\0\0", 60: b"PXEClient:Arch:00000:UNDI:002001"}, ("bios",), True, False),
+        ("93 is a list", {93: b"\0\7\0\0\0\x09", 60: EFI}, ("x86_64-efi", "bios"), True, False),
+        ("no 93, but Arch in 60", {60: EFI}, ("x86_64-efi",), True, False),
+        ("Arch at the end of 60", {60: b"PXEClient:Arch:00006"}, ("i386-efi",), True, False),
+        ("60 ends with NUL", {60: b"PXEClient\0"}, (), True, False),
+        ("93 is half a number", {93: b"\7", 60: EFI}, ("x86_64-efi",), True, False),
+        ("unknown number", {93: b"\1\2", 60: b"PXEClient"}, (), True, False),
+        ("ipxe with user class", {93: b"\0\0", 77: b"iPXE", 60: b"PXEClient"}, ("bios",), True, True),
+        ("RFC 3004 user class", {77: b"\4iPXE"}, (), True, True),
+        ("flexboot: 175 only", {93: b"\0\0", 175: b"\1\1\1", 60: b"PXEClient"}, ("bios",), True, True),
+        ("http boot", {93: b"\0\x10", 60: b"HTTPClient:Arch:00016"}, ("x86_64-efi-http",), False, False),
+        ("u-boot", {93: b"\0\x16", 60: b"U-Boot.armv8"}, ("arm64-uboot",), False, False),
+        ("an installed system", {60: b"dhcpcd-9.4.1"}, (), False, False),
+        ("nothing at all", {}, (), False, False),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_firmware(
+    quirk: str, options: dict[int, bytes], architectures: tuple[str, ...], is_pxe: bool, ipxe: bool
+) -> None:
+    found = pxe.identify(Message(options=options))
+    assert (found.architectures, found.is_pxe, found.ipxe) == (architectures, is_pxe, ipxe)
+
+
+def test_hardware() -> None:
+    assert pxe.identify(Message(chaddr=MAC.ljust(16, b"\0"))).hardware == MAC
+    assert pxe.identify(Message(htype=32, chaddr=MAC.ljust(16, b"\0"))).hardware == b""
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({}, "x86_64-efi, PXEClient"),
+        ({"ipxe": True}, "x86_64-efi, iPXE"),
+        ({"architectures": ()}, "PXEClient"),
+        ({"vendor_class": "", "architectures": ()}, ""),
+    ],
+)
+def test_description(fields: dict[str, object], text: str) -> None:
+    assert client(**fields).description == text
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("7", "x86_64-efi"),
+        ("9", "x86_64-efi"),
+        ("0", "bios"),
+        ("X86_64-EFI", "x86_64-efi"),
+        (" ipxe ", "ipxe"),
+        ("41", "arm-rpiboot"),
+    ],
+)
+def test_architecture_names(text: str, name: str) -> None:
+    assert pxe.architecture_name(text) == name
+
+
+@pytest.mark.parametrize("text", ["", "99", "-1", "efi", "\u00b2", "7.0"])
+def test_unknown_architecture_names(text: str) -> None:
+    with pytest.raises(ValueError, match=r"must be one of bios, .*, ipxe, or a number of DHCP option 93"):
+        pxe.architecture_name(text)
+
+
+# From the most general on; each client below is matched by several.
+DEFAULT = Rule("default", "pxelinux.0")
+TWO = Rule("two", "efi.efi", architectures=("x86_64-efi", "i386-efi"))
+ONE = Rule("one", "x64.efi", architectures=("x86_64-efi",))
+VENDOR = Rule("vendor", "vendor.efi", vendor_class="PXEClient")
+LONGER = Rule("longer", "longer.efi", vendor_class="PXEClient:Arch:00007")
+NOT_IPXE = Rule("not ipxe", "ipxe.efi", ipxe=False, architectures=("x86_64-efi",))
+IPXE = Rule("ipxe", "menu.ipxe", architectures=(pxe.IPXE,))
+HOST = Rule("host", "special.efi", mac=MAC)
+
+
+@pytest.mark.parametrize(
+    ("rules", "asks", "winner"),
+    [
+        ([DEFAULT], client(), DEFAULT),
+        ([DEFAULT, TWO], client(), TWO),
+        ([DEFAULT, TWO, ONE], client(), ONE),
+        ([DEFAULT, TWO, ONE], client(architectures=("i386-efi",)), TWO),
+        ([DEFAULT, TWO, ONE], client(architectures=("bios",)), DEFAULT),
+        ([DEFAULT, TWO, ONE], client(architectures=()), DEFAULT),
+        ([DEFAULT, ONE, VENDOR], client(), VENDOR),
+        ([DEFAULT, ONE, VENDOR, LONGER], client(), LONGER),
+        ([DEFAULT, ONE, VENDOR, LONGER], client(vendor_class="PXEClient"), VENDOR),
+        ([DEFAULT, ONE, VENDOR, IPXE], client(), VENDOR),
+        ([DEFAULT, ONE, VENDOR, IPXE], client(ipxe=True), IPXE),
+        ([DEFAULT, ONE, LONGER, NOT_IPXE, IPXE], client(), NOT_IPXE),
+        ([DEFAULT, ONE, LONGER, NOT_IPXE, IPXE], client(ipxe=True), IPXE),
+        ([DEFAULT, ONE, IPXE, HOST], client(ipxe=True), HOST),
+        ([DEFAULT, ONE, IPXE, HOST], client(hardware=bytes(6)), ONE),
+        ([ONE], client(architectures=("bios",)), None),
+        ([], client(), None),
+    ],
+)
+def test_the_most_specific_rule_wins_in_any_order(
+    rules: list[Rule], asks: Client, winner: Rule | None
+) -> None:
+    for order in itertools.permutations(rules):
+        assert Rules(order).choose(asks) == winner
+
+
+@given(
+    st.lists(
+        st.builds(
+            Rule,
+            origin=st.text(max_size=2),
+            boot_file=st.sampled_from("ab"),
+            mac=st.sampled_from([b"", MAC]),
+            ipxe=st.sampled_from([None, True, False]),
+            vendor_class=st.sampled_from(["", "PXE", "PXEClient"]),
+            architectures=st.sampled_from([(), ("bios",), ("bios", "x86_64-efi"), ("ipxe",)]),
+        ),
+        max_size=5,
+        unique_by=lambda rule: rule.origin,
+    ),
+    st.randoms(use_true_random=False),
+    st.booleans(),
+)
+def test_order_never_matters(rules: list[Rule], random: object, ipxe: bool) -> None:
+    shuffled = list(rules)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    asks = client(ipxe=ipxe)
+    chosen = Rules(rules).choose(asks)
+    assert chosen == Rules(shuffled).choose(asks)
+    assert (chosen is None) == (not any(rule.matches(asks) for rule in rules))
