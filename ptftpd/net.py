@@ -17,8 +17,10 @@ from ptftpd.errors import Error
 # Linux numbers that Python's socket module does not name.
 IP_PKTINFO, IP_MTU, IPV6_MTU = 8, 14, 24
 SOL_UDP, UDP_SEGMENT = 17, 103
+SO_RCVBUFFORCE = 33
 SIOCGIFMTU = 0x8921
 
+RECEIVE_BUFFER = 4 << 20  # octets: a thousand machines that are switched on together ask at once
 GSO_SEGMENTS = 64  # the kernel's limit before Linux 6.9 (UDP_MAX_SEGMENTS)
 GSO_OCTETS = 65507  # the largest UDP payload over IPv4; the pieces are cut from one such datagram
 NO_GSO = {errno.EIO, errno.EMSGSIZE, errno.EINVAL}  # this route or device cannot: send singly
@@ -113,6 +115,12 @@ def _why_not_bound(error: OSError, address: str, port: int, interface: str) -> s
 def prepare(sock: socket.socket) -> None:
     """Make a listening socket, our own or one from systemd, non-blocking and let it report PKTINFO."""
     sock.setblocking(False)
+    for option in (SO_RCVBUFFORCE, socket.SO_RCVBUF):  # the first takes root; systemd has ReceiveBuffer=
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, option, RECEIVE_BUFFER)
+            break
+        except OSError:
+            continue
     if sock.family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
     else:

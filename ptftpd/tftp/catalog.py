@@ -52,7 +52,7 @@ class Catalog:
         raise refusal
 
     def write(self, name: str, facts: Facts, announced: int | None) -> tuple[Upload, Quirks]:
-        """Return the file to be written; TransferError when it is refused. announced: its octets, if known."""
+        """Return the file to be written, or TransferError; announced is its size in octets, if known."""
         rewritten, quirks = self._rewritten(name, facts, writing=True)
         parent, base = posixpath.split(names.relative(rewritten))
         if base in ("", ".", ".."):

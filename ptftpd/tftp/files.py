@@ -75,31 +75,58 @@ def _rest(views: Sequence[memoryview], done: int) -> list[memoryview]:
     return rest
 
 
+class Root:
+    """One directory that files are served from, open."""
+
+    def __init__(self, path: str) -> None:
+        """OSError when it is not a directory that may be used."""
+        self.fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._top = ""
+        try:
+            os.stat(".", dir_fd=self.fd)
+            self._top = os.readlink(f"/proc/self/fd/{self.fd}")
+        except OSError:
+            os.close(self.fd)
+            raise
+
+    def confined(self, fd: int) -> str:
+        """Return the path of an open file or directory; TransferError when it is not below the root."""
+        path = os.readlink(f"/proc/self/fd/{fd}")
+        if not _within(path, self._top):
+            self._top = os.readlink(f"/proc/self/fd/{self.fd}")  # the root itself may have been renamed
+            if not _within(path, self._top):
+                raise TransferError(wire.ACCESS, "a symbolic link leads out of the root directory")
+        return path
+
+
+def _within(path: str, top: str) -> bool:
+    return path.startswith(top.rstrip("/") + "/") or path == top
+
+
 class Tree:
     """The roots, searched in order: the first that has a name wins."""
 
     def __init__(self, roots: Sequence[str]) -> None:
         """Open the roots; Error names one that is not a directory or may not be read."""
         self.roots = tuple(roots)
-        self._fds: list[int] = []
+        self._roots: list[Root] = []
         for root in roots:
             try:
-                self._fds.append(os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
-                os.stat(".", dir_fd=self._fds[-1])
+                self._roots.append(Root(root))
             except OSError as error:
                 self.close()
                 raise Error(f"root directory {root}: {error.strerror}: create it or name another") from None
 
     def close(self) -> None:
         """Release the descriptors."""
-        while self._fds:
-            os.close(self._fds.pop())
+        while self._roots:
+            os.close(self._roots.pop().fd)
 
     def open(self, relative: str, *, ignore_case: bool = False) -> Source:
         """Return the file of a relative name; TransferError says why there is none to be had."""
         refusal: TransferError | None = None
-        for root in self._fds:
-            found = _matching_case(root, relative) if ignore_case else relative
+        for root in self._roots:
+            found = _matching_case(root.fd, relative) if ignore_case else relative
             try:
                 return _open_below(root, found)
             except OSError as error:
@@ -113,41 +140,40 @@ class Tree:
     def directory(self, relative: str) -> tuple[int, str]:
         """Return (descriptor, path) of a directory below the first root; TransferError when there is none."""
         try:
-            fd = os.open(relative or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._fds[0])
+            fd = os.open(
+                relative or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._roots[0].fd
+            )
         except OSError as error:
             raise failure(error) from None
         try:
-            return fd, _confined(fd, self._fds[0])
+            return fd, self._roots[0].confined(fd)
         except TransferError:
             os.close(fd)
             raise
 
 
-def _open_below(root: int, relative: str) -> Source:
-    """Return the regular file below the directory root; OSError or TransferError when it is not one.
+def _open_below(root: Root, relative: str) -> Source:
+    """Return the regular file below a root; OSError or TransferError when it is not one.
 
-    It is looked up without being opened first (O_PATH), so that what is checked is what is read, whoever
-    moves links about meanwhile, and no device is touched.
+    It is looked at before it is opened, so that no device is touched, and checked once it is open, so that
+    what was checked is what is read, whoever moves links about meanwhile.
     """
-    found = os.open(relative, os.O_PATH | os.O_CLOEXEC, dir_fd=root)
+    _check_regular(os.stat(relative, dir_fd=root.fd))
+    fd = os.open(relative, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=root.fd)
     try:
-        status = os.fstat(found)
-        if not stat.S_ISREG(status.st_mode):
-            kind = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-            raise TransferError(wire.ACCESS, f"it is {kind}")
-        path = _confined(found, root)
-        return Source(os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_CLOEXEC), status.st_size, path)
-    finally:
-        os.close(found)
+        status = os.fstat(fd)
+        _check_regular(status)
+        return Source(fd, status.st_size, root.confined(fd))
+    except (OSError, TransferError):
+        os.close(fd)
+        raise
 
 
-def _confined(fd: int, root: int) -> str:
-    """Return the path of an open file or directory; TransferError when it is not at or below root."""
-    path = os.readlink(f"/proc/self/fd/{fd}")
-    top = os.readlink(f"/proc/self/fd/{root}")
-    if path != top and not path.startswith(top.rstrip("/") + "/"):
-        raise TransferError(wire.ACCESS, "a symbolic link leads out of the root directory")
-    return path
+def _check_regular(status: os.stat_result) -> None:
+    """Raise TransferError when something is not a regular file."""
+    if not stat.S_ISREG(status.st_mode):
+        kind = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+        raise TransferError(wire.ACCESS, f"it is {kind}")
 
 
 def _matching_case(root: int, relative: str) -> str:

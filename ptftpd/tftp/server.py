@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from ptftpd import net
 from ptftpd.errors import TransferError, WireError
@@ -41,6 +40,7 @@ class Server:
         """ifindex: the only interface to serve; 0 serves every one. Error when a root cannot be used."""
         self.loop, self.log = loop, log
         self.buffer = bytearray(65536)
+        self.outbox: list[Transfer] = []  # transfers that have something to send in this wake-up
         self.transfers: dict[tuple[Peer, str], Transfer] = {}  # bounded by max_transfers, and the dallying
         self.sent = self.received = 0
         tftp = settings.tftp
@@ -48,6 +48,7 @@ class Server:
         self._ifindex = ifindex
         self._sockets = tuple(sockets)
         self._apply(settings, Catalog(settings))
+        loop.every_wakeup(self._flush)
         for sock in sockets:
             loop.add(sock.fileno(), _Listener(self, sock), exclusive=True)
 
@@ -93,6 +94,11 @@ class Server:
         key = transfer.request.peer, transfer.request.local
         if self.transfers.get(key) is transfer:
             del self.transfers[key]
+
+    def _flush(self, now: float) -> None:
+        for transfer in self.outbox:
+            transfer.flush(now)
+        self.outbox.clear()
 
     def _apply(self, settings: Settings, catalog: Catalog) -> None:
         self._settings = tftp = settings.tftp
@@ -171,8 +177,8 @@ class Server:
             raise TransferError(wire.UNDEFINED, busy)
         facts = self._clients.facts(request.peer[0], ifindex)
         accept = self._accept_write if request.writing else self._accept_read
-        file, machine, terms, quirks = accept(sock, request, asked, facts)
-        return Transfer(self, replace(request, quirks=quirks), sock, file, machine, terms, shared=shared)
+        file, machine, terms, request.quirks = accept(sock, request, asked, facts)
+        return Transfer(self, request, sock, file, machine, terms, shared=shared)
 
     def _accept_read(
         self, sock: socket.socket, request: Request, asked: dict[str, str], facts: Facts

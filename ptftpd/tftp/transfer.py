@@ -34,6 +34,7 @@ class Owner(Protocol):
     loop: Loop
     log: Log
     buffer: bytearray
+    outbox: list[Transfer]
 
     def ended(self, transfer: Transfer, outcome: Outcome) -> None:
         """Note that the outcome of a transfer is known."""
@@ -42,7 +43,7 @@ class Owner(Protocol):
         """Forget a transfer."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Request:
     """What a client asked, as it came in datagram; name is how it calls the file, quirks what was mended."""
 
@@ -64,7 +65,7 @@ class Transfer:
     """Runs a machine on a socket until it has ended, and writes its one record."""
 
     __slots__ = (
-        "_burst", "_ended", "_fd", "_file", "_owner", "_seen", "_shared", "_sock", "_started", "_terms",
+        "_burst", "_closed", "_ended", "_fd", "_file", "_owner", "_run", "_seen", "_shared", "_sock", "_started", "_terms",
         "deadline", "machine", "request", "scheduled",
     )  # fmt: skip
 
@@ -84,8 +85,9 @@ class Transfer:
         self.machine, self._terms, self._shared = machine, terms, shared
         self.deadline = self.scheduled = INF
         self._fd = sock.fileno()
-        self._ended = False
+        self._ended = self._closed = False
         self._started = self._seen = 0.0
+        self._run: memoryview | bytes = b""
         self._burst = (
             net.Burst(sock, machine.segment, peer=request.peer, local=request.local)
             if shared
@@ -116,6 +118,20 @@ class Transfer:
         self._seen = now
         self._go_on(self.machine.receive(buffer, size, now), now)
 
+    def flush(self, now: float) -> None:
+        """Send what the machine had to say; the server calls it at the end of each wake-up.
+
+        Many answers that leave one after the other wake a client once; each between two receptions of ours
+        would wake it for one datagram, which costs both ends more than the datagram.
+        """
+        run = self._run
+        if run:
+            self._run = b""
+            try:
+                self._burst.send(run)
+            except ConnectionRefusedError:
+                self._refused(now)
+
     def tick(self, now: float) -> None:
         """Send again what was not answered in time, or stop dallying."""
         self._go_on(self.machine.tick(now), now)
@@ -140,24 +156,26 @@ class Transfer:
         self.close()
 
     def close(self) -> None:
-        """Release everything; the loop's heap entry dies by itself."""
+        """Release everything, once; the loop's heap entry dies by itself."""
+        if self._closed:
+            return
+        self._closed = True
         self._owner.closed(self)
         if not self._shared:
             self._owner.loop.remove(self._fd)
             self._sock.close()
         self._file.close()
+        self._run = b""
         self.deadline = INF
 
     def _go_on(self, run: memoryview | bytes | None, now: float) -> None:
         machine = self.machine
         if run is not None:
-            try:
-                self._burst.send(run)
-            except ConnectionRefusedError:
-                self._refused(now)
-                return
+            self._run = run
+            self._owner.outbox.append(self)
         self.deadline = deadline = machine.deadline
         if machine.outcome is not None:
+            self.flush(now)
             self._end(machine.outcome, now)
             if deadline == INF:
                 self.close()
