@@ -11,7 +11,7 @@ import argparse
 import configparser
 import dataclasses
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from glob import glob
@@ -42,7 +42,7 @@ NAMED: dict[str, tuple[type, str]] = {  # [KIND NAME]: (dataclass, field of Sett
 
 @dataclass(frozen=True)
 class Positional:
-    """A command-line argument without a dash; key '' is the interface, which no file can name."""
+    """A command-line argument without a dash; key '' is IFACE, the interface, which no file can name."""
 
     metavar: str
     section: str
@@ -118,8 +118,8 @@ class Values:
 def load(program: Program, argv: Sequence[str] | None, directory: str = DIRECTORY) -> Loaded:
     """Return the effective settings. ConfigError lists all that is wrong; bad arguments exit with 2."""
     parser = make_parser(program)
-    arguments = parser.parse_args(argv)
-    interface = getattr(arguments, ":interface", None) or ""
+    arguments = parser.parse_intermixed_args(argv)  # 'pxed eth0 -v ROOT BOOTFILE' is one way to say it
+    interface = getattr(arguments, "IFACE", None) or getattr(arguments, "tftp:interface", None) or ""
     values = Values()
     for path, must_exist in _paths(program, arguments.config, interface, directory):
         _read_file(values, path, must_exist)
@@ -162,15 +162,38 @@ def _paths(program: Program, chosen: str | None, interface: str, directory: str)
     return paths
 
 
+class _Reader(configparser.RawConfigParser):
+    """Notes on which line each key stands, in the order of the file: no section or key comes twice."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            delimiters=("=",), comment_prefixes=("#", ";"), inline_comment_prefixes=("#",), default_section=""
+        )
+        self.key_lines: list[int] = []
+        self._line = 0
+
+    def read_lines(self, lines: Sequence[str], path: str) -> None:
+        """Read the lines of a file; configparser.Error when they break the grammar."""
+
+        def counted() -> Iterator[str]:
+            for self._line, line in enumerate(lines, 1):
+                yield line
+
+        self.read_file(counted(), path)
+
+    def optionxform(self, optionstr: str) -> str:
+        """Return the key in lower case; called once for each that is read."""
+        self.key_lines.append(self._line)
+        return optionstr.lower()
+
+
 def _read_file(values: Values, path: str, must_exist: bool) -> None:
-    parser = configparser.RawConfigParser(
-        delimiters=("=",), comment_prefixes=("#", ";"), inline_comment_prefixes=("#",),
-        default_section="", empty_lines_in_values=False,
-    )  # fmt: skip
+    parser = _Reader()
+    lines: list[str] = []
     try:
-        with open(path, encoding="utf-8") as file:
-            lines = file.read().splitlines(keepends=True)
-        parser.read_file(lines, path)
+        with open(path, encoding="utf-8-sig") as file:
+            lines = file.readlines()
+        parser.read_lines(lines, path)
     except FileNotFoundError:
         if must_exist:
             values.problem("no such file", path)
@@ -182,19 +205,21 @@ def _read_file(values: Values, path: str, must_exist: bool) -> None:
         values.problem(f"cannot be read: {error.strerror}", path)
         return
     except configparser.Error as error:
-        _syntax_problem(values, path, error)
+        _syntax_problem(values, path, lines, error)
         return
-    places = _places(lines)
+    numbers = iter(parser.key_lines)
     for section in parser.sections():
         kind = section.split()[0] if section.split() else section
         options = _options_of(section)
+        items = [(key, text, f"{path}:{next(numbers)}") for key, text in parser.items(section)]
         if options is None:
-            where = f"{path}:{places.get((section, ''), 0)}"
+            header = f"[{section}]"
+            line = next(n for n, line in enumerate(lines, 1) if line.lstrip().startswith(header))
+            where = f"{path}:{line}"
             known = ", ".join([f"[{name}]" for name in SECTIONS] + [f"[{name} NAME]" for name in NAMED])
             values.problem(f"unknown section; there are {known}", where, f"[{section}]")
             continue
-        for key, text in parser.items(section):
-            where = f"{path}:{places.get((section, key), 0)}"
+        for key, text, where in items:
             if key not in options:
                 values.problem(f"unknown setting{_suggestion(key, options)}", where, f"[{section}] {key}")
             else:
@@ -203,7 +228,7 @@ def _read_file(values: Values, path: str, must_exist: bool) -> None:
         values.texts.setdefault((" ".join(section.split()), ""), ([], path))
 
 
-def _syntax_problem(values: Values, path: str, error: configparser.Error) -> None:
+def _syntax_problem(values: Values, path: str, lines: Sequence[str], error: configparser.Error) -> None:
     """Note what configparser could not read, with its line."""
     if isinstance(error, configparser.DuplicateOptionError):
         values.problem(
@@ -217,27 +242,10 @@ def _syntax_problem(values: Values, path: str, error: configparser.Error) -> Non
             "a setting stands before the first [section]", f"{path}:{error.lineno}", error.line.strip()
         )
     elif isinstance(error, configparser.ParsingError):
-        for number, line in error.errors:
-            values.problem("must be 'key = value'", f"{path}:{number}", line.strip().strip("'\\n"))
+        for number, _ in error.errors:
+            values.problem("must be 'key = value'", f"{path}:{number}", lines[number - 1].strip())
     else:
         values.problem(str(error), path)
-
-
-def _places(lines: Sequence[str]) -> dict[tuple[str, str], int]:
-    """Return the line number of every (section, key), with key '' for the section itself.
-
-    configparser keeps none; what it accepts here is simple enough to find again.
-    """
-    places: dict[tuple[str, str], int] = {}
-    section = ""
-    for number, line in enumerate(lines, 1):
-        header = configparser.RawConfigParser.SECTCRE.match(line)
-        if header:
-            section = header["header"]
-            places[section, ""] = number
-        elif "=" in line and not line[:1].isspace() and line[0] not in "#;":
-            places[section, line.partition("=")[0].strip().lower()] = number
-    return places
 
 
 def _split(text: str) -> list[str]:
@@ -280,13 +288,11 @@ def _build(values: Values) -> Settings:
         parsed.setdefault(section, {})
         if not key:
             continue
-        item = known[key].metadata
         try:
-            results = [item["parse"](text) for text in texts]
+            parsed[section][key] = _value(known[key], texts)
         except ValueError as error:
-            values.problem(str(error), where, f"[{section}] {key} = {', '.join(texts)}")
-            continue
-        parsed[section][key] = tuple(results) if item["many"] else results[0]
+            shown = " ".join(", ".join(texts).split())
+            values.problem(str(error), where, f"[{section}] {key} = {shown}".rstrip())
         sources[section, key] = where
     named: dict[str, dict[str, Any]] = {kind: {} for kind in NAMED}
     for section, keys in parsed.items():
@@ -296,6 +302,21 @@ def _build(values: Values) -> Settings:
     sections: dict[str, Any] = {name: kind(**parsed[name]) for name, kind in SECTIONS.items()}
     sections |= {field: named[kind] for kind, (_, field) in NAMED.items()}
     return Settings(**sections, sources=sources)
+
+
+def _value(item: dataclasses.Field[Any], texts: Sequence[str]) -> Any:
+    """Return what the texts of a setting stand for; ValueError says what they must be.
+
+    Nothing behind the = stands for what is not set by default either.
+    """
+    if not any(texts) and not render(item.default):
+        return item.default
+    if any("\n" in text for text in texts):
+        raise ValueError("must be one line; a line that starts with a space goes on with the one before it")
+    results = [item.metadata["parse"](text) for text in texts]
+    if not results:
+        raise ValueError("must not be empty")
+    return tuple(results) if item.metadata["many"] else results[0]
 
 
 def dump(program: Program, settings: Settings) -> str:
@@ -320,17 +341,17 @@ def render(value: object) -> str:
     if isinstance(value, bytes):
         return value.hex(":")
     if isinstance(value, float):
-        return f"{value:g}"
+        return f"{value:.6f}".rstrip("0").rstrip(".")
     if isinstance(value, tuple):
-        pairs = len(value) == 2 and type(value[0]) is not type(value[1])
-        return "=".join(map(render, value)) if pairs else ", ".join(_render_item(item) for item in value)
+        ports = any(isinstance(part, int) for part in value)
+        return _render_item(value) if ports else ", ".join(map(_render_item, value))
     return "" if value is None else str(value)
 
 
 def _render_item(item: object) -> str:
-    """Return one of several values: a pair of addresses is a range, any other pair KEY=VALUE."""
+    """Return one of several values: a pair of addresses or ports is a range, any other pair KEY=VALUE."""
     if isinstance(item, tuple):
-        between = "-" if all(isinstance(part, IPv4Address) for part in item) else "="
+        between = "-" if all(isinstance(part, IPv4Address | int) for part in item) else "="
         return between.join(map(render, item))
     return render(item)
 
@@ -350,10 +371,8 @@ def make_parser(program: Program) -> argparse.ArgumentParser:
         epilog=f"Configuration: {', '.join(f'{DIRECTORY}/{name}' for name in program.files)}.",
     )  # fmt: skip
     for positional in program.positionals:
-        parser.add_argument(
-            f"{positional.section}:{positional.key}" if positional.key else ":interface",
-            metavar=positional.metavar, help=positional.help, nargs=None if positional.required else "?",
-        )  # fmt: skip
+        nargs = None if positional.required else "?"
+        parser.add_argument(positional.metavar, help=positional.help, nargs=nargs)
     _add_common(parser)
     if "tftp" not in program.sections:
         parser.add_argument("-r", "--rfc1350", action="store_true", help=IGNORED_RFC1350)
@@ -405,18 +424,28 @@ def _add_option(
 
 def _read_arguments(values: Values, program: Program, arguments: argparse.Namespace) -> None:
     """Take the settings given on the command line; a bad one ends the program with exit code 2."""
+    parser = make_parser(program)
+    for option, section, key, given in _given(program, arguments):
+        item = options(SECTIONS[section])[key]
+        texts = [part for text in given for part in _split(text)] if item.metadata["many"] else given
+        if item.metadata["parse"] is syntax.absolute_path:
+            texts = [os.path.abspath(text) for text in texts]
+        try:
+            _value(item, texts)
+        except ValueError as error:
+            parser.error(f"{option} {', '.join(given)}: {error}")
+        if values.texts.get((section, key), ([], ""))[1].startswith("--"):
+            parser.error(f"{option} and --{key.replace('_', '-')} say the same thing: give one of them")
+        values.texts[section, key] = (texts, option)
+
+
+def _given(program: Program, arguments: argparse.Namespace) -> Iterator[tuple[str, str, str, list[str]]]:
+    """Yield (what it is called, section, key, texts) of each setting on the command line."""
     for name, given in vars(arguments).items():
         section, _, key = name.partition(":")
-        if given is None or not section or not key:
-            continue
-        item = options(SECTIONS[section])[key].metadata
-        texts = given if isinstance(given, list) else [given]
-        if item["parse"] is syntax.absolute_path:
-            texts = [os.path.abspath(text) for text in texts]
-        option = f"--{key.replace('_', '-')}"
-        for text in texts:
-            try:
-                item["parse"](text)
-            except ValueError as error:
-                make_parser(program).error(f"{option} {text}: {error}")
-        values.texts[section, key] = (texts, option)
+        if key and given is not None:
+            yield f"--{key.replace('_', '-')}", section, key, given if isinstance(given, list) else [given]
+    for positional in program.positionals:
+        given = getattr(arguments, positional.metavar)
+        if positional.key and given is not None:
+            yield positional.metavar, positional.section, positional.key, [given]

@@ -18,18 +18,22 @@ from ptftpd.syntax import (
     address,
     address4,
     address_range,
+    auto,
     boot_choice,
     choice,
     flag,
+    guid,
     integer,
     interface,
     mac,
+    mac_prefix,
     octets,
     pattern,
     port_range,
     reservation,
     seconds,
     text,
+    transfer_mode,
     umask,
     workers,
 )
@@ -133,7 +137,9 @@ class Tftp:
     single_port: bool = option(
         False, flag, "answer from the port that was asked, for NAT and containers; one worker only"
     )
-    workers: int = option(1, workers, "processes that serve; auto: one for each processor core", metavar="N")
+    workers: int | str = option(
+        1, workers, "processes that serve; auto: one for each processor core", metavar="N"
+    )
     # What is negotiated
     rfc1350: bool = option(False, flag, "plain RFC 1350: no TFTP options at all", short="r")
     refuse_option: tuple[str, ...] = option(
@@ -201,7 +207,9 @@ class Tftp:
     upload_reserve: int = option(
         64 << 20, octets(0, 1 << 50), "space that uploads leave free on the disk", metavar="OCTETS"
     )
-    upload_umask: int = option(0o022, umask, "permissions that uploaded files do not get", metavar="OCTAL")
+    upload_umask: int = option(
+        umask("022"), umask, "permissions that uploaded files do not get", metavar="OCTAL"
+    )
 
 
 @dataclass(frozen=True)
@@ -249,6 +257,13 @@ class Dhcp:
     lease_time: float = option(
         3600.0, seconds(60, 4_294_967_294), "how long an address is leased, seconds", metavar="SECONDS"
     )
+    mode: str = option(
+        "full",
+        choice("full", "proxy", "auto"),
+        "full: addresses and boot files; proxy: boot files beside another DHCP server; auto: proxy while "
+        "another DHCP server answers on the network, else full",
+        metavar="MODE",
+    )
     answer_all: bool = option(
         False,
         flag,
@@ -286,8 +301,15 @@ class Class:
     )
     ipxe: bool | None = option(None, flag, "yes: only iPXE; no: anything but iPXE (options 77, 175)")
     vendor_class: str = option("", text, "start of the vendor class (DHCP option 60)", metavar="TEXT")
+    mac: tuple[bytes, ...] = option(
+        (), mac_prefix, "hardware addresses, or how they start (the maker: 52:54:00)", metavar="MAC", many=True
+    )
+    circuit_id: tuple[str, ...] = option(
+        (), text, "switch ports, as a relay agent names them (DHCP option 82.1)", metavar="TEXT", many=True
+    )
     rollover: int = option(0, integer(0, 1), "the TFTP block number after 65535", metavar="0|1")
     boot_file: str = option("", text, "boot file of these clients", metavar="FILE")
+    ipxe_file: str = option("", text, "boot file of these clients once they run iPXE", metavar="FILE")
 
 
 @dataclass(frozen=True)
@@ -296,7 +318,58 @@ class Host:
 
     mac: bytes = option(b"", mac, "its hardware address", metavar="MAC")
     address: IPv4Address | None = option(None, address4, "address kept for it", metavar="ADDRESS")
+    guid: bytes = option(b"", guid, "its GUID, as DHCP option 97 has it", metavar="GUID")
     boot_file: str = option("", text, "its boot file", metavar="FILE")
+    ipxe_file: str = option("", text, "its boot file once it runs iPXE", metavar="FILE")
+
+
+@dataclass(frozen=True)
+class Client:
+    """The tftp client. It reads no file: its command line and the commands at its prompt set these."""
+
+    mode: str = option(
+        "octet",
+        transfer_mode,
+        "octet (or binary): the file as it is; netascii (or ascii): text, its line ends converted",
+        metavar="MODE",
+        short="m",
+    )
+    blksize: int | None = option(
+        None,
+        auto(integer(8, 65464)),
+        "block size to ask for, octets (RFC 2348); auto: as large as the route carries in one piece",
+        metavar="N",
+        short="b",
+    )
+    windowsize: int | None = option(
+        None,
+        auto(integer(1, 65535)),
+        "blocks between two acknowledgements to ask for (RFC 7440); auto: up to 64, as many as can wait here",
+        metavar="N",
+        short="w",
+    )
+    timeout: float | None = option(
+        None,
+        auto(seconds(0.05, 255)),
+        "time to the first retransmission, seconds; a whole number is asked of the server too (RFC 2349); "
+        "auto: 1, then as measured",
+        metavar="SECONDS",
+    )
+    retries: int | None = option(
+        None,
+        auto(integer(0, 1000)),
+        "retransmissions without an answer before giving up; auto: 6. A number also makes the client wait "
+        "for a server that is not there yet",
+        metavar="N",
+    )
+    port_range: tuple[int, int] | None = option(
+        None,
+        port_range,
+        "ports to send from, for a firewall; by default any",
+        metavar="FIRST-LAST",
+        short="R",
+    )
+    rfc1350: bool = option(False, flag, "plain RFC 1350: no TFTP options at all", short="r")
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import TypeVar
 
 from ptftpd.dhcp import pxe
+
+T = TypeVar("T")
 
 
 def text(value: str) -> str:
@@ -44,12 +47,11 @@ def seconds(low: float, high: float) -> Callable[[str], float]:
     """Return a parser of a time in seconds, with s, m, h or d behind it for larger units."""
 
     def parse(value: str) -> float:
-        match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)\s*([smhd]?)", value)
-        number = (
-            float(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]] if match else -1.0
-        )
+        match = re.fullmatch(r"([0-9]{1,10}(?:\.[0-9]{1,6})?)\s*([smhd]?)", value)
+        unit = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+        number = round(float(match[1]) * unit[match[2]], 6) if match else -1.0
         if not low <= number <= high:
-            raise ValueError(f"must be {low:g}..{high:g} seconds (or a number with s, m, h or d)")
+            raise ValueError(f"must be {low:.10g}..{high:.10g} seconds (or a number with s, m, h or d)")
         return number
 
     return parse
@@ -103,6 +105,22 @@ def mac(value: str) -> bytes:
     return bytes.fromhex(digits)
 
 
+def mac_prefix(value: str) -> bytes:
+    """Return the octets that a hardware address starts with, one to six."""
+    digits = value.replace(":", "").replace("-", "")
+    if not re.fullmatch(r"(?:[0-9A-Fa-f]{2}){1,6}", digits):
+        raise ValueError("must be a hardware address such as 52:54:00:12:34:56, or its beginning")
+    return bytes.fromhex(digits)
+
+
+def guid(value: str) -> bytes:
+    """Return the 16 octets of a GUID in the order in which they are written, and sent in option 97."""
+    digits = value.strip("{}").replace("-", "")
+    if not re.fullmatch(r"[0-9A-Fa-f]{32}", digits):
+        raise ValueError("must be a GUID such as 33221100-5544-7766-8899-aabbccddeeff")
+    return bytes.fromhex(digits)
+
+
 def interface(value: str) -> str:
     """Return a network interface name."""
     if not value or len(value) > 15 or "/" in value or any(c.isspace() for c in value):
@@ -130,11 +148,18 @@ def octets(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
-def umask(value: str) -> int:
+class Octal(int):
+    """Permission bits; str() is the octal number that they are written as."""
+
+    def __str__(self) -> str:
+        return f"{self:03o}"
+
+
+def umask(value: str) -> Octal:
     """Return the permission bits of an octal number."""
     if not re.fullmatch(r"[0-7]{3,4}", value) or int(value, 8) > 0o777:
         raise ValueError("must be an octal number such as 022")
-    return int(value, 8)
+    return Octal(value, 8)
 
 
 def port_range(value: str) -> tuple[int, int]:
@@ -145,16 +170,42 @@ def port_range(value: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def workers(value: str) -> int:
-    """Return a number of processes; auto is 0."""
-    return 0 if value == "auto" else integer(1, 256)(value)
+def workers(value: str) -> int | str:
+    """Return a number of processes, or auto."""
+    if value == "auto":
+        return value
+    if not re.fullmatch(r"[0-9]{1,3}", value) or not 1 <= int(value) <= 256:
+        raise ValueError("must be 1..256 or auto")
+    return int(value)
+
+
+def auto(parse: Callable[[str], T]) -> Callable[[str], T | None]:
+    """Return a parser of what parse takes, or auto, which is None."""
+
+    def parse_or_auto(value: str) -> T | None:
+        try:
+            return None if value == "auto" else parse(value)
+        except ValueError as error:
+            raise ValueError(f"{error} or auto") from None
+
+    return parse_or_auto
+
+
+def transfer_mode(value: str) -> str:
+    """Return octet or netascii for any of the words that TFTP clients have for them."""
+    word = value.lower()
+    if word in {"octet", "binary", "image"}:
+        return "octet"
+    if word in {"netascii", "ascii"}:
+        return "netascii"
+    raise ValueError("must be octet (or binary) or netascii (or ascii)")
 
 
 def pattern(value: str) -> str:
     """Return a regular expression that compiles."""
     try:
         re.compile(value)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"must be a regular expression: {error}") from None
     return value
 

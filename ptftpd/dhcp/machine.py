@@ -16,28 +16,15 @@ everyone. A machine is told by its hardware address, see request.identity.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from ptftpd.dhcp import options, pxe, reply, request, wire
+from ptftpd.dhcp.outcome import Outcome, describe
 from ptftpd.dhcp.pool import Lease, Pool
 from ptftpd.dhcp.request import RENEWING, SELECTING, Request
+from ptftpd.dhcp.rules import boot_rules
 from ptftpd.dhcp.wire import Message
 from ptftpd.settings import Settings
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What comes of a message. Send data to destination, but only once commit is stored."""
-
-    asked: str  # the message for the log
-    data: bytes = b""  # empty: nothing is sent
-    destination: tuple[str, int] = ("", 0)
-    commit: tuple[Lease, ...] = ()
-    done: str = ""  # what was answered or done, for the log
-    kind: str = "lease"  # of that record: 'lease' or 'no-lease'
-    warning: bool = False  # whether an administrator should look at it
-    fields: dict[str, object] = field(default_factory=dict)
-    ignored: str = ""  # why nothing is answered; one of few texts, to be counted
 
 
 class Machine:
@@ -77,7 +64,7 @@ class Machine:
         if lease and lease.architecture and not asked.client.architectures:
             # syslinux.efi, for one, repeats DHCP without options 60 and 93.
             asked.client = replace(asked.client, architectures=(lease.architecture,))
-        outcome = Outcome(self._describe(asked))
+        outcome = Outcome(describe(asked, self._interface))
         outcome.ignored = self._unwanted(asked, lease, now)
         if not outcome.ignored:
             self._handlers[asked.kind](asked, outcome, now)
@@ -99,7 +86,8 @@ class Machine:
         if not message.giaddr and options.RELAY_AGENT in message.options:
             return "option 82 without a relay agent"  # RFC 3046 §2.1: only relays may add it
         known = asked.key in self.pool.subnet.reserved or (lease is not None and lease.expires > now)
-        if not (known or asked.client.is_pxe or self._settings.answer_all):
+        boots = asked.client.is_pxe or (asked.client.is_http and self._boot(asked.client) is not None)
+        if not (known or boots or self._settings.answer_all):
             return "not a PXE client (answer_all is off)"
         return ""
 
@@ -202,49 +190,13 @@ class Machine:
         self._answer(asked, outcome, answer, asked.address, f": {reason}")
 
     def _answer(self, asked: Request, outcome: Outcome, answer: Message, address: int, more: str) -> None:
-        name = options.NAMES[options.number(answer, options.MESSAGE_TYPE, 1)]
-        outcome.data = wire.encode(answer)
-        outcome.destination = reply.destination(answer)
-        about = f"{name} on {wire.dotted(address)} to {asked.hardware} via {self._interface}"
-        self._note(asked, outcome, address, about + more)
+        about = f"on {wire.dotted(address)} to {asked.hardware} via {self._interface}{more}"
+        outcome.answer(asked, self._interface, answer, about)
+        outcome.fields["DHCP_ADDRESS"] = wire.dotted(address)
 
     def _note(self, asked: Request, outcome: Outcome, address: int, done: str) -> None:
-        """Record what was done, with the fields the journal keeps beside it."""
-        outcome.done = done
-        outcome.fields |= {
-            "DHCP_CLIENT": asked.hardware,
-            "DHCP_ADDRESS": wire.dotted(address),
-            "DHCP_INTERFACE": self._interface,
-        }
-        if asked.client.architectures:
-            outcome.fields["DHCP_ARCH"] = asked.client.architectures[0]
+        outcome.note(asked, self._interface, done)
+        outcome.fields["DHCP_ADDRESS"] = wire.dotted(address)
 
     def _boot(self, client: pxe.Client) -> pxe.Boot | None:
-        rule = self._rules.choose(client)
-        return pxe.Boot(self._boot_server, rule.boot_file, rule.origin) if rule else None
-
-    def _describe(self, asked: Request) -> str:
-        """Return a message for the log: DHCPREQUEST for ADDRESS from MAC via IFACE (architecture, class)."""
-        name = options.NAMES.get(asked.kind, "DHCP message" if asked.kind else "BOOTREQUEST")
-        address = f" for {wire.dotted(asked.address)}" if asked.kind == options.REQUEST else ""
-        relay = f" through {wire.dotted(asked.message.giaddr)}" if asked.message.giaddr else ""
-        what = f" ({asked.client.description})" if asked.client.description else ""
-        return f"{name}{address} from {asked.hardware} via {self._interface}{relay}{what}"
-
-
-def boot_rules(settings: Settings) -> list[pxe.Rule]:
-    """Return every boot rule of the settings, each named as it is written there."""
-    rules = [
-        pxe.Rule(f"[pxe] boot {name}", boot_file, architectures=(name,))
-        for name, boot_file in settings.pxe.boot
-    ]
-    if settings.pxe.boot_file:
-        rules.append(pxe.Rule("[pxe] boot_file", settings.pxe.boot_file))
-    for name, group in settings.classes.items():
-        if group.boot_file:
-            origin = f"[class {name}] boot_file"
-            rules.append(pxe.Rule(origin, group.boot_file, b"", group.ipxe, group.vendor_class, group.arch))
-    for name, host in settings.hosts.items():
-        if host.boot_file:
-            rules.append(pxe.Rule(f"[host {name}] boot_file", host.boot_file, host.mac))
-    return rules
+        return pxe.choose_boot(self._rules, client, self._boot_server)

@@ -57,6 +57,11 @@ ARCHITECTURES = {
     40: "loongarch64-efi-http",
     41: "arm-rpiboot",
 }
+# Ethernet prefixes of Raspberry Pi boards; they call themselves architecture 0.
+RASPBERRY_PI = {
+    bytes.fromhex(prefix) for prefix in ("b827eb", "dca632", "e45f01", "d83add", "28cdc1", "2ccf67")
+}
+BOOT_ITEM = 71  # sub-option of option 43: which boot server, which layer (PXE 2.1 §2.4.5)
 NAMES = tuple(dict.fromkeys(ARCHITECTURES.values()))
 
 
@@ -78,11 +83,25 @@ class Client:
     architectures: tuple[str, ...]  # the most preferred first; () when it names none that is known
     vendor_class: str
     ipxe: bool
+    guid: bytes = b""  # option 97 without its type octet
+    circuit_id: str = ""  # option 82.1: the switch port, as a relay agent knows it
 
     @property
     def is_pxe(self) -> bool:
         """Whether it boots over the network: firmware, or iPXE whatever vendor class it was built with."""
-        return self.ipxe or self.vendor_class.startswith("PXEClient")
+        return self.ipxe or self.vendor_class.startswith("PXEClient") or self.is_raspberry_pi
+
+    @property
+    def is_http(self) -> bool:
+        """Whether it is UEFI firmware that loads its boot file by HTTP."""
+        return self.vendor_class.startswith("HTTPClient")
+
+    @property
+    def is_raspberry_pi(self) -> bool:
+        """Whether it is the boot ROM or EEPROM of a Raspberry Pi, which may leave option 60 out."""
+        return self.guid.startswith(b"RPi") or (
+            self.hardware[:3] in RASPBERRY_PI and self.architectures[:1] in {("bios",), ("arm-rpiboot",)}
+        )
 
     @property
     def description(self) -> str:
@@ -99,6 +118,8 @@ def identify(message: Message) -> Client:
         architectures=_architectures(message, vendor_class),
         vendor_class=vendor_class,
         ipxe=options.IPXE in message.options or b"iPXE" in message.options.get(options.USER_CLASS, b""),
+        guid=message.options.get(options.GUID, b"")[1:],
+        circuit_id=options.text(suboption(message, options.RELAY_AGENT, 1)),
     )
 
 
@@ -116,7 +137,9 @@ class Rule:
 
     origin: str
     boot_file: str
-    mac: bytes = b""
+    mac: bytes = b""  # the whole address, or how it starts
+    guid: bytes = b""
+    circuit_id: str = ""
     ipxe: bool | None = None
     vendor_class: str = ""  # how it starts
     architectures: tuple[str, ...] = ()
@@ -124,7 +147,9 @@ class Rule:
     def matches(self, client: Client) -> bool:
         """Return whether the client meets every condition."""
         return (
-            (not self.mac or self.mac == client.hardware)
+            client.hardware.startswith(self.mac)
+            and (not self.guid or self.guid == client.guid)
+            and (not self.circuit_id or self.circuit_id == client.circuit_id)
             and (self.ipxe is None or self.ipxe == client.ipxe)
             and client.vendor_class.startswith(self.vendor_class)
             and (
@@ -135,16 +160,18 @@ class Rule:
         )
 
     @property
-    def generality(self) -> tuple[bool, bool, int, int, str]:
-        """Sorts the more specific rule first: one machine, iPXE or not, vendor class, architectures.
+    def generality(self) -> tuple[bool, bool, bool, int, bool, int, int, str]:
+        """Sorts the more specific rule first: iPXE, one machine, switch port, prefix, class, architectures.
 
-        iPXE goes before the others because a rule for the loader that fetched iPXE would fetch it again, for
-        ever. Equal rules go by name, so that their order in the files never matters.
+        What is for iPXE goes first because any other rule may name the file that loaded iPXE, for ever. Equal
+        rules go by name, so that their order in the files never matters.
         """
-        names_ipxe = self.ipxe is not None or self.architectures == (IPXE,)
         return (
-            not self.mac,
-            not names_ipxe,
+            not (self.ipxe or self.architectures == (IPXE,)),
+            not (self.guid or len(self.mac) == 6),
+            not self.circuit_id,
+            -len(self.mac),
+            self.ipxe is None,
             -len(self.vendor_class),
             len(self.architectures) or len(ARCHITECTURES) + 1,
             self.origin,
@@ -157,16 +184,27 @@ class Rules:
     def __init__(self, rules: Iterable[Rule]) -> None:
         """The rules may come in any order."""
         ordered = sorted(rules, key=lambda rule: rule.generality)
-        self._general = [rule for rule in ordered if not rule.mac]
+        self._general = [rule for rule in ordered if len(rule.mac) < 6]
         self._by_mac: dict[bytes, list[Rule]] = {}  # a site may list thousands of machines
         for rule in ordered:
-            if rule.mac:
+            if len(rule.mac) == 6:
                 self._by_mac.setdefault(rule.mac, []).append(rule)
 
     def choose(self, client: Client) -> Rule | None:
         """Return the most specific rule that matches, None when none does."""
-        rules = chain(self._by_mac.get(client.hardware, ()), self._general)
-        return next((rule for rule in rules if rule.matches(client)), None)
+        lists = self._by_mac.get(client.hardware, ()), self._general
+        first = (next((rule for rule in rules if rule.matches(client)), None) for rules in lists)
+        return min((rule for rule in first if rule), key=lambda rule: rule.generality, default=None)
+
+
+def choose_boot(rules: Rules, client: Client, server: int) -> Boot | None:
+    """Return what a client is to boot, from a TFTP server unless it is a URL; None when no rule fits."""
+    rule = rules.choose(client)
+    if client.is_http and (rule is None or "://" not in rule.boot_file):
+        return None  # it could do nothing with a file to be had by TFTP
+    if rule is None:
+        return Boot(server, "", "Raspberry Pi") if client.is_raspberry_pi else None  # it knows its files
+    return Boot(server, rule.boot_file, rule.origin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,3 +214,18 @@ class Boot:
     server: int
     file: str
     origin: str  # the rule that chose the file
+
+
+def suboption(message: Message, code: int, wanted: int) -> bytes:
+    """Return a sub-option of an option that encapsulates others (43, 82); b"" when it is not there."""
+    value = message.options.get(code, b"")
+    position = 0
+    while position + 2 <= len(value) and value[position] != wire.END:
+        if value[position] == wire.PAD:
+            position += 1
+            continue
+        end = position + 2 + value[position + 1]
+        if value[position] == wanted:
+            return value[position + 2 : end]
+        position = end
+    return b""

@@ -10,6 +10,10 @@ from ptftpd.dhcp.wire import Message
 
 SERVER_PORT, CLIENT_PORT = 67, 68
 EVERYONE = "255.255.255.255"
+PXE_CLASS, HTTP_CLASS = b"PXEClient", b"HTTPClient"  # option 60 of a reply: without version, without NUL
+BOOT_THIS = bytes([6, 1, 8, 255])  # option 43: PXE discovery control, bit 3: boot the file of this reply
+# Option 43 that the boot ROM of a Raspberry Pi looks for: discovery control, a menu prompt, and its text.
+RASPBERRY_PI = bytes([6, 1, 3, 10, 4, 0]) + b"PXE" + bytes([9, 20, 0, 0, 17]) + b"Raspberry Pi Boot\xff"
 NO_PROXY = bytes([176, 1, 1])  # iPXE's encapsulated no-pxedhcp: it need not wait for a proxyDHCP server
 
 
@@ -59,6 +63,17 @@ def nak(request: Request, reason: str, server: int) -> Message:
     reply.options[options.MESSAGE] = reason.encode()
     if reply.giaddr:
         reply.flags |= wire.BROADCAST  # the relay must not use the address that is refused (RFC 2131 §4.1)
+    _echo(request, reply)
+    return reply
+
+
+def proxy(request: Request, kind: int, server: int, boot: pxe.Boot) -> Message:
+    """Return a proxyDHCP offer, or the acknowledgement of port 4011: a boot file and no address."""
+    reply = _to(request, kind, server)
+    reply.options[options.VENDOR_CLASS] = PXE_CLASS
+    fields = _boot_fields(request, reply, boot)
+    reply.options |= {code: fields[code] for code in request.parameters if code in fields}
+    reply.options[options.VENDOR] = BOOT_THIS
     _echo(request, reply)
     return reply
 
@@ -115,6 +130,10 @@ def _boot_fields(request: Request, reply: Message, boot: pxe.Boot) -> dict[int, 
         reply.options[options.BOOT_FILE] = values[options.BOOT_FILE]
     if client.ipxe:
         reply.options[options.IPXE] = NO_PROXY
+    elif client.is_http:
+        reply.options[options.VENDOR_CLASS] = HTTP_CLASS  # EDK2 passes over offers that do not say so
+    elif client.is_raspberry_pi:
+        reply.options |= {options.VENDOR_CLASS: PXE_CLASS, options.VENDOR: RASPBERRY_PI}
     return values
 
 

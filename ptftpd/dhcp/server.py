@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import random
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from ptftpd import net
-from ptftpd.dhcp import wire
-from ptftpd.dhcp.machine import Machine, Outcome
+from ptftpd.dhcp import proxy, wire
+from ptftpd.dhcp.machine import Machine
+from ptftpd.dhcp.monitor import ACCOMPANIED, ALONE, Monitor
+from ptftpd.dhcp.outcome import Outcome
 from ptftpd.dhcp.pool import Lease, Pool, subnet
+from ptftpd.dhcp.proxy import Proxy
+from ptftpd.dhcp.reply import EVERYONE, SERVER_PORT
 from ptftpd.dhcp.store import Store
 from ptftpd.errors import Error, WireError
 from ptftpd.log import INFO, WARNING, Log
-from ptftpd.loop import Loop
+from ptftpd.loop import INF, Loop
 from ptftpd.settings import Settings
 
 MAX_BATCH = 128  # datagrams a wake-up: what one commit delays, and timers wait for
 MAX_DATAGRAM = 65536
 
+# (message, peer, now, sent to this server's address alone) -> what comes of it
+Handler = Callable[[wire.Message, tuple[str, int], float, bool], Outcome | None]
+
 
 class Server:
-    """Serves DHCP on one interface."""
+    """Serves DHCP, proxyDHCP, or whichever of them suits the network, on one interface."""
+
+    scheduled = INF  # for the loop: the server itself ticks when the monitor is due
 
     def __init__(
         self,
@@ -40,22 +50,36 @@ class Server:
         self._sockets = tuple(sockets)
         self._buffer = bytearray(MAX_DATAGRAM)
         self._stored = True  # whether the last commit succeeded
-        self._link = link
         plan = subnet(settings, link.name, link.address, link.network)
-        self._machine = self._build(settings, link, Pool(plan, store.load(loop.now)))
+        self._apply(settings, link, Pool(plan, store.load(loop.now)))
         for sock in self._sockets:
-            loop.add(sock.fileno(), partial(self._readable, sock))
+            at_proxy_port = sock.getsockname()[1] == proxy.PORT
+            loop.add(
+                sock.fileno(),
+                partial(self._readable, sock, self._boot_request if at_proxy_port else self._message),
+            )
 
     def reload(self, settings: Settings, link: net.Link) -> None:
         """Answer by other settings or another address of the interface; ConfigError changes nothing."""
         plan = subnet(settings, link.name, link.address, link.network)
-        self._machine = self._build(settings, link, Pool(plan, self._machine.pool.leases()))
-        self._link = link
+        self._apply(settings, link, Pool(plan, self._machine.pool.leases()))
 
     def status(self) -> str:
-        """Return how many addresses are leased, as a sentence."""
+        """Return how many addresses are leased, or why none are, as a sentence."""
+        if self._proxies:
+            return "answering as proxyDHCP" + (f" beside {self._other}" if self._other else "")
+        if self._silent:
+            return "looking for another DHCP server"
         pool = self._machine.pool
         return f"{pool.leased(self._loop.now)} of {pool.subnet.size()} addresses leased"
+
+    def tick(self, now: float) -> None:
+        """Look for other DHCP servers."""
+        probe = self._monitor.tick(now)
+        self.deadline = self._monitor.deadline
+        if probe:
+            self._send(self._sockets[0], probe, (EVERYONE, SERVER_PORT), now)
+        self._judge()
 
     def close(self) -> None:
         """Stop answering and close the sockets and the leases."""
@@ -64,11 +88,47 @@ class Server:
             sock.close()
         self._store.close()
 
-    @staticmethod
-    def _build(settings: Settings, link: net.Link, pool: Pool) -> Machine:
-        return Machine(settings, link.name, int(link.address), int(link.broadcast), pool)
+    @property
+    def _proxies(self) -> bool:
+        return self._mode == "proxy" or (self._mode == "auto" and self._monitor.state == ACCOMPANIED)
 
-    def _readable(self, sock: socket.socket, now: float) -> None:
+    @property
+    def _silent(self) -> bool:
+        return self._mode == "auto" and self._monitor.state not in {ACCOMPANIED, ALONE}
+
+    @property
+    def _other(self) -> str:
+        return wire.dotted(self._monitor.other) if self._monitor.other else ""
+
+    def _apply(self, settings: Settings, link: net.Link, pool: Pool) -> None:
+        own = int(link.address)
+        self._link, self._mode = link, settings.dhcp.mode
+        self._machine = Machine(settings, link.name, own, int(link.broadcast), pool)
+        self._proxy = Proxy(settings, link.name, own)
+        self._monitor = Monitor(own, link.mac, random.getrandbits(32))
+        self._judged = ""
+        self.deadline = INF if self._mode == "proxy" else self._monitor.deadline
+        self._loop.schedule(self)
+
+    def _judge(self) -> None:
+        """Say it when another DHCP server came or went, and what follows from that."""
+        state = f"{self._monitor.state} {self._other}"
+        if state == self._judged or self._monitor.state not in {ACCOMPANIED, ALONE}:
+            return
+        before, self._judged = self._judged, state
+        name, auto = self._link.name, self._mode == "auto"
+        if self._monitor.state == ACCOMPANIED and auto:
+            self._log.info("", f"{self._other} serves DHCP on {name}: going on as proxyDHCP beside it")
+        elif self._monitor.state == ACCOMPANIED:
+            self._log.warning(
+                "",
+                f"{self._other} serves DHCP on {name} too: clients get addresses from either; "
+                "stop one, or set mode = proxy or auto in [dhcp]",
+            )
+        elif auto or before:
+            self._log.info("", f"no other DHCP server answers on {name}: leasing addresses here")
+
+    def _readable(self, sock: socket.socket, handle: Handler, now: float) -> None:
         """Handle the datagrams that wait: replies leave once all leases they promise are stored."""
         outcomes = []
         for _ in range(MAX_BATCH):
@@ -79,7 +139,11 @@ class Server:
             if index != self._link.index:  # queued before the socket was bound to the interface
                 self._log.drop("came in on another interface", now, f"from {peer[0]}")
                 continue
-            outcome = self._handle(bytes(self._buffer[:size]), peer, now, direct)
+            try:
+                outcome = handle(wire.decode(bytes(self._buffer[:size])), peer, now, direct)
+            except WireError as error:
+                self._log.drop("malformed", now, f"from {peer[0]}: {error}")
+                continue
             if outcome is not None:
                 outcomes.append(outcome)
         stored = self._commit([lease for outcome in outcomes for lease in outcome.commit], now)
@@ -89,13 +153,26 @@ class Server:
             else:
                 self._finish(sock, outcome, now)
 
-    def _handle(self, data: bytes, peer: tuple[str, int], now: float, direct: bool) -> Outcome | None:
-        """Return what comes of a datagram, None when it is malformed."""
-        try:
-            return self._machine.receive(wire.decode(data), now, direct=direct)
-        except WireError as error:
-            self._log.drop("malformed", now, f"from {peer[0]}: {error}")
+    def _message(
+        self, message: wire.Message, peer: tuple[str, int], now: float, direct: bool
+    ) -> Outcome | None:
+        """Return what comes of a message to port 67, None when it was the monitor's."""
+        if self._monitor.receive(message):
+            self._judge()
             return None
+        if self._silent:
+            return Outcome("", ignored="still looking for another DHCP server")
+        if self._proxies:
+            return self._proxy.receive(message, direct=direct)
+        return self._machine.receive(message, now, direct=direct)
+
+    def _boot_request(
+        self, message: wire.Message, peer: tuple[str, int], now: float, direct: bool
+    ) -> Outcome | None:
+        """Return what comes of a message to port 4011; while leasing addresses, nobody is sent there."""
+        if not self._proxies:
+            return Outcome(f"from {peer[0]}", ignored="asks the proxyDHCP port while this is no proxy")
+        return self._proxy.receive_boot_request(message, peer)
 
     def _commit(self, leases: Sequence[Lease], now: float) -> bool:
         """Store leases; return whether they are on the disk. A failure and its end are logged once."""
@@ -115,13 +192,8 @@ class Server:
 
     def _finish(self, sock: socket.socket, outcome: Outcome, now: float) -> None:
         """Send the reply of an outcome and log both."""
-        if outcome.data:
-            try:
-                source, index = str(self._link.address), self._link.index
-                net.send_from(sock, outcome.data, outcome.destination, source=source, ifindex=index)
-            except OSError as error:
-                self._log.drop(f"cannot send: {error.strerror}", now, f"to {outcome.destination[0]}")
-                return
+        if outcome.data and not self._send(sock, outcome.data, outcome.destination, now):
+            return
         if outcome.ignored:
             self._log.drop(outcome.ignored, now, outcome.asked)
         else:
@@ -130,3 +202,13 @@ class Server:
             self._log.record(
                 WARNING if outcome.warning else INFO, outcome.kind, outcome.done, **outcome.fields
             )
+
+    def _send(self, sock: socket.socket, data: bytes, destination: tuple[str, int], now: float) -> bool:
+        """Send a datagram; return whether the kernel took it."""
+        try:
+            source, index = str(self._link.address), self._link.index
+            net.send_from(sock, data, destination, source=source, ifindex=index)
+        except OSError as error:
+            self._log.drop(f"cannot send: {error.strerror}", now, f"to {destination[0]}")
+            return False
+        return True

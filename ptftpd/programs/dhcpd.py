@@ -9,13 +9,12 @@ from collections.abc import Sequence
 
 from ptftpd import net, service
 from ptftpd.config import Loaded, Positional, Program
+from ptftpd.dhcp import proxy, reply
 from ptftpd.dhcp.server import Server
 from ptftpd.dhcp.store import Store
 from ptftpd.log import Log
 from ptftpd.loop import Loop
 from ptftpd.settings import Settings
-
-PORT = 67
 
 INTERFACE = Positional("IFACE", "", "", "network interface to serve", required=True)
 BOOT_FILE = Positional("BOOTFILE", "pxe", "boot_file", "boot file of machines that no rule names another for")
@@ -45,13 +44,19 @@ class Dhcpd:
             sock.close()
 
     def open(self, activated: dict[str, list[socket.socket]]) -> None:
-        """Take the sockets named dhcp from systemd, or open port 67 on the interface."""
+        """Take the sockets named dhcp and pxe from systemd, or open ports 67 and 4011 on the interface."""
         net.link(self.interface)
-        self._sockets = activated.pop("dhcp", [])
-        for sock in self._sockets:
-            net.confine(sock, self.interface)
-        if not self._sockets:
-            self._sockets = [net.listen("0.0.0.0", PORT, interface=self.interface, broadcast=True)]
+        ports = {"dhcp": reply.SERVER_PORT}
+        if self.settings.dhcp.mode != "full":
+            ports["pxe"] = proxy.PORT
+        self._sockets = []
+        for name, port in ports.items():
+            sockets = activated.pop(name, [])
+            for sock in sockets:
+                net.confine(sock, self.interface)
+            self._sockets += sockets or [
+                net.listen("0.0.0.0", port, interface=self.interface, broadcast=True)
+            ]
 
     def workers(self) -> int:
         """One: the leases have one writer."""

@@ -84,9 +84,10 @@ class Tftpd:
             self._sockets = [net.listen(to, tftp.port, interface=self.interface) for to in addresses]
 
     def workers(self) -> int:
-        """Return the configured number: 0 stands for one for each core, and a single port takes only one."""
+        """Return the configured number: auto is one for each core, and a single port takes only one."""
         tftp = self.settings.tftp
-        return 1 if tftp.single_port else tftp.workers or len(os.sched_getaffinity(0))
+        count = tftp.workers if isinstance(tftp.workers, int) else len(os.sched_getaffinity(0))
+        return 1 if tftp.single_port else count
 
     def worker(self) -> Tftpd:
         """Every worker is the same."""

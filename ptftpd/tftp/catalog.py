@@ -37,6 +37,9 @@ class Catalog:
         cleaned = names.cleaned(path)
         if cleaned and cleaned != path:
             attempts.append((cleaned, False, "garbage behind the name"))
+        common = names.without_serial(path)
+        if common != path:
+            attempts.append((common, False, "no directory for this Raspberry Pi's serial number"))
         if self._settings.ignore_case:
             attempts.append((cleaned or path, True, "case differs"))
         refusal: TransferError | None = None

@@ -16,6 +16,10 @@ from ptftpd.tftp import wire
 _DIRT = re.compile(r"[\x00-\x20:\x7f\udc80-\udcff\xff]+\Z")
 
 
+# A Raspberry Pi asks for its files in a directory named after its serial number, 8 hex digits, first.
+_SERIAL = re.compile(r"[0-9a-f]{8}/(?=.)")
+
+
 @dataclass(frozen=True)
 class Facts:
     """What is known of a client, for the {placeholders}; '' for what is not."""
@@ -54,6 +58,11 @@ def relative(name: str) -> str:
 def cleaned(name: str) -> str:
     """Return the name without the dirt that known firmware leaves at its end."""
     return _DIRT.sub("", name)
+
+
+def without_serial(name: str) -> str:
+    """Return the name without the serial-number directory of a Raspberry Pi, which few sites make."""
+    return _SERIAL.sub("", name, count=1) if _SERIAL.match(name) else name
 
 
 def candidates(name: str, directories: Iterable[str], facts: Facts) -> Iterator[str]:

@@ -122,7 +122,7 @@ HOST = Rule("host", "special.efi", mac=MAC)
         ([DEFAULT, ONE, VENDOR, IPXE], client(ipxe=True), IPXE),
         ([DEFAULT, ONE, LONGER, NOT_IPXE, IPXE], client(), NOT_IPXE),
         ([DEFAULT, ONE, LONGER, NOT_IPXE, IPXE], client(ipxe=True), IPXE),
-        ([DEFAULT, ONE, IPXE, HOST], client(ipxe=True), HOST),
+        ([DEFAULT, ONE, IPXE, HOST], client(ipxe=True), IPXE),
         ([DEFAULT, ONE, IPXE, HOST], client(hardware=bytes(6)), ONE),
         ([ONE], client(architectures=("bios",)), None),
         ([], client(), None),

@@ -1,0 +1,50 @@
+"""The boot rules that the settings stand for: [pxe], [class NAME] and [host NAME]."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
+
+from ptftpd.dhcp.pxe import Rule
+from ptftpd.settings import Class, Host, Settings
+
+
+def boot_rules(settings: Settings) -> list[Rule]:
+    """Return every rule that names a boot file, each called by the place where it is written."""
+    rules = [
+        Rule(f"[pxe] boot {name}", boot_file, architectures=(name,)) for name, boot_file in settings.pxe.boot
+    ]
+    if settings.pxe.boot_file:
+        rules.append(Rule("[pxe] boot_file", settings.pxe.boot_file))
+    for name, group in settings.classes.items():
+        for rule in class_rules(name, group):
+            rules += _with_files(f"[class {name}]", rule, group.boot_file, group.ipxe_file)
+    for name, host in settings.hosts.items():
+        for rule in host_rules(name, host):
+            rules += _with_files(f"[host {name}]", rule, host.boot_file, host.ipxe_file)
+    return rules
+
+
+def class_rules(name: str, group: Class) -> list[Rule]:
+    """Return the rules, without file, that match the clients of a [class]: one for each prefix and port."""
+    return [
+        Rule(
+            name, "", mac=prefix, circuit_id=port, ipxe=group.ipxe, vendor_class=group.vendor_class,
+            architectures=group.arch,
+        )
+        for prefix, port in product(group.mac or (b"",), group.circuit_id or ("",))
+    ]  # fmt: skip
+
+
+def host_rules(name: str, host: Host) -> list[Rule]:
+    """Return the rules, without file, that match a [host]: by hardware address, and by GUID."""
+    by_mac = [Rule(name, "", mac=host.mac)] if host.mac else []
+    return [*by_mac, Rule(name, "", guid=host.guid)] if host.guid else by_mac
+
+
+def _with_files(section: str, rule: Rule, boot_file: str, ipxe_file: str) -> Iterator[Rule]:
+    if boot_file:
+        yield replace(rule, origin=f"{section} boot_file", boot_file=boot_file)
+    if ipxe_file:
+        yield replace(rule, origin=f"{section} ipxe_file", boot_file=ipxe_file, ipxe=True)
