@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import chain
 
 from ptftpd.dhcp import options, wire
 from ptftpd.dhcp.wire import Message

@@ -1,5 +1,6 @@
 """The receiving side of a transfer: a server's WRQ, a client's RRQ. No I/O, no clock.
 
+States, and who moves them:
     receiving   block expected is awaited; it moves on                        receive(), tick()
     dallying    outcome is OK: the last block came and was kept; repeated     receive(), tick()
                 copies of it are acknowledged again until the deadline
@@ -77,11 +78,13 @@ class Receiver:
             return None
         opcode, block = unpack_header(buf)
         if opcode != DATA:
-            return self._peer_error(buf, n) if opcode == ERROR else None
+            if opcode == ERROR:
+                self._peer_error(buf, n)
+            return None
         expected = self._expected
         ahead = (block - expected) % self._modulus
         if ahead and block == 1 and expected == 65536 and self.windowsize == 1:
-            self._modulus, ahead = 65535, 0  # this peer goes on with 1 after 65535; in lock-step it is certain
+            self._modulus, ahead = 65535, 0  # 1 follows 65535 at this peer: in lock-step it is certain
         if self.outcome is not None or ahead:
             return self._out_of_order(ahead, now)
         size = n - HEADER
@@ -129,7 +132,7 @@ class Receiver:
         return self._last_ack if self.outcome is None and self._expected == 1 else None
 
     def _out_of_order(self, ahead: int, now: float) -> bytes | None:
-        """Return the ACK that an unexpected block calls for: a block ahead is a gap, the last one a repetition."""
+        """Return the ACK that an unexpected block calls for: one ahead is a gap, the last a repetition."""
         if self.outcome is None and ahead < self.windowsize and self._reported != self._expected:
             # RFC 7440 §4: acknowledge what came in order; once, or each stray block would rewind the sender.
             self._reported, self._sent_at = self._expected, None
@@ -143,7 +146,7 @@ class Receiver:
         return None
 
     def _gap_at_start(self) -> bytes:
-        """Return ACK 0: block 1 is missing, and the OACK, had it been lost, would not have brought block 2."""
+        """Return ACK 0: block 1 is missing; had the OACK been lost, block 2 would not have come."""
         self._pending = 0
         return make_ack(0)
 

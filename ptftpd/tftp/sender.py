@@ -32,7 +32,7 @@ class Sender:
 
     __slots__ = (
         "_backoff", "_base", "_buffer", "_clean", "_end", "_final", "_first", "_modulus", "_oack",
-        "_payloads", "_read", "_rewound", "_sent", "_sent_at", "_size", "_slots", "_view", "blksize",
+        "_payloads", "_quiet", "_read", "_sent", "_sent_at", "_size", "_slots", "_view", "blksize",
         "deadline", "outcome", "resent", "segment", "windowsize",
     )  # fmt: skip
 
@@ -69,7 +69,7 @@ class Sender:
         self._first, self._end = 1, 0  # the blocks in the buffer
         self._base = 0  # the last block acknowledged
         self._sent = 0  # the last block sent
-        self._rewound = -1  # the base that a repeated ACK already rewound to
+        self._quiet = -1  # a repeated ACK of a block up to this one says nothing new
         self._clean = True  # nothing of the window at hand was sent twice: its ACK measures the round trip
         self._sent_at = 0.0
         self.deadline = INF
@@ -94,11 +94,13 @@ class Sender:
 
     def receive(self, buf: bytearray, n: int, now: float) -> memoryview | bytes | None:
         """Take the datagram buf[:n]; return what to send, if anything, in datagrams of segment octets."""
-        if n < HEADER:
+        if n < HEADER or self.outcome is not None:
             return None
         opcode, block = unpack_header(buf)
         if opcode != ACK:
-            return self._peer_error(buf, n) if opcode == ERROR else None
+            if opcode == ERROR:
+                self._peer_error(buf, n)
+            return None
         if self._oack:
             if block != 0:
                 return None
@@ -109,9 +111,11 @@ class Sender:
         ahead = (block - base) % self._modulus
         if ahead > self._sent - base:
             return None  # of an earlier window, or never sent
-        if ahead == 0 and (self.windowsize == 1 or self._rewound == base):
+        if ahead == 0 and (self.windowsize == 1 or base <= self._quiet):
             # RFC 1123 §4.2.3.1: a duplicate ACK never makes DATA go out. With a window it means that its
-            # first block is missing (RFC 7440 §4): acted on once, firmware repeats it for every stray block.
+            # first block is missing (RFC 7440 §4), unless that was acted on (firmware repeats it for every
+            # stray block), or block base itself went out twice: then it answers the second copy, and
+            # another window for it would double every window to the end.
             return None
         self._base = base = base + ahead
         if base == self._sent:
@@ -124,7 +128,7 @@ class Sender:
             if ahead:
                 self._backoff.answered(None)
             self.resent += self._sent - base
-            self._rewound = base
+            self._quiet = self._sent
             return self._window(now, clean=False)
         return self._window(now)
 
@@ -141,7 +145,7 @@ class Sender:
             self.deadline = now + self._backoff.wait
             return self._oack
         self.resent += self._sent - self._base
-        self._rewound = -1
+        self._quiet = -1  # a gap that is reported from now on is a new one
         return self._window(now, clean=False)
 
     def repeat(self, now: float) -> memoryview | bytes | None:
@@ -202,9 +206,9 @@ class Sender:
             self._final = self._size // self.blksize + 1
         self._first = first
         self._end = int(min(first + self._slots - 1, self._final))
-        buffer, segment = self._buffer, self.segment
-        for slot in range(self._end - first + 1):
-            pack_header(buffer, slot * segment, DATA, self._wire(first + slot))
+        buffer, segment, number = self._buffer, self.segment, self._wire
+        for at, block in zip(range(0, len(buffer), segment), range(first, self._end + 1), strict=False):
+            pack_header(buffer, at, DATA, number(block))
 
     def _peer_error(self, buf: bytearray, n: int) -> None:
         try:

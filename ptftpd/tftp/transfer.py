@@ -65,8 +65,8 @@ class Transfer:
     """Runs a machine on a socket until it has ended, and writes its one record."""
 
     __slots__ = (
-        "_burst", "_closed", "_ended", "_fd", "_file", "_owner", "_run", "_seen", "_shared", "_sock", "_started", "_terms",
-        "deadline", "machine", "request", "scheduled",
+        "_burst", "_closed", "_ended", "_fd", "_file", "_owner", "_run", "_seen", "_shared", "_sock",
+        "_started", "_terms", "deadline", "machine", "request", "scheduled",
     )  # fmt: skip
 
     def __init__(

@@ -1,0 +1,171 @@
+"""TFTP datagrams: RFC 1350 §5 and RFC 2347, Packet Formats; what comes from a peer may be anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ptftpd.errors import WireError
+from ptftpd.tftp import wire
+from tests.wire import vectors
+
+Vector = dict[str, Any]
+
+# Fields that a request can carry: no NUL, and names may hold octets that are not UTF-8.
+NAMES = st.binary(max_size=40).map(lambda name: name.replace(b"\0", b"\1").decode("utf-8", "surrogateescape"))
+WORDS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=12)
+OPTIONS = st.dictionaries(WORDS.map(str.lower), WORDS, max_size=6)
+
+
+def answer_or_error(decode: Callable[[bytes], object], datagram: bytes) -> None:
+    """Decode; only WireError may leave a decoder, with an offset inside the datagram or at its end."""
+    try:
+        decode(datagram)
+    except WireError as error:
+        assert 0 <= error.offset <= len(datagram)
+        assert error.reason
+
+
+class TestRequest:
+    @pytest.mark.parametrize("vector", vectors.load("tftp/requests.json"))
+    def test_vector(self, vector: Vector) -> None:
+        """Each vector names its clause."""
+        datagram = vectors.octets(vector)
+        if "error" in vector:
+            with pytest.raises(WireError):
+                wire.request(datagram)
+            return
+        value = vector["value"]
+        opcode, name, mode, options = wire.request(datagram)
+        assert (opcode, name, mode) == (value["opcode"], value["file"], value["mode"])
+        assert list(options.items()) == list(value["options"].items()), "in the order they were asked"
+
+    @given(datagram=st.binary(max_size=200))
+    def test_any_octets(self, datagram: bytes) -> None:
+        """Any octets are a value or a WireError."""
+        answer_or_error(wire.request, datagram)
+
+    @given(
+        opcode=st.sampled_from([b"\0\1", b"\0\2"]),
+        fields=st.lists(st.sampled_from([b"", b"a", b"octet", b"blksize", b"9", b"\xff", b"tsize"]), max_size=9),
+        tail=st.binary(max_size=4),
+    )
+    def test_any_fields(self, opcode: bytes, fields: list[bytes], tail: bytes) -> None:
+        """Any row of fields is a value or a WireError; an option never has an empty name."""
+        datagram = opcode + b"".join(field + b"\0" for field in fields) + tail
+        answer_or_error(wire.request, datagram)
+        try:
+            options = wire.request(datagram)[3]
+        except WireError:
+            return
+        assert "" not in options
+        assert set(options) <= {"a", "octet", "blksize", "9", "\udcff", "tsize"}
+
+    @given(
+        opcode=st.sampled_from([wire.RRQ, wire.WRQ]),
+        name=NAMES.filter(bool),
+        mode=st.sampled_from(["octet", "netascii", "mail"]),
+        options=OPTIONS,
+    )
+    def test_round_trip(self, opcode: int, name: str, mode: str, options: dict[str, str]) -> None:
+        """A request that is made is read as it was meant, whatever its name."""
+        assert wire.request(wire.make_request(opcode, name, mode, options)) == (opcode, name, mode, options)
+
+    def test_the_file_of_just_that_name(self) -> None:
+        """A name that is not UTF-8 is encoded back to the very octets that the client sent."""
+        name = wire.request(b"\0\1caf\xe9.bin\0octet\0")[1]
+        assert name.encode("utf-8", "surrogateescape") == b"caf\xe9.bin"
+
+    def test_more_options_than_anybody_asks(self) -> None:
+        """A request of nothing but options is bounded: an error, or at most MAX_OPTIONS of them."""
+        row = b"".join(b"o%d\x001\0" % index for index in range(200))
+        try:
+            assert len(wire.request(b"\0\1a\0octet\0" + row)[3]) <= wire.MAX_OPTIONS
+        except WireError as error:
+            assert "option" in error.reason
+
+    def test_longer_than_any_request(self) -> None:
+        """RFC 2347, Packet Formats: 512 octets at most; far more than that is not a request."""
+        with pytest.raises(WireError):
+            wire.request(b"\0\1" + b"a" * wire.MAX_REQUEST + b"\0octet\0")
+
+    @pytest.mark.parametrize("cut", range(len(b"\0\1name\0octet\0")))
+    def test_cut_anywhere(self, cut: int) -> None:
+        """A request cut short before its mode ends is an error at the place where it ends."""
+        with pytest.raises(WireError):
+            wire.request(b"\0\1name\0octet\0"[:cut])
+
+
+class TestOack:
+    @pytest.mark.parametrize("vector", vectors.load("tftp/oacks.json"))
+    def test_vector(self, vector: Vector) -> None:
+        """Each vector names its clause."""
+        if "error" in vector:
+            with pytest.raises(WireError):
+                wire.oack(vectors.octets(vector))
+        else:
+            assert wire.oack(vectors.octets(vector)) == vector["value"]
+
+    @given(datagram=st.one_of(st.binary(max_size=60), st.binary(max_size=60).map(lambda rest: b"\0\6" + rest)))
+    def test_any_octets(self, datagram: bytes) -> None:
+        """Any octets are a value or a WireError."""
+        answer_or_error(wire.oack, datagram)
+
+    @given(options=OPTIONS)
+    def test_round_trip(self, options: dict[str, str]) -> None:
+        """An OACK that is made is read as it was meant."""
+        assert wire.oack(wire.make_oack(options)) == options
+
+
+class TestError:
+    @pytest.mark.parametrize("vector", vectors.load("tftp/errors.json"))
+    def test_vector(self, vector: Vector) -> None:
+        """Each vector names its clause."""
+        if "error" in vector:
+            with pytest.raises(WireError):
+                wire.error(vectors.octets(vector))
+        else:
+            assert wire.error(vectors.octets(vector)) == (vector["value"]["code"], vector["value"]["text"])
+
+    @given(datagram=st.one_of(st.binary(max_size=60), st.binary(max_size=60).map(lambda rest: b"\0\5" + rest)))
+    def test_any_octets(self, datagram: bytes) -> None:
+        """Any octets are a value or a WireError."""
+        answer_or_error(wire.error, datagram)
+
+    @given(code=st.integers(0, 8), text=st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=60))
+    def test_round_trip(self, code: int, text: str) -> None:
+        """An ERROR that is made is read as it was meant."""
+        assert wire.error(wire.make_error(code, text)) == (code, text)
+
+    @given(text=st.text(st.characters(min_codepoint=1), max_size=2000))
+    def test_any_text(self, text: str) -> None:
+        """Whatever the text (a name that the client chose may be in it), one NUL ends a small datagram."""
+        datagram = wire.make_error(wire.NOT_FOUND, text)
+        assert len(datagram) <= wire.HEADER + 512
+        assert datagram.endswith(b"\0")
+        assert datagram.count(0, wire.HEADER) == 1
+
+    def test_surrogates(self) -> None:
+        """A name that is not UTF-8 can be quoted in an ERROR."""
+        assert wire.error(wire.make_error(wire.NOT_FOUND, "caf\udce9: no such file"))[0] == wire.NOT_FOUND
+
+
+class TestMade:
+    @pytest.mark.parametrize("vector", vectors.load("tftp/made.json"))
+    def test_vector(self, vector: Vector) -> None:
+        """Each vector names its clause."""
+        assert bytes(getattr(wire, vector["call"])(*vector["args"])) == vectors.octets(vector)
+
+    @given(block=st.integers(0, 65535), payload=st.binary(max_size=64))
+    def test_data(self, block: int, payload: bytes) -> None:
+        """DATA is opcode 3, the block number in network order and the payload as it is (RFC 1350 §5)."""
+        assert wire.make_data(block, payload) == b"\0\3" + block.to_bytes(2, "big") + payload
+
+    @given(block=st.integers(0, 65535))
+    def test_ack(self, block: int) -> None:
+        """An ACK has four octets (RFC 1350 §5)."""
+        assert wire.make_ack(block) == b"\0\4" + block.to_bytes(2, "big")
