@@ -1,0 +1,87 @@
+# Every target works on a fresh Debian 12 or 13, as root or as a user with sudo, and installs what it needs.
+
+# Debian's Python, which has Debian's modules; python3 on PATH may be another.
+PYTHON := /usr/bin/python3
+# Installs missing packages. 'make NEED=true ...' goes on without looking.
+NEED := tests/need
+DESTDIR :=
+PREFIX := /usr/local
+
+RUFF := 0.17.6
+MYPY := 2.4.1
+LINT := build/lint-ruff-$(RUFF)-mypy-$(MYPY)
+PYTEST := $(PYTHON) -m pytest
+# Directories of tests with a list of packages of their own need root and network namespaces.
+NOT_QUICK := $(patsubst %/packages,%,$(wildcard tests/*/packages))
+
+# Nothing for root, else sudo; without either, make stops here.
+SUDO = $(if $(filter-out 0,$(shell id -u)),$(or $(shell command -v sudo 2>&1),$(error \
+	make $@ has to run as root, or as a user with sudo, and sudo is not installed)))
+AS_ROOT = $(SUDO) env PYTHONDONTWRITEBYTECODE=1 CI=$(CI)
+
+export PYTHONDONTWRITEBYTECODE := 1
+
+.PHONY: help demo test check lint man install clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+
+demo: ## boot virtual machines over the network, and show how it goes
+	@$(NEED) tests/packages tests/boot/packages
+	@$(AS_ROOT) $(PYTHON) -m tests.demo
+
+test: lint ## lint and every test, the ones that need root too
+	@$(NEED) $(wildcard tests/packages tests/*/packages)
+	@$(AS_ROOT) $(PYTEST)
+
+check: ## the quick tests: no root, no network
+	@$(NEED) tests/packages
+	@$(PYTEST) $(NOT_QUICK:%=--ignore=%)
+
+lint: $(LINT)/ready ## ruff and mypy, pinned versions
+	@failed=0; \
+	for tool in 'ruff check --quiet' 'ruff format --check --quiet --output-format concise' mypy; do \
+		$(LINT)/bin/$$tool || { echo "make lint: $$tool failed" >&2; failed=1; }; \
+	done; \
+	exit $$failed
+
+$(LINT)/ready:
+	@$(NEED) tests/packages
+	@echo 'getting ruff $(RUFF) and mypy $(MYPY) from PyPI'
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(@D)/bin/pip --quiet --disable-pip-version-check install ruff==$(RUFF) mypy==$(MYPY)
+	@touch $@
+
+man: ## the manual pages and sample configuration, into build/man
+	@$(NEED) tests/packages
+	@$(PYTHON) -m ptftpd.manual build/man
+
+# For other systems than Debian, which has packages. Settings that are there already are kept.
+LIBRARY := $(PREFIX)/lib/ptftpd
+PROGRAMS := sbin/ptftpd=tftpd sbin/pdhcpd=dhcpd sbin/pbootpd=bootpd sbin/pxed=pxed bin/ptftp=tftp bin/tftp=tftp
+
+install: man ## copy everything below DESTDIR, programs to PREFIX
+	@for module in $$(find ptftpd -name '*.py'); do \
+		install -D --mode=644 "$$module" "$(DESTDIR)$(LIBRARY)/$$module" || exit; \
+	done
+	@for program in $(PROGRAMS); do \
+		file="$(DESTDIR)$(PREFIX)/$${program%=*}"; \
+		install -D --mode=755 /dev/null "$$file" || exit; \
+		printf '%s\n' '#!$(PYTHON) -I' 'import sys' '' 'sys.path.insert(0, "$(LIBRARY)")' \
+			"from ptftpd.programs.$${program#*=} import main" '' 'sys.exit(main())' >"$$file" || exit; \
+	done
+	@for page in build/man/*.[1-8]; do \
+		install -D --mode=644 "$$page" "$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}" || exit; \
+	done
+	@for file in $(wildcard etc/ptftpd/*.conf); do \
+		if [ ! -e "$(DESTDIR)/$$file" ]; then install -D --mode=644 "$$file" "$(DESTDIR)/$$file" || exit; fi; \
+	done
+	@for unit in $(wildcard systemd/*.service systemd/*.socket systemd/*.target); do \
+		file="$(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/}"; \
+		install -D --mode=644 "$$unit" "$$file" || exit; \
+		sed --in-place 's:/usr/sbin/:$(PREFIX)/sbin/:' "$$file" || exit; \
+	done
+
+clean: ## remove what the other targets made
+	rm -rf build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,45 @@
+"""What every test has: hypothesis keeps its examples elsewhere, and a skipped test is a failed one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Root's runs must not leave files of root's in somebody's home.
+CACHE = Path(
+    "/var/cache" if os.geteuid() == 0 else os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+)
+os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(CACHE / "ptftpd-tests" / "hypothesis"))
+
+from hypothesis import HealthCheck, settings  # noqa: E402  # reads the variable set above
+
+settings.register_profile(
+    "ptftpd",
+    deadline=None,  # a busy machine is no failure
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
+    derandomize=bool(os.environ.get("CI")),  # the same commit always gives the same verdict
+)
+settings.load_profile("ptftpd")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport() -> Generator[None, Any, None]:
+    """Turn a skipped test into a failed one: a tool that is missing must not go unnoticed."""
+    report = (yield).get_result()
+    if report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which counts as failed here: {report.longrepr}"
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_make_collect_report() -> Generator[None, Any, None]:
+    """Do the same for a module that skips itself when it is imported."""
+    report = (yield).get_result()
+    if report.skipped:
+        report.outcome = "failed"
+        report.longrepr = f"skipped, which counts as failed here: {report.longrepr}"
