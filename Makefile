@@ -52,9 +52,9 @@ $(LINT)/ready:
 	@$(@D)/bin/pip --quiet --disable-pip-version-check install ruff==$(RUFF) mypy==$(MYPY)
 	@touch $@
 
-man: ## the manual pages and sample configuration, into build/man
+man: ## the manual pages, into build/man
 	@$(NEED) tests/packages
-	@$(PYTHON) -m ptftpd.manual build/man
+	@$(PYTHON) -m ptftpd.programs.manual man build/man
 
 # For other systems than Debian, which has packages. Settings that are there already are kept.
 LIBRARY := $(PREFIX)/lib/ptftpd

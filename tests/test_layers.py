@@ -13,12 +13,14 @@ ROOT = Path(__file__).parent.parent
 # A module imports only from the lines below its own. One that needs a neighbour of its line gets a line
 # of its own above. The packages themselves hold no code and stand at the bottom.
 LAYERS = """
+programs.manual
 programs.pxed programs.tftp
 programs.tftpd programs.dhcpd programs.bootpd programs.arguments programs.shell
 programs.session programs.editing
 programs.display programs.probing programs.commands programs.locations
 service
-config manual workers
+manual workers
+config
 tftp.probe
 tftp.server tftp.client dhcp.server
 tftp.attempt

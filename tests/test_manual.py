@@ -1,0 +1,71 @@
+"""The manual pages and samples are made from the settings, and those in the tree are up to date."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ptftpd import config
+from ptftpd.config import NAMED, SECTIONS, options
+from ptftpd.programs import pxed
+from ptftpd.programs.manual import FILES, PROGRAMS, main, rendered
+
+ETC = Path(__file__).parent.parent / "etc" / "ptftpd"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_samples_are_up_to_date(name: str) -> None:
+    """If not: python3 -m ptftpd.programs.manual etc etc/ptftpd."""
+    assert (ETC / name).read_text() == rendered("etc")[name]
+
+
+def test_there_are_no_other_samples() -> None:
+    """A file that nothing renders any more would be read all the same."""
+    assert {path.name for path in ETC.iterdir()} == set(FILES)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_sample_changes_nothing(name: str) -> None:
+    """Every line is a comment or a section: as delivered, all defaults hold."""
+    loaded = config.load(pxed.PROGRAM, ["-c", str(ETC / name), "eth0"])
+    assert loaded.settings.sources == {}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_sample_uncommented_is_read(name: str, tmp_path: Path) -> None:
+    """What stands behind the '#' is right as it is, wherever there is a default."""
+    lines = (ETC / name).read_text().splitlines()
+    settings = [line.removeprefix("#") for line in lines if not line.startswith("# ")]
+    path = tmp_path / name
+    path.write_text("\n".join(line for line in settings if not line.endswith("=")))
+    assert config.load(pxed.PROGRAM, ["-c", str(path), "eth0"]).settings.pxe.root == ("/srv/tftp",)
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
+def test_a_page_has_every_option(program: config.Program) -> None:
+    """Nothing that --help shows is missing."""
+    page = rendered("man")[f"{program.name}.8"].replace("\\-", "-")
+    for section in program.sections:
+        for key in set(options(SECTIONS[section])) - program.exclude:
+            assert f"--{key.replace('_', '-')}" in page
+
+
+def test_the_configuration_page_has_every_key() -> None:
+    """Of every section, the named ones too."""
+    page = rendered("man")["ptftpd.conf.5"]
+    for kind in [*SECTIONS.values(), *(kind for kind, _ in NAMED.values())]:
+        for key in options(kind):
+            assert f".B {key} = " in page
+
+
+def test_files_are_written(tmp_path: Path) -> None:
+    """One for each page, in a directory that is made."""
+    assert main(["man", str(tmp_path / "man")]) == 0
+    assert {path.name for path in (tmp_path / "man").iterdir()} == set(rendered("man"))
+
+
+def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    """Anything else is refused with what can be said."""
+    assert main(["nonsense"]) == 2
+    assert "usage: python3 -m ptftpd.programs.manual man|etc DIRECTORY" in capsys.readouterr().err
