@@ -30,6 +30,7 @@ SECTIONS: dict[str, type] = {
     "pxe": schema.Pxe,
     "tftp": schema.Tftp,
     "dhcp": schema.Dhcp,
+    "bootp": schema.Bootp,
 }
 IGNORED_RFC1350 = "taken by every program of the suite; without effect here, where no TFTP is served"
 NAMED: dict[str, tuple[type, str]] = {  # [KIND NAME]: (dataclass, field of Settings)
@@ -80,7 +81,7 @@ class Program:
     @property
     def files(self) -> tuple[str, ...]:
         """The names of the configuration files, in the order they are read."""
-        own = {"tftp": "ptftpd.conf", "dhcp": "pdhcpd.conf"}
+        own = {"tftp": "ptftpd.conf", "dhcp": "pdhcpd.conf", "bootp": "pbootpd.conf"}
         return ("pxed.conf", *(own[section] for section in own if section in self.sections))
 
 

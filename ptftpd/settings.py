@@ -283,8 +283,18 @@ class Dhcp:
         "how long an address that its client found in use is not leased",
         metavar="SECONDS",
     )
+    bootp: bool = option(False, flag, "answer BOOTP clients too, as [bootp] says")
     state_dir: str = option(
         "/var/lib/ptftpd", absolute_path, "directory of the lease database", metavar="DIR"
+    )
+
+
+@dataclass(frozen=True)
+class Bootp:
+    """[bootp]: BOOTP, of pbootpd and of DHCP with bootp on."""
+
+    dynamic: bool = option(
+        False, flag, "give clients without a reservation a free address too, which they keep for ever"
     )
 
 
@@ -380,6 +390,7 @@ class Settings:
     pxe: Pxe = field(default_factory=Pxe)
     tftp: Tftp = field(default_factory=Tftp)
     dhcp: Dhcp = field(default_factory=Dhcp)
+    bootp: Bootp = field(default_factory=Bootp)
     directories: dict[str, Directory] = field(default_factory=dict)
     remaps: dict[str, Remap] = field(default_factory=dict)
     classes: dict[str, Class] = field(default_factory=dict)

@@ -14,8 +14,8 @@ ROOT = Path(__file__).parent.parent
 # of its own above. The packages themselves hold no code and stand at the bottom.
 LAYERS = """
 programs.manual
-programs.pxed programs.tftp
-programs.tftpd programs.dhcpd programs.bootpd programs.arguments programs.shell
+programs.pxed programs.bootpd programs.tftp
+programs.tftpd programs.dhcpd programs.arguments programs.shell
 programs.session programs.editing
 programs.display programs.probing programs.commands programs.locations
 service

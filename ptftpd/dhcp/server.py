@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from ptftpd import net
-from ptftpd.dhcp import proxy, wire
+from ptftpd.dhcp import options, proxy, wire
+from ptftpd.dhcp.bootp import Bootp
 from ptftpd.dhcp.machine import Machine
 from ptftpd.dhcp.monitor import ACCOMPANIED, ALONE, Monitor
 from ptftpd.dhcp.outcome import Outcome
@@ -41,6 +42,8 @@ class Server:
         link: net.Link,
         settings: Settings,
         store: Store,
+        *,
+        only_bootp: bool = False,
     ) -> None:
         """Load the leases and begin to answer; the sockets and the store are closed with the server.
 
@@ -50,6 +53,7 @@ class Server:
         self._sockets = tuple(sockets)
         self._buffer = bytearray(MAX_DATAGRAM)
         self._stored = True  # whether the last commit succeeded
+        self._only_bootp = only_bootp
         plan = subnet(settings, link.name, link.address, link.network)
         self._apply(settings, link, Pool(plan, store.load(loop.now)))
         for sock in self._sockets:
@@ -102,12 +106,16 @@ class Server:
 
     def _apply(self, settings: Settings, link: net.Link, pool: Pool) -> None:
         own = int(link.address)
-        self._link, self._mode = link, settings.dhcp.mode
+        self._link, self._mode = link, "full" if self._only_bootp else settings.dhcp.mode
         self._machine = Machine(settings, link.name, own, int(link.broadcast), pool)
         self._proxy = Proxy(settings, link.name, own)
+        names = frozenset({socket.gethostname().lower(), socket.gethostname().partition(".")[0].lower()})
+        self._bootp = Bootp(settings, link.name, own, pool, names)
+        self._answers_bootp = self._only_bootp or settings.dhcp.bootp
         self._monitor = Monitor(own, link.mac, random.getrandbits(32))
         self._judged = ""
-        self.deadline = INF if self._mode == "proxy" else self._monitor.deadline
+        alone = self._mode == "proxy" or self._only_bootp  # nothing hangs on another DHCP server then
+        self.deadline = INF if alone else self._monitor.deadline
         self._loop.schedule(self)
 
     def _judge(self) -> None:
@@ -160,6 +168,10 @@ class Server:
         if self._monitor.receive(message):
             self._judge()
             return None
+        if options.MESSAGE_TYPE not in message.options and self._answers_bootp:
+            return self._bootp.receive(message, now)
+        if self._only_bootp:
+            return Outcome(f"from {peer[0]}", ignored="DHCP, not BOOTP")
         if self._silent:
             return Outcome("", ignored="still looking for another DHCP server")
         if self._proxies:

@@ -22,14 +22,17 @@ BOOT_FILE = Positional("BOOTFILE", "pxe", "boot_file", "boot file of machines th
 PROGRAM = Program(
     name="pdhcpd",
     summary="Hand out addresses and boot files by DHCP: RFC 2131, 2132, 3046, 3396, 4578, 6842, PXE 2.1.",
-    sections=("dhcp", "pxe", "daemon"),
+    sections=("dhcp", "bootp", "pxe", "daemon"),
     positionals=(INTERFACE, BOOT_FILE),
     exclude=frozenset({"root"}),
 )
 
 
 class Dhcpd:
-    """The DHCP server as a daemon; pxed runs it beside the TFTP server."""
+    """The DHCP server as a daemon; pxed runs it beside the TFTP server, pbootpd without DHCP."""
+
+    serves = "DHCP"
+    only_bootp = False
 
     def __init__(self, loaded: Loaded) -> None:
         self.settings: Settings = loaded.settings
@@ -47,7 +50,7 @@ class Dhcpd:
         """Take the sockets named dhcp and pxe from systemd, or open ports 67 and 4011 on the interface."""
         net.link(self.interface)
         ports = {"dhcp": reply.SERVER_PORT}
-        if self.settings.dhcp.mode != "full":
+        if self.settings.dhcp.mode != "full" and not self.only_bootp:
             ports["pxe"] = proxy.PORT
         self._sockets = []
         for name, port in ports.items():
@@ -74,8 +77,10 @@ class Dhcpd:
         """Load the leases and begin to answer."""
         link = net.link(self.interface)
         store = Store(os.path.join(self.settings.dhcp.state_dir, f"leases-{self.interface}.sqlite"))
-        self._server = Server(loop, log, self._sockets, link, self.settings, store)
-        return f"serving DHCP on {self.interface} ({link.address}/{link.network.prefixlen})"
+        self._server = Server(
+            loop, log, self._sockets, link, self.settings, store, only_bootp=self.only_bootp
+        )
+        return f"serving {self.serves} on {self.interface} ({link.address}/{link.network.prefixlen})"
 
     def reload(self, loaded: Loaded) -> None:
         """Answer by other settings; the leases stay."""

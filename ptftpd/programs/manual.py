@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ptftpd import manual
-from ptftpd.programs import dhcpd, pxed, tftpd
+from ptftpd.programs import bootpd, dhcpd, pxed, tftpd
 
-PROGRAMS = (tftpd.PROGRAM, dhcpd.PROGRAM, pxed.PROGRAM)
+PROGRAMS = (tftpd.PROGRAM, dhcpd.PROGRAM, bootpd.PROGRAM, pxed.PROGRAM)
 FILES = {
     "pxed.conf": ("pxe", "daemon", "host", "class"),
     "ptftpd.conf": ("tftp", "directory", "remap"),
     "pdhcpd.conf": ("dhcp",),
+    "pbootpd.conf": ("bootp",),
 }
 
 

@@ -19,7 +19,7 @@ from ptftpd.tftp.files import Tree
 PROGRAM = Program(
     name="pxed",
     summary="Boot machines over the network: TFTP and DHCP on one interface, in one call.",
-    sections=("pxe", "dhcp", "tftp", "daemon"),
+    sections=("pxe", "dhcp", "bootp", "tftp", "daemon"),
     positionals=(INTERFACE, Positional("ROOT", "pxe", "root", "directory of the files to serve"), BOOT_FILE),
     exclude=frozenset({"interface", "address"}),
 )

@@ -1,0 +1,107 @@
+"""BOOTP: an address for ever and a boot file, in one exchange (RFC 951, 1497, 1542). No I/O, no clock.
+
+A message without option 53 is BOOTP. Its client gets the address that is reserved for its hardware address;
+with dynamic on, any other gets a free one, and keeps it: BOOTP has no way to give it back.
+"""
+
+from __future__ import annotations
+
+from ptftpd.dhcp import options, pxe, reply, request, wire
+from ptftpd.dhcp.outcome import Outcome, describe
+from ptftpd.dhcp.pool import Pool
+from ptftpd.dhcp.request import Request
+from ptftpd.dhcp.rules import boot_rules
+from ptftpd.dhcp.wire import Message
+from ptftpd.settings import Settings
+
+FOREVER = 4_294_967_295.0  # seconds; DHCP's infinity (RFC 2131 §3.3), 136 years
+VEND = 64  # octets of the vend field, cookie and END included (RFC 951 §3)
+
+
+class Bootp:
+    """Answers the BOOTP clients of one interface from the addresses that DHCP leases too."""
+
+    def __init__(
+        self, settings: Settings, interface: str, own: int, pool: Pool, names: frozenset[str]
+    ) -> None:
+        """own is this server's address on the interface; names are those by which clients may call it."""
+        self.pool = pool
+        self._interface = interface
+        self._own = own
+        self._names = names | {"", wire.dotted(own)}
+        self._dynamic = settings.bootp.dynamic
+        self._rules = pxe.Rules(boot_rules(settings))
+        self._boot_server = int(settings.pxe.tftp_server or own)
+        self._routers = (int(settings.pxe.gateway),) if settings.pxe.gateway else ()
+        self._name_servers = tuple(int(server) for server in settings.pxe.name_server)
+
+    def receive(self, message: Message, now: float) -> Outcome:
+        """Return what comes of a message without option 53; WireError when it is malformed."""
+        asked = request.parse(message, direct=False)
+        outcome = Outcome(describe(asked, self._interface))
+        if message.op != wire.BOOTREQUEST:
+            outcome.ignored = "a server's message"
+        elif not asked.key or not any(message.chaddr[: message.hlen]):
+            outcome.ignored = "BOOTREQUEST without hardware address"
+        elif message.sname.decode("ascii", "replace").lower() not in self._names:
+            outcome.ignored = "BOOTREQUEST for another server"  # RFC 951 §7.3: silently
+        elif message.giaddr and message.giaddr not in self.pool.subnet:
+            outcome.ignored = "relayed from a network that is not configured"
+        else:
+            self._answer(asked, outcome, now)
+        return outcome
+
+    def _answer(self, asked: Request, outcome: Outcome, now: float) -> None:
+        message = asked.message
+        address = message.ciaddr  # RFC 951 §7.3: a client that knows its address wants the rest only
+        if not address:
+            if asked.key not in self.pool.subnet.reserved and not self._dynamic:
+                outcome.ignored = "no address is reserved for this BOOTP client (dynamic is off)"
+                return
+            lease = self.pool.offer(asked.key, 0, now)
+            if lease is None:
+                outcome.ignored = "no free address"
+                return
+            address = lease.address
+            outcome.commit = self.pool.grant(asked.key, address, FOREVER, now)
+        rule = self._rules.choose(asked.client)
+        answer = self._reply(message, 0 if message.ciaddr else address, rule.boot_file if rule else "")
+        outcome.data = wire.encode(answer)
+        outcome.destination = destination(answer)
+        booted = f", boot file {rule.boot_file} from {wire.dotted(self._boot_server)}" if rule else ""
+        about = f"on {wire.dotted(address)} to {asked.hardware} via {self._interface}{booted}"
+        outcome.note(asked, self._interface, f"BOOTREPLY {about}")
+        outcome.fields["DHCP_ADDRESS"] = wire.dotted(address)
+        if rule:
+            outcome.fields |= {"DHCP_BOOT_FILE": rule.boot_file, "DHCP_BOOT_RULE": rule.origin}
+
+    def _reply(self, message: Message, yiaddr: int, boot_file: str) -> Message:
+        """Return the reply; without a magic cookie in the request there are no options in it."""
+        name = boot_file.encode("utf-8", "surrogateescape")
+        answer = Message(
+            op=wire.BOOTREPLY, htype=message.htype, hlen=message.hlen, xid=message.xid, secs=message.secs,
+            flags=message.flags & wire.BROADCAST, ciaddr=message.ciaddr, yiaddr=yiaddr,
+            siaddr=self._boot_server, giaddr=message.giaddr, chaddr=message.chaddr,
+            sname=wire.dotted(self._own).encode(), file=name if len(name) < 128 else b"",
+            cookie=message.cookie,
+        )  # fmt: skip
+        room = VEND - len(wire.COOKIE) - 1
+        told = {
+            options.SUBNET_MASK: wire.addresses(self.pool.subnet.mask),
+            options.ROUTER: wire.addresses(*self._routers),
+            options.NAME_SERVER: wire.addresses(*self._name_servers),
+        }
+        for code, value in told.items():  # RFC 1497; the mask before the router
+            if value and len(value) + 2 <= room:
+                answer.options[code] = value
+                room -= len(value) + 2
+        return answer
+
+
+def destination(answer: Message) -> tuple[str, int]:
+    """Return the address and port a BOOTP reply goes to (RFC 951 §4, RFC 1542 §4.1.2)."""
+    if answer.ciaddr:
+        return wire.dotted(answer.ciaddr), reply.CLIENT_PORT
+    if answer.giaddr:
+        return wire.dotted(answer.giaddr), reply.SERVER_PORT
+    return reply.EVERYONE, reply.CLIENT_PORT

@@ -1,0 +1,34 @@
+"""pbootpd: the BOOTP server."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from ptftpd import service
+from ptftpd.config import Program
+from ptftpd.programs.dhcpd import BOOT_FILE, INTERFACE, Dhcpd
+
+PROGRAM = Program(
+    name="pbootpd",
+    summary="Hand out addresses and boot files by BOOTP: RFC 951, 1497 and 1542.",
+    sections=("bootp", "dhcp", "pxe", "daemon"),
+    positionals=(INTERFACE, BOOT_FILE),
+    exclude=frozenset({"root", "lease_time", "mode", "answer_all", "authoritative", "quarantine", "bootp"}),
+)
+
+
+class Bootpd(Dhcpd):
+    """The DHCP daemon with only its BOOTP half."""
+
+    serves = "BOOTP"
+    only_bootp = True
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run pbootpd; return its exit code."""
+    return service.main(PROGRAM, argv, Bootpd)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

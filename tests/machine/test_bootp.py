@@ -1,0 +1,138 @@
+"""BOOTP on messages alone (RFC 951, 1497, 1542)."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+from typing import Any
+
+import pytest
+
+from ptftpd.dhcp import options, wire
+from ptftpd.dhcp.bootp import FOREVER, Bootp, destination
+from ptftpd.dhcp.outcome import Outcome
+from ptftpd.dhcp.pool import Pool, subnet
+from ptftpd.dhcp.wire import Message
+from ptftpd.settings import Bootp as Choices
+from ptftpd.settings import Dhcp, Host, Pxe, Settings
+from tests.machine.dhcp_site import MAC, NETWORK, OWN, answer, ip, mac, ranges
+
+NOW = 1000.0
+
+
+class Site:
+    """A BOOTP machine on 10.0.0.1/24; MAC has 10.0.0.70, and .10 to .12 are free for others."""
+
+    def __init__(self, *, dynamic: bool = False, **pxe: Any) -> None:
+        settings = Settings(
+            pxe=Pxe(**({"boot_file": "kernel.img"} | pxe)),
+            dhcp=Dhcp(range=ranges(".10-.12")),
+            bootp=Choices(dynamic=dynamic),
+            hosts={"one": Host(mac=MAC, address=IPv4Address("10.0.0.70"))},
+        )
+        self.pool = Pool(subnet(settings, "eth0", OWN, NETWORK))
+        self.machine = Bootp(settings, "eth0", int(OWN), self.pool, frozenset({"bootserver"}))
+
+    def ask(self, hardware: bytes = MAC, now: float = NOW, **fields: Any) -> Outcome:
+        """Return what comes of a BOOTREQUEST."""
+        message = Message(**({"xid": 7, "chaddr": hardware.ljust(16, b"\0")} | fields))
+        return self.machine.receive(message, now)
+
+
+def test_the_reply() -> None:
+    """B2, B6: what identifies the request is copied, hops are 0, and nothing of DHCP is in it."""
+    reply = answer(Site().ask(flags=0xFFFF, secs=9, hops=3, giaddr=ip(".200")))
+    assert (reply.op, reply.xid, reply.secs, reply.hops) == (wire.BOOTREPLY, 7, 9, 0)
+    assert (reply.yiaddr, reply.siaddr, reply.giaddr) == (ip(".70"), ip(".1"), ip(".200"))
+    assert (reply.flags, reply.chaddr[:6], reply.file) == (wire.BROADCAST, MAC, b"kernel.img")
+    assert set(reply.options) == {options.SUBNET_MASK}
+
+
+def test_options_come_with_the_cookie_only() -> None:
+    """B1: klibc's client sends no vend field, and would not know what to do with one."""
+    outcome = Site(gateway=IPv4Address("10.0.0.254")).ask(cookie=False)
+    reply = answer(outcome)
+    assert not reply.cookie
+    assert reply.options == {}
+    assert reply.yiaddr == ip(".70")
+    assert len(outcome.data) == 300
+
+
+def test_vend_stays_within_its_64_octets() -> None:
+    """B3: 300 octets in all; what finds no room is left out, the router is kept."""
+    servers = tuple(IPv4Address(f"10.0.0.{number}") for number in range(20, 40))
+    outcome = Site(gateway=IPv4Address("10.0.0.254"), name_server=servers).ask()
+    assert len(outcome.data) == 300
+    assert set(answer(outcome).options) == {options.SUBNET_MASK, options.ROUTER}
+    few = Site(gateway=IPv4Address("10.0.0.254"), name_server=servers[:2]).ask()
+    assert list(answer(few).options) == [options.SUBNET_MASK, options.ROUTER, options.NAME_SERVER]
+
+
+@pytest.mark.parametrize("name", [b"", b"bootserver", b"BootServer", b"10.0.0.1"])
+def test_called_by_its_name(name: bytes) -> None:
+    """B4: it answers to its names."""
+    assert Site().ask(sname=name).data
+
+
+def test_another_server_is_called() -> None:
+    """B4 (RFC 951 §7.3): silence."""
+    assert Site().ask(sname=b"elsewhere").ignored == "BOOTREQUEST for another server"
+
+
+def test_the_file_name_of_a_request_is_not_refused() -> None:
+    """SLOF asks for 'bla' whatever it wants; the configured file is what it gets."""
+    assert answer(Site().ask(file=b"bla")).file == b"kernel.img"
+
+
+def test_one_address_for_ever() -> None:
+    """B7: stored before the reply leaves, and the same after any time."""
+    site = Site(dynamic=True)
+    first = site.ask(mac(1))
+    assert [lease.seconds for lease in first.commit] == [FOREVER]
+    site.ask(mac(2))
+    later = NOW + 10 * 365 * 86400
+    assert answer(site.ask(mac(1), now=later)).yiaddr == answer(first).yiaddr == ip(".10")
+    assert answer(site.ask(mac(3), now=later)).yiaddr == ip(".12")
+    assert site.ask(mac(4), now=later).ignored == "no free address"
+
+
+def test_strangers_get_an_address_by_choice_only() -> None:
+    """B7: dynamic is off by default."""
+    assert Site().ask(mac(1)).ignored == "no address is reserved for this BOOTP client (dynamic is off)"
+
+
+def test_a_client_that_knows_its_address_gets_the_rest() -> None:
+    """RFC 951 §7.3: with ciaddr set, yiaddr stays 0, and the reply goes to that address."""
+    outcome = Site().ask(mac(9), ciaddr=ip(".99"))
+    reply = answer(outcome)
+    assert (reply.yiaddr, reply.ciaddr, reply.file) == (0, ip(".99"), b"kernel.img")
+    assert outcome.destination == ("10.0.0.99", 68)
+    assert outcome.commit == ()
+
+
+@pytest.mark.parametrize(
+    ("fields", "to"),
+    [
+        ({"ciaddr": ip(".9"), "giaddr": ip(".8")}, ("10.0.0.9", 68)),
+        ({"giaddr": ip(".8")}, ("10.0.0.8", 67)),
+        ({"flags": wire.BROADCAST}, ("255.255.255.255", 68)),
+        ({}, ("255.255.255.255", 68)),
+    ],
+)
+def test_where_the_reply_goes(fields: dict[str, int], to: tuple[str, int]) -> None:
+    """B5 (RFC 1542 §4.1.2, 5.4): ciaddr, else the relay, else broadcast, which is always allowed."""
+    assert destination(Message(**fields)) == to
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"op": wire.BOOTREPLY}, "a server's message"),
+        ({"hlen": 0}, "BOOTREQUEST without hardware address"),
+        ({"giaddr": ip("10.9.0.1")}, "relayed from a network that is not configured"),
+    ],
+)
+def test_what_is_not_answered(fields: dict[str, int], why: str) -> None:
+    """Counted, not answered."""
+    outcome = Site().ask(**fields)
+    assert outcome.ignored == why
+    assert not outcome.data
