@@ -21,7 +21,7 @@ AS_ROOT = $(SUDO) env PYTHONDONTWRITEBYTECODE=1 CI=$(CI)
 
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help demo test check lint man install clean
+.PHONY: help demo test check fuzz bench lint man install clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -37,6 +37,14 @@ test: lint ## lint and every test, the ones that need root too
 check: ## the quick tests: no root, no network
 	@$(NEED) tests/packages
 	@$(PYTEST) $(NOT_QUICK:%=--ignore=%)
+
+fuzz: ## random datagrams at the servers, many more than make test takes
+	@$(NEED) tests/packages
+	@PTFTPD_FUZZ=1000000 $(PYTEST) tests/fuzz --override-ini timeout=3000
+
+bench: ## the TFTP servers side by side, into build/bench
+	@$(NEED) tests/packages tests/bench/packages
+	@$(AS_ROOT) $(PYTHON) -m tests.bench.tftp
 
 lint: $(LINT)/ready ## ruff and mypy, pinned versions
 	@failed=0; \

@@ -156,7 +156,7 @@ class Transfer:
         self.close()
 
     def close(self) -> None:
-        """Release everything, once; the loop's heap entry dies by itself."""
+        """Release everything, once."""
         if self._closed:
             return
         self._closed = True
@@ -166,6 +166,9 @@ class Transfer:
             self._sock.close()
         self._file.close()
         self._run = b""
+        # The loop's heap holds this object until what was its deadline. The machine, with its buffer, must not
+        # hang on it: a storm of short transfers would fill the memory.
+        del self.machine
         self.deadline = INF
 
     def _go_on(self, run: memoryview | bytes | None, now: float) -> None:
