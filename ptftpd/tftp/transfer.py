@@ -166,7 +166,7 @@ class Transfer:
             self._sock.close()
         self._file.close()
         self._run = b""
-        # The loop's heap holds this object until what was its deadline. The machine, with its buffer, must not
+        # The loop's heap holds this object until what was its deadline. The machine and its buffer must not
         # hang on it: a storm of short transfers would fill the memory.
         del self.machine
         self.deadline = INF
