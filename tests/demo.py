@@ -111,29 +111,31 @@ class Narrator:
 
 def boot(network: BootNetwork, firmware: Firmware, narrator: Narrator, teller: Teller, token: str) -> float:
     """Boot one machine, tell it, return the seconds until its marker; LabError says what did not happen."""
+    server, mac, loader = narrator.server, firmware.mac, firmware.loader
     start = time.monotonic()
     console = network.switch_on(firmware)
 
     def step(what: str, process: Process, pattern: str) -> re.Match[str]:
         def look() -> re.Match[str] | None:
-            ended = not console.running()  # asked before reading: what it printed last counts
+            ended = not (console.running() and server.running())  # asked first: their last words count
             found = re.search(pattern, process.text(), re.MULTILINE)
             narrator.go_on()
             if ended and not found:
-                raise LabError(f"This did not happen before the machine ended: {what}.")
+                raise LabError(f"This did not happen before the machine or pxed ended: {what}.")
             return found
 
         return teller.wait(what, look)
 
-    server, mac, loader = narrator.server, firmware.mac, firmware.loader
     step("its firmware starts and asks for an address", server, f"DHCPDISCOVER from {mac} ")
     answer = rf"DHCPACK on (\S+) to {mac} .*boot file {loader} "
     address = step(f"pxed answers with an address and the boot file {loader}", server, answer)[1]
     for name in (loader, "vmlinuz", "initrd.gz"):
         step(f"{name} is sent to it", server, f"sent /?{name} to {address}: ")
-    marker = step("Linux starts and prints the token on its console", console, f"{files.MARKER} {token} .*")
+    marker = step(
+        "Linux starts and prints the token on its console", console, rf"{files.MARKER} {token} .*\n"
+    )
     elapsed = time.monotonic() - start
-    teller.record("console", marker[0])
+    teller.record("console", marker[0].strip())
     teller.wait("it switches itself off", lambda: not console.running())
     return elapsed
 

@@ -1,4 +1,4 @@
-"""Network namespaces for tests: cables, addresses, processes, packet loss, and nothing left afterwards.
+"""Network namespaces for tests: cables, addresses, processes, and nothing left afterwards.
 
     with Lab(tmp_path) as lab:
         server, client = lab.namespace("server"), lab.namespace("client")
@@ -27,7 +27,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -70,12 +69,8 @@ def missing(packages: Iterable[str] = ()) -> list[str]:
         faults.append("Network namespaces need root: run it with sudo.")
     elif subprocess.run(["unshare", "--net", "true"], capture_output=True).returncode:
         faults.append("This machine or container does not allow new network namespaces (CAP_SYS_ADMIN).")
-    query = subprocess.run(
-        ["dpkg-query", "--show", "--showformat", "${Package} ${db:Status-Status}\n"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    shown = ["dpkg-query", "--show", "--showformat", "${Package} ${db:Status-Status}\n"]
+    query = subprocess.run(shown, capture_output=True, text=True, check=True)
     installed = {line.split()[0] for line in query.stdout.splitlines() if line.endswith(" installed")}
     if absent := [package for package in packages if package not in installed]:
         faults.append(f"Packages are missing: apt-get install --no-install-recommends {' '.join(absent)}")
@@ -90,13 +85,9 @@ class Process:
         self.namespace, self.argv, self.log = namespace, argv, log
         with log.open("wb") as output:
             self._popen = subprocess.Popen(
-                namespace.command(*argv),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=cwd,
-                start_new_session=True,
-            )
+                namespace.command(*argv), cwd=cwd, start_new_session=True,
+                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+            )  # fmt: skip
         self.pid = self._popen.pid
 
     def running(self) -> bool:
@@ -150,12 +141,10 @@ class Process:
 
     def _excuse(self, timeout: float) -> str:
         """Return why waiting was given up, and the end of the output."""
-        why = (
-            f" within {timeout:g} s" if self.running() else f"; it ended with status {self._popen.returncode}"
-        )
-        return "".join(
-            [f"{why}. Its last lines ({self.log}):", *(f"\n  {x}" for x in self.text().splitlines()[-15:])]
-        )
+        ended = f"; it ended with status {self._popen.returncode}"
+        why = f" within {timeout:g} s" if self.running() else ended
+        lines = "".join(f"\n  {line}" for line in self.text().splitlines()[-15:])
+        return f"{why}. Its last lines ({self.log}):{lines}"
 
     def __str__(self) -> str:
         return " ".join(self.argv)
@@ -236,33 +225,6 @@ class Namespace:
         self.run("ip", "link", "set", device, "master", bridge)
 
 
-@dataclass(frozen=True)
-class Cable:
-    """A veth pair: the namespace and device at each end."""
-
-    ends: tuple[tuple[Namespace, str], tuple[Namespace, str]]
-
-    def impair(self, *, loss: int = 0, duplicate: int = 0) -> None:
-        """Lose and double these percentages of the UDP datagrams, at random, both ways; until the next call.
-
-        They are doubled as they leave and lost as they arrive, so that no sender is told.
-        """
-        share = "meta l4proto udp numgen random mod 100 <"
-        for namespace, device in self.ends:
-            # Without this a whole GSO batch, being one packet at the hooks, would share one fate.
-            namespace.run("ip", "link", "set", device, "gso_max_segs", 1 if loss or duplicate else 65535)
-            hook = f'device "{device}" priority 0'
-            namespace.run(
-                "nft",
-                f"""
-                add table netdev impaired; delete table netdev impaired
-                table netdev impaired {{
-                    chain leave {{ type filter hook egress {hook}; {share} {duplicate} dup to "{device}"; }}
-                    chain arrive {{ type filter hook ingress {hook}; {share} {loss} drop; }}
-                }}""",
-            )
-
-
 class Lab:
     """A context manager: the namespaces, cables and processes of one test."""
 
@@ -277,9 +239,8 @@ class Lab:
         caretaker.remove_abandoned()
         self._caretaker = subprocess.Popen(
             [sys.executable, "-I", "-S", caretaker.__file__, self.prefix],
-            stdin=subprocess.PIPE,
-            start_new_session=True,
-        )
+            stdin=subprocess.PIPE, start_new_session=True,
+        )  # fmt: skip
         return self
 
     def __exit__(
@@ -300,25 +261,12 @@ class Lab:
 
     def cable(
         self, one: Namespace, other: Namespace, one_device: str = "eth0", other_device: str = "eth0"
-    ) -> Cable:
+    ) -> None:
         """Connect two namespaces with a veth pair, up at both ends."""
-        one.run(
-            "ip",
-            "link",
-            "add",
-            one_device,
-            "type",
-            "veth",
-            "peer",
-            "name",
-            other_device,
-            "netns",
-            other.path.name,
-        )
-        cable = Cable(((one, one_device), (other, other_device)))
-        for namespace, device in cable.ends:
-            namespace.run("ip", "link", "set", device, "up")
-        return cable
+        pair = f"{one_device} type veth peer name {other_device} netns {other.path.name}"
+        one.run("ip", "link", "add", *pair.split())
+        one.run("ip", "link", "set", one_device, "up")
+        other.run("ip", "link", "set", other_device, "up")
 
     def new_log(self, name: str) -> Path:
         """Return a path in logs for a process called name, which no other has."""

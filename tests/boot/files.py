@@ -43,8 +43,7 @@ busybox poweroff -f
 """
 
 COMMAND_LINE = f"console=ttyS0 panic=-1 quiet {MARKER.lower()}={{token}}"  # INIT prints it in capitals
-PXELINUX_CONFIG = f"""SERIAL 0 115200
-DEFAULT linux
+PXELINUX_CONFIG = f"""DEFAULT linux
 LABEL linux
   KERNEL vmlinuz
   INITRD initrd.gz
@@ -56,7 +55,7 @@ initrd /initrd.gz
 boot
 """
 # Loaders that print the marker themselves, without a kernel: a boot in seconds.
-PXELINUX_ONLY = f"SERIAL 0 115200\nSAY {MARKER} {{token}} pxelinux\nDEFAULT poweroff.c32\n"
+PXELINUX_ONLY = f"SAY {MARKER} {{token}} pxelinux\nDEFAULT poweroff.c32\n"
 GRUB_ONLY = f"echo {MARKER} {{token}} GRUB as $net_default_ip\nhalt\n"
 # It switches off faster than the serial port prints: hence the pause.
 IPXE_ONLY = f"#!ipxe\necho {MARKER} {{token}} iPXE as ${{{{net0/ip}}}}\nsleep 1\nreboot\n"

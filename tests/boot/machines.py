@@ -11,6 +11,7 @@ A machine's serial console is the output of its process.
 
 from __future__ import annotations
 
+import os
 import pwd
 import shutil
 import sys
@@ -28,6 +29,8 @@ from tests.lab import Lab, Process
 PACKAGES = Path(__file__).with_name("packages")
 ROUTER = Path(__file__).with_name("router.py")
 OVMF = Path("/usr/share/OVMF")
+DIRECTORY = "ptftpd-boot-"  # followed by the process id and a random name
+KEPT = "kept"  # an empty file in a directory that stays
 SERVER_ADDRESS = "10.77.0.1"
 
 
@@ -93,7 +96,8 @@ class BootNetwork:
 
     def __enter__(self) -> BootNetwork:
         with ExitStack() as stack:
-            self.directory = Path(tempfile.mkdtemp(prefix="ptftpd-boot-"))
+            _delete_abandoned()
+            self.directory = Path(tempfile.mkdtemp(prefix=f"{DIRECTORY}{os.getpid()}-"))
             stack.push(self._keep_or_delete)
             self.directory.chmod(0o755)  # the server reads its root as somebody else
             self.root = self._new_directory("root")
@@ -159,7 +163,16 @@ class BootNetwork:
         if error is None or isinstance(error, KeyboardInterrupt | SystemExit):
             shutil.rmtree(self.directory)
         else:
+            (self.directory / KEPT).touch()
             print(f"Kept: logs/, consoles among them, and packets.pcap in {self.directory}", file=sys.stderr)
+
+
+def _delete_abandoned() -> None:
+    """Delete the directories of runs that were killed, but not what was kept to be looked at."""
+    for path in Path(tempfile.gettempdir()).glob(f"{DIRECTORY}*-*"):
+        owner = path.name.removeprefix(DIRECTORY).partition("-")[0]
+        if not (path / KEPT).exists() and not Path(f"/proc/{owner}").exists():
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _server_user() -> str:
