@@ -1,0 +1,72 @@
+"""Editing, history and completion at the tftp prompt, by readline."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import readline
+from collections.abc import Iterator
+
+from ptftpd.errors import Error
+from ptftpd.programs import commands
+
+HISTORY = 1000  # lines kept
+LOCAL_FROM = {"put": 1, "get": 2}  # the word from which on a command takes files of this machine
+
+
+@contextlib.contextmanager
+def line_editor() -> Iterator[None]:
+    """Let input() edit lines, remember them between runs, and complete words with the tabulator."""
+    path = os.path.join(
+        os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state"), "ptftp", "history"
+    )
+    with contextlib.suppress(OSError):  # none yet, or none of ours: a prompt without a past is fine
+        readline.read_history_file(path)
+    readline.set_history_length(HISTORY)
+    readline.set_completer_delims(" \t\n")
+    readline.set_completer(_complete)
+    readline.parse_and_bind("tab: complete")
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+            readline.write_history_file(path)
+
+
+def _complete(text: str, state: int) -> str | None:
+    """Return the state-th completion of the word at the cursor, as readline asks for them."""
+    words = readline.get_line_buffer()[: readline.get_begidx()].split()
+    found = candidates(words, text)
+    return found[state] if state < len(found) else None
+
+
+def candidates(words: list[str], text: str) -> list[str]:
+    """Return the completions of text behind words: commands, values of options, or local files."""
+    if not words or words[0] in ("help", "?"):
+        names = sorted([*commands.NAMED, *commands.ALIASES])
+        return [f"{name} " for name in names if name.startswith(text.lower()) and len(words) < 2]
+    try:
+        command = commands.find(words[0])
+    except Error:
+        return []
+    position = len([word for word in words if word != "-f"])
+    if position >= LOCAL_FROM.get(command.name, 1000):
+        return _files(text)
+    return [f"{value} " for value in command.values if value.startswith(text)] if position == 1 else []
+
+
+def _files(text: str) -> list[str]:
+    """Return the local files and directories whose path starts with text."""
+    head, tail = os.path.split(text)
+    try:
+        names = sorted(os.listdir(os.path.expanduser(head) or "."))
+    except OSError:
+        return []
+    found = []
+    for name in names:
+        if name.startswith(tail) and (tail or not name.startswith(".")):
+            path = os.path.join(head, name)
+            quoted = f'"{path}"' if " " in path else path
+            found.append(f"{path}/" if os.path.isdir(path) else f"{quoted} ")
+    return found

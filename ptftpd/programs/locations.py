@@ -1,0 +1,68 @@
+"""Where a file is: tftp://host:port/name, host:name as with tftp-hpa, or a name on the server at hand."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ptftpd.errors import Error
+
+# RFC 3617: tftp://host[:port]/name[;mode=MODE]; an IPv6 address in brackets, its zone behind %25 or just %.
+_URL = re.compile(
+    r"tftp://(?:\[(?P<address>[^]/]+)\]|(?P<host>[^][:/]+))(?::(?P<port>[0-9]+))?(?:/(?P<name>.*))?",
+    re.I | re.S,
+)
+_HOST_NAME = re.compile(r"(?:\[(?P<address>[^]]+)\]|(?P<host>[^][:/]+)):(?P<name>.+)", re.S)
+_MODE = re.compile(r"(?P<name>.*);mode=(?P<mode>[A-Za-z]+)", re.S | re.I)
+
+
+@dataclass(frozen=True)
+class Location:
+    """A file on a server. host '' and port 0: those at hand; mode '': that of the settings."""
+
+    name: str
+    host: str = ""
+    port: int = 0
+    mode: str = ""
+
+
+def remote(text: str, *, literal: bool = False) -> Location:
+    """Return the location of what a user typed; literal: it is a name, whatever it looks like.
+
+    Error when it is a broken URL.
+    """
+    if literal:
+        return Location(text)
+    if text[:7].lower() == "tftp://":
+        return url(text)
+    match = _HOST_NAME.fullmatch(text)
+    return Location(match["name"], match["address"] or match["host"]) if match else Location(text)
+
+
+def url(text: str) -> Location:
+    """Return the location of a tftp URL; Error when it is not one."""
+    match = _URL.fullmatch(text)
+    if not match or int(match["port"] or 1) not in range(1, 65536):
+        raise Error(f"{text} is not a TFTP URL: write tftp://HOST/NAME or tftp://HOST:PORT/NAME")
+    name, mode = match["name"] or "", ""
+    if typed := _MODE.fullmatch(name):
+        name, mode = typed["name"], typed["mode"].lower()
+        if mode not in ("octet", "netascii"):
+            raise Error(f"{text}: the mode must be octet or netascii")
+    host = re.sub("%25", "%", match["address"]) if match["address"] else _unescaped(match["host"])
+    return Location(_unescaped(name), host, int(match["port"] or 0), mode)
+
+
+def base(name: str) -> str:
+    """Return what a file called name on a server is called here: the part behind the last / or \\."""
+    return re.split(r"[/\\]", name)[-1]
+
+
+def _unescaped(text: str) -> str:
+    """Return text with each %XX replaced by the octet it stands for, as names have octets on the wire."""
+    octets = re.sub(
+        rb"%([0-9A-Fa-f]{2})",
+        lambda match: bytes([int(match[1], 16)]),
+        text.encode("utf-8", "surrogateescape"),
+    )
+    return octets.decode("utf-8", "surrogateescape")

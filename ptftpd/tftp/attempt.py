@@ -1,0 +1,249 @@
+"""One request of a client and the transfer that follows from it.
+
+asking         the request is out, from a port of its own; the first answer decides on the terms   _ask()
+transferring   a Receiver or a Sender runs on the socket, connected to the port that answered      _transfer()
+
+One transfer at a time needs no event loop: the socket is waited for, a TICK at most, and the clock read here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any
+
+from ptftpd.errors import TransferError, WireError
+from ptftpd.settings import Client as Settings
+from ptftpd.tftp import options, wire
+from ptftpd.tftp.channel import TICK, Channel, Trace
+from ptftpd.tftp.outcome import DEFAULT_RETRIES, DEFAULT_TIMEOUT, OK, Backoff, Failure, Outcome
+from ptftpd.tftp.receiver import Receiver
+from ptftpd.tftp.sender import Sender
+
+MAX_BLKSIZE = 65464  # RFC 2348
+WINDOW = 64  # blocks asked for by default: more gain nothing here
+OPENING = (
+    2  # retransmissions of a request, and of what follows an OACK, until it is taken for lost on the server
+)
+DALLY = 1.0  # seconds to stay after the last block when packets were lost: its ACK may be lost as well
+MISREAD = {wire.UNDEFINED, wire.ILLEGAL, wire.OPTIONS}  # how servers that dislike options refuse a request
+
+Machine = Sender | Receiver
+Make = Callable[[options.Terms, Backoff], Machine]  # TransferError when this machine cannot do its part
+
+
+class Watch:
+    """What is told how a transfer goes; this one does not listen."""
+
+    trace: Trace | None = None
+
+    def note(self, text: str) -> None:
+        """Take a remark, such as that the server refused the options."""
+
+    def progress(self, octets: int, total: int | None) -> None:
+        """Take how far it is, in octets; total: None when not known. Called every TICK and at the end."""
+
+
+@dataclass
+class Result:
+    """How a transfer went: octets of the file, and seconds from the first request on."""
+
+    address: str = ""
+    asked: dict[str, str] = field(default_factory=dict)
+    terms: options.Terms = field(default_factory=options.Terms)
+    outcome: Outcome = None
+    octets: int = 0
+    seconds: float = 0.0
+    resent: int = 0
+    round_trip: float | None = None  # seconds from the request to its answer, when it was sent once
+    answered: bool = False  # whether the server said anything at all
+    misread: bool = False  # whether the options may be why it failed
+
+
+class Attempt:
+    """Runs one request to its end and fills in the result."""
+
+    def __init__(
+        self, channel: Channel, settings: Settings, watch: Watch, request: bytes, make: Make, result: Result
+    ) -> None:
+        """make: returns the machine for the terms; result.asked: the options in request."""
+        self._channel, self._settings, self._watch = channel, settings, watch
+        self._request, self._make, self._result = request, make, result
+        self._first = (wire.DATA, 1) if request[1] == wire.RRQ else (wire.ACK, 0)  # without an OACK
+        self._machine: Machine | None = None
+        self._trouble: OSError | None = None
+        self._datagrams = 0
+
+    def run(self) -> None:
+        """Ask and transfer to the end. OSError: it cannot be asked. KeyboardInterrupt: it is told so."""
+        result = self._result
+        try:
+            result.outcome = self._ask()
+            if self._machine:
+                result.outcome = self._transfer(self._machine)
+        except TransferError as error:
+            result.outcome = Failure(error.code, error.reason)
+            self._channel.send(wire.make_error(error.code, error.reason))
+        except KeyboardInterrupt:
+            if self._machine:
+                self._channel.send(wire.make_error(wire.UNDEFINED, "stopped by the user"))
+            raise
+        finally:
+            if self._machine:
+                result.octets, result.resent = self._machine.octets, self._machine.resent
+
+    # Asking ------------------------------------------------------------------------------------
+
+    def _ask(self) -> Failure | None:
+        """Send the request until there is a machine, or a Failure to return; OSError with what ICMP says."""
+        settings = self._settings
+        backoff = Backoff(
+            settings.timeout or DEFAULT_TIMEOUT, OPENING if settings.retries is None else settings.retries,
+            fixed=settings.timeout is not None,
+        )  # fmt: skip
+        while True:
+            failure = self._ask_once(backoff)
+            if failure or self._machine:
+                return failure
+            if not backoff.again():
+                if self._trouble:
+                    raise self._trouble
+                self._result.misread = True
+                return Failure(wire.UNDEFINED, "there is no answer")
+
+    def _ask_once(self, backoff: Backoff) -> Failure | None:
+        """Send the request and wait for its answer; return a Failure if that is one."""
+        began = monotonic()
+        to_send = self._request
+        while monotonic() < began + backoff.wait:
+            try:
+                if to_send:
+                    self._channel.ask(to_send)
+                    to_send = b""
+                size, segment = self._channel.receive()
+            except OSError as error:
+                self._trouble, to_send = error, b""
+                if self._settings.retries is None:
+                    raise  # who gave a number of retries waits for a server that starts up
+                continue
+            if size:
+                self._result.round_trip = monotonic() - began if backoff.tries == 0 else None
+                failure = self._answer(size, segment, monotonic())
+                if failure or self._machine:
+                    return failure
+        return None
+
+    def _answer(self, size: int, segment: int, now: float) -> Failure | None:
+        """Make the machine by the terms of the first datagram; return it as a Failure if it is an ERROR."""
+        channel, result = self._channel, self._result
+        datagram = bytes(channel.view[: min(size, segment)])
+        opcode, number = wire.header.unpack_from(datagram.ljust(wire.HEADER, b"\0"))
+        if opcode not in (wire.ERROR, wire.OACK) and (opcode, number) != self._first:
+            return None
+        result.answered = True
+        if opcode == wire.ERROR:
+            code, text = wire.error(datagram.ljust(wire.HEADER, b"\0"))
+            result.misread = code in MISREAD
+            return Failure(code, text, from_peer=True)
+        channel.settle(wire.HEADER + options.DEFAULT_BLKSIZE)
+        if opcode == wire.OACK:
+            try:
+                result.terms = options.accept(result.asked, wire.oack(datagram))
+            except (ValueError, WireError) as error:
+                result.misread = True
+                raise TransferError(wire.OPTIONS, str(error)) from None
+        self._machine = machine = self._make(result.terms, self._backoff(result.terms))
+        channel.settle(machine.segment)
+        run = machine.start(now)
+        if opcode == wire.DATA:
+            self._take(machine, size, segment, now)  # its ACK asks for the next block, and there was no OACK
+        elif run is not None:
+            channel.send(run)
+        return None
+
+    def _backoff(self, terms: options.Terms) -> Backoff:
+        retries = DEFAULT_RETRIES if self._settings.retries is None else self._settings.retries
+        return Backoff(
+            terms.timeout or self._settings.timeout or DEFAULT_TIMEOUT, retries,
+            fixed=terms.timeout is not None, opening=min(retries, OPENING) if terms.granted else None,
+        )  # fmt: skip
+
+    # Transferring ------------------------------------------------------------------------------
+
+    def _transfer(self, machine: Machine) -> Outcome:
+        """Run the machine to its end; return its outcome."""
+        total, report_at = self._result.terms.tsize, 0.0
+        while machine.outcome is None:
+            try:
+                size, segment = self._channel.receive()
+                now = monotonic()
+                if size:
+                    self._take(machine, size, segment, now)
+                if now >= machine.deadline:
+                    self._late(machine, now)
+            except ConnectionRefusedError:
+                self._result.misread = machine.blocks == 0
+                return Failure(wire.UNDEFINED, "the server closed its port")
+            except OSError:
+                now = monotonic()  # an ICMP error of the way, such as 'no route': like a lost datagram
+            if now >= report_at:
+                report_at = now + TICK
+                self._watch.progress(machine.octets, total)
+        self._watch.progress(machine.octets, total)
+        if isinstance(machine, Receiver) and machine.outcome is OK:
+            self._dally(machine)
+        return machine.outcome
+
+    def _take(self, machine: Machine, size: int, segment: int, now: float) -> None:
+        """Give the machine what was received and send what it answers."""
+        receive: Callable[[Any, int, float], memoryview | bytes | None] = machine.receive
+        view = self._channel.view
+        for at in range(0, size, segment):
+            run = receive(view[at:], min(segment, size - at), now)
+            if run is not None:
+                self._channel.send(run)
+        self._datagrams += -(-size // segment)
+        if isinstance(machine.outcome, Failure) and machine.outcome.from_peer and machine.blocks == 0:
+            self._result.misread = machine.outcome.code in MISREAD
+
+    def _late(self, machine: Machine, now: float) -> None:
+        """Send again what was not answered in time, if the machine does not give up."""
+        run = machine.tick(now)
+        if run is not None:
+            self._channel.send(run)
+        elif machine.outcome is not None:
+            self._result.misread = machine.blocks == 0
+
+    def _dally(self, machine: Receiver) -> None:
+        """Acknowledge the last block again should it come again, where packets were lost (RFC 1350 §6)."""
+        until = monotonic() + DALLY if machine.resent or self._datagrams > machine.blocks else 0.0
+        while (now := monotonic()) < until:
+            try:
+                size, segment = self._channel.receive()
+                if size:
+                    self._take(machine, size, segment, now)
+            except ConnectionRefusedError:
+                return  # it has gone: it got the last ACK
+            except OSError:
+                pass
+
+
+def wishes(settings: Settings, channel: Channel, tsize: int | None) -> dict[str, str]:
+    """Return the options to ask for; tsize: octets to announce, 0 to be told them, None for neither."""
+    if settings.rfc1350:
+        return {}
+    asked = {}
+    blksize = settings.blksize or min(
+        max(channel.carried - wire.HEADER, options.DEFAULT_BLKSIZE), MAX_BLKSIZE
+    )
+    if blksize != options.DEFAULT_BLKSIZE:
+        asked[options.BLKSIZE] = str(blksize)
+    if tsize is not None:
+        asked[options.TSIZE] = str(tsize)
+    windowsize = settings.windowsize or min(WINDOW, channel.room(wire.HEADER + blksize))
+    if windowsize > 1:
+        asked[options.WINDOWSIZE] = str(windowsize)
+    if settings.timeout is not None and settings.timeout.is_integer():
+        asked[options.TIMEOUT] = str(int(settings.timeout))
+    return asked

@@ -1,0 +1,112 @@
+"""The client's socket: a port of its own for each request, connected to the port that answers it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Callable
+from struct import Struct
+from types import TracebackType
+
+from ptftpd import net
+from ptftpd.net import SOL_UDP
+
+UDP_GRO = 104  # Linux: the kernel may hand over a run of datagrams at once; Python has no name for it
+TICK = 0.05  # seconds: how late a retransmission may be, and how often progress is shown
+RECEIVE_BUFFER = 4 << 20  # octets asked for; the kernel grants up to net.core.rmem_max
+SKB = 840  # octets the kernel counts for each datagram beside its contents, about
+
+_segment_size = Struct("=i")
+_CONTROL = socket.CMSG_SPACE(_segment_size.size)
+
+Trace = Callable[[str, bytes], None]  # told each datagram with its direction, '->' or '<-'
+
+
+class Channel:
+    """A UDP socket that asks a server's port and then talks to the one port that was chosen by settle().
+
+    view holds what receive() got.
+    """
+
+    def __init__(
+        self, address: str, port: int, *, ports: tuple[int, int] | None = None, trace: Trace | None = None
+    ) -> None:
+        """address: an IPv6 zone is given as its number (fe80::1%2). ports: the first and last to send from.
+
+        OSError when there is no port or no route to address.
+        """
+        # Connected to the address, but to port 0: the kernel lets in any port of it, for a server answers
+        # from a new one (RFC 1350 §4), keeps other hosts out and reports what ICMP says.
+        self._sock = net.connected("", (address, 0), ports=ports)
+        self._address, self._port = address, port
+        self._tid = 0  # the server's port for this transfer, once settled
+        self._source = 0
+        self._trace = trace
+        self._burst = net.Burst(self._sock, 512)
+        self._segment = 512
+        self._buffers = [bytearray(1 << 16)]
+        self.view = memoryview(self._buffers[0])
+        self._sock.settimeout(TICK)
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+        with contextlib.suppress(OSError):  # a kernel before 5.0
+            self._sock.setsockopt(SOL_UDP, UDP_GRO, 1)
+
+    def __enter__(self) -> Channel:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._sock.close()
+
+    @property
+    def carried(self) -> int:
+        """The payload in octets of the largest UDP datagram that the route takes in one piece."""
+        version6 = self._sock.family == socket.AF_INET6
+        return net.route_mtu(self._sock, (self._address, 0)) - (48 if version6 else 28)
+
+    def room(self, segment: int) -> int:
+        """Return how many datagrams of segment octets can wait here while the program is busy."""
+        granted = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+        return max(1, granted // 2 // (segment + SKB))  # half, for the kernel rounds sizes up
+
+    def ask(self, request: bytes) -> None:
+        """Send a request to the server's port; OSError as the network has it."""
+        if self._trace:
+            self._trace("->", request)
+        self._sock.sendto(request, self._sockaddr(self._port))
+
+    def settle(self, segment: int) -> None:
+        """Talk to the port that the last datagram came from and no other, in datagrams of segment octets."""
+        self._tid, self._segment = self._source, segment
+        self._sock.connect(self._sockaddr(self._tid))
+        self._burst = net.Burst(self._sock, segment)
+
+    def send(self, run: memoryview | bytes) -> None:
+        """Send run in datagrams of segment octets; what the kernel has no room for is lost."""
+        if self._trace:
+            for at in range(0, len(run), self._segment):
+                self._trace("->", bytes(run[at : at + self._segment]))
+        self._burst.send(run)
+
+    def receive(self) -> tuple[int, int]:
+        """Return (octets, octets of each datagram but the last) of what came; (0, 1) after TICK without.
+
+        OSError for what ICMP reports of the datagrams sent: ConnectionRefusedError when the port is closed.
+        """
+        try:
+            size, control, _, source = self._sock.recvmsg_into(self._buffers, _CONTROL)
+        except TimeoutError:
+            return 0, 1
+        if self._tid and source[1] != self._tid:
+            return 0, 1  # it waited here since before settle(): an answer to a second copy of the request
+        self._source = source[1]
+        segment = _segment_size.unpack(control[0][2])[0] if control else size
+        if self._trace:
+            for at in range(0, size, segment):
+                self._trace("<-", bytes(self.view[at : min(at + segment, size)]))
+        return size, segment
+
+    def _sockaddr(self, port: int) -> tuple[str, int] | tuple[str, int, int, int]:
+        host, _, zone = self._address.partition("%")
+        return (host, port, 0, int(zone or 0)) if ":" in host else (host, port)

@@ -1,0 +1,149 @@
+"""The TFTP client: one file got or put, and asked for again where a server misreads the options."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from dataclasses import dataclass
+from time import monotonic
+
+from ptftpd.errors import Error, TransferError
+from ptftpd.settings import Client as Settings
+from ptftpd.tftp import netascii, options, wire
+from ptftpd.tftp.attempt import Attempt, Machine, Make, Result, Watch, wishes
+from ptftpd.tftp.channel import Channel
+from ptftpd.tftp.local import Target
+from ptftpd.tftp.outcome import Backoff, Failure
+from ptftpd.tftp.receiver import Receiver
+from ptftpd.tftp.sender import Read, Sender
+
+PORT = 69
+
+_UNREACHABLE = {
+    errno.ECONNREFUSED: "no TFTP server listens on that port of it: is it started, and the port right?",
+    errno.EHOSTUNREACH: "no machine answers at that address: is it on, and the address right?",
+    errno.ENETUNREACH: "there is no route to it from here: check this machine's network",
+    errno.EINVAL: "a link-local address needs its interface: write fe80::1%eth0",
+    errno.EACCES: "that is a broadcast address: name one machine",
+    errno.EPERM: "a firewall on this machine forbids it",
+    errno.EADDRINUSE: "the ports to send from are all in use: give a wider range, or wait",
+}
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server: its name as the user wrote it, and its addresses in the order to try them."""
+
+    name: str
+    port: int
+    addresses: tuple[str, ...]
+
+
+def find(host: str, port: int = PORT, family: int = socket.AF_UNSPEC) -> Server:
+    """Return the server of a name or an address, its zone behind a % (fe80::1%eth0); Error without one."""
+    try:
+        found = socket.getaddrinfo(host, port, family, socket.SOCK_DGRAM)
+    except (socket.gaierror, UnicodeError):
+        kind = {socket.AF_INET: " IPv4", socket.AF_INET6: " IPv6"}.get(socket.AddressFamily(family), "")
+        raise Error(f"no{kind} address is known for {host}: check the name, or write the address") from None
+    addresses = []
+    for *_, (address, _, *rest) in found:
+        zone = f"%{rest[1]}" if len(rest) == 2 and rest[1] else ""
+        addresses.append(f"{str(address).partition('%')[0]}{zone}")
+    return Server(host, port, tuple(dict.fromkeys(addresses)))
+
+
+def unreachable(error: OSError) -> Failure:
+    """Return what an error of the socket tells of the server."""
+    return Failure(wire.UNDEFINED, _UNREACHABLE.get(error.errno or 0, error.strerror or str(error)))
+
+
+class Client:
+    """Gets and puts files by the same settings."""
+
+    def __init__(self, settings: Settings, watch: Watch | None = None) -> None:
+        """watch: is told how the transfers go."""
+        self.settings = settings
+        self._watch = watch or Watch()
+
+    def get(self, server: Server, name: str, target: Target) -> Result:
+        """Return how getting the file called name went; target has it if the outcome is OK."""
+        text = self.settings.mode == "netascii"
+
+        def make(terms: options.Terms, backoff: Backoff) -> Machine:
+            decoder = netascii.Decoder(target.write) if text else None
+
+            def finish() -> None:
+                if decoder:
+                    decoder.finish()
+                elif terms.tsize is not None and terms.tsize != target.size:
+                    raise TransferError(
+                        wire.ILLEGAL,
+                        f"{terms.tsize} octets were announced, but {target.size} came: "
+                        "if the file is changing, --rfc1350 gets it without its size",
+                    )
+                target.finish()
+
+            target.begin(None if text else terms.tsize)
+            return Receiver(
+                decoder.write if decoder else target.write, finish, backoff,
+                blksize=terms.blksize, windowsize=terms.windowsize,
+            )  # fmt: skip
+
+        return self._run(server, wire.RRQ, name, None if text else 0, make)
+
+    def put(self, server: Server, name: str, read: Read, size: int) -> Result:
+        """Return how sending a file of size octets under name went."""
+        text = self.settings.mode == "netascii"
+
+        def make(terms: options.Terms, backoff: Backoff) -> Machine:
+            return Sender(
+                netascii.Encoder(read).read if text else read, None if text else size, backoff,
+                blksize=terms.blksize, windowsize=terms.windowsize,
+            )  # fmt: skip
+
+        return self._run(server, wire.WRQ, name, None if text else size, make)
+
+    def _run(self, server: Server, opcode: int, name: str, tsize: int | None, make: Make) -> Result:
+        """Ask the addresses of the server until one answers."""
+        for address in server.addresses:
+            result = self._run_at(address, server.port, opcode, name, tsize, make)
+            if result.answered or address == server.addresses[-1]:
+                break
+            assert isinstance(result.outcome, Failure)
+            self._watch.note(f"{address}: {result.outcome.reason}; trying another address of {server.name}")
+        return result
+
+    def _run_at(
+        self, address: str, port: int, opcode: int, name: str, tsize: int | None, make: Make
+    ) -> Result:
+        """Ask one address, with fewer options as long as those asked may be why it fails."""
+        settings, asked = self.settings, None
+        began = monotonic()
+        while True:
+            result = Result(address)
+            try:
+                with Channel(address, port, ports=settings.port_range, trace=self._watch.trace) as channel:
+                    result.asked = wishes(settings, channel, tsize) if asked is None else asked
+                    request = wire.make_request(opcode, name, settings.mode, result.asked)
+                    Attempt(channel, settings, self._watch, request, make, result).run()
+            except OSError as error:
+                result.outcome = unreachable(error)
+            result.seconds = monotonic() - began
+            if not result.misread or not result.asked:
+                return result
+            assert isinstance(result.outcome, Failure)
+            asked = _fewer(result.asked, result.outcome.code)
+            how = f"with {', '.join(asked)} only" if asked else "without options"
+            said = f"it said {result.outcome.reason!r}" if result.outcome.from_peer else result.outcome.reason
+            self._watch.note(f"{address}: {said}; asking again {how}")
+
+
+def _fewer(asked: dict[str, str], code: int) -> dict[str, str]:
+    """Return the options to ask for when a request with those asked ended with an error code.
+
+    Many servers know all options but windowsize; what they make of it says code 8, or they say nothing.
+    """
+    if code == wire.OPTIONS and options.WINDOWSIZE in asked:
+        return {name: value for name, value in asked.items() if name != options.WINDOWSIZE}
+    return {}

@@ -1,0 +1,174 @@
+"""What a server can do: the options it takes, and how fast which block and window size is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from time import monotonic
+
+from ptftpd.errors import TransferError
+from ptftpd.settings import Client as Settings
+from ptftpd.tftp import options, wire
+from ptftpd.tftp.attempt import MAX_BLKSIZE, Attempt, Machine, Make, Result, Watch
+from ptftpd.tftp.channel import Channel
+from ptftpd.tftp.client import Server, unreachable
+from ptftpd.tftp.local import Target
+from ptftpd.tftp.outcome import Backoff, Failure
+from ptftpd.tftp.receiver import Receiver
+
+LARGEST = {
+    options.BLKSIZE: str(MAX_BLKSIZE),
+    options.WINDOWSIZE: "65535",
+    options.TSIZE: "0",
+    options.TIMEOUT: "1",
+}
+WINDOWS = (4, 16, 64)  # blocks: what firmware asks for, and what gains no more
+SECONDS, OCTETS = 1.0, 64 << 20  # for each rate, whichever is over first
+ENOUGH = TransferError(wire.OPTIONS, "only probing")  # servers take code 8 for a client's right
+STARTED = Failure(ENOUGH.code, ENOUGH.reason)  # the outcome of a request that was answered well
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of asking for one option alone: granted is its value, '' when it was left out or refused."""
+
+    name: str
+    asked: str
+    granted: str
+    refusal: str = ""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """The start of a transfer by these sizes: octets in seconds. failed: why it broke off, or ''."""
+
+    blksize: int
+    windowsize: int
+    octets: int
+    seconds: float
+    failed: str = ""
+
+
+@dataclass
+class Report:
+    """What probing found. round_trip in seconds; outcome: the Failure that left nothing to probe, if any."""
+
+    outcome: Failure | None = None
+    round_trip: float | None = None
+    carried: int = 0  # the largest block that the route takes in one piece
+    answers: list[Answer] = field(default_factory=list)
+    rates: list[Rate] = field(default_factory=list)
+
+
+class Meter(Target):
+    """Throws away what it gets, and stops the transfer when there was enough of it."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+        self.enough = False
+
+    def _open(self, announced: int | None) -> None:
+        self._until = monotonic() + SECONDS
+
+    def _keep(self, payload: memoryview) -> None:
+        if self.size >= OCTETS or monotonic() >= self._until:
+            self.enough = True
+            raise ENOUGH
+
+    def _commit(self) -> None:
+        self.enough = True
+
+
+def probe(server: Server, name: str, settings: Settings, watch: Watch) -> Report:
+    """Return what can be told from requests to read name; nothing is written on either side."""
+    report = Report()
+    for address in server.addresses:
+        prober = _Prober(address, server.port, name, settings, watch)
+        result = prober.ask({})
+        if result.answered:
+            break
+    report.round_trip = result.round_trip
+    if result.outcome != STARTED:
+        assert isinstance(result.outcome, Failure)
+        report.outcome = result.outcome
+        return report
+    report.carried = prober.carried
+    for option, value in LARGEST.items():
+        result = prober.ask({option: value})
+        refused = isinstance(result.outcome, Failure) and result.outcome != STARTED
+        report.answers.append(
+            Answer(
+                option, value, dict(result.terms.granted).get(option, ""), _reason(result) if refused else ""
+            )
+        )
+    for blksize, windowsize in _sizes(report):
+        rate = prober.rate(blksize, windowsize)
+        if (rate.blksize, rate.windowsize) in [(had.blksize, had.windowsize) for had in report.rates]:
+            break  # the server grants no larger window of such blocks
+        report.rates.append(rate)
+        if rate.failed and windowsize > 1:
+            break  # a larger window is lost all the more
+    return report
+
+
+class _Prober:
+    """Sends requests for one file."""
+
+    def __init__(self, address: str, port: int, name: str, settings: Settings, watch: Watch) -> None:
+        self._address, self._port, self._name = address, port, name
+        self._settings, self._watch = settings, watch
+        self.carried = options.DEFAULT_BLKSIZE
+
+    def ask(self, asked: dict[str, str]) -> Result:
+        """Return the server's answer to a request with these options; the outcome STARTED is a good one."""
+
+        def make(terms: options.Terms, backoff: Backoff) -> Machine:
+            raise ENOUGH
+
+        return self._attempt(asked, make)
+
+    def rate(self, blksize: int, windowsize: int) -> Rate:
+        """Return how fast the file comes."""
+        meter = Meter()
+
+        def make(terms: options.Terms, backoff: Backoff) -> Machine:
+            meter.begin(terms.tsize)
+            return Receiver(
+                meter.write, meter.finish, backoff, blksize=terms.blksize, windowsize=terms.windowsize
+            )
+
+        began = monotonic()
+        asked = {options.BLKSIZE: str(blksize)} if blksize != options.DEFAULT_BLKSIZE else {}
+        asked |= {options.WINDOWSIZE: str(windowsize)} if windowsize > 1 else {}
+        result = self._attempt(asked, make)
+        failed = "" if meter.enough else _reason(result)
+        return Rate(result.terms.blksize, result.terms.windowsize, result.octets, monotonic() - began, failed)
+
+    def _attempt(self, asked: dict[str, str], make: Make) -> Result:
+        result = Result(self._address, asked)
+        try:
+            ports, trace = self._settings.port_range, self._watch.trace
+            with Channel(self._address, self._port, ports=ports, trace=trace) as channel:
+                self.carried = max(channel.carried - wire.HEADER, options.DEFAULT_BLKSIZE)
+                request = wire.make_request(wire.RRQ, self._name, "octet", asked)
+                Attempt(channel, self._settings, self._watch, request, make, result).run()
+        except OSError as error:
+            result.outcome = unreachable(error)
+        return result
+
+
+def _sizes(report: Report) -> list[tuple[int, int]]:
+    """Return the (blksize, windowsize) to try: each larger than those before, as far as the server grants."""
+    granted = {answer.name: int(answer.granted) for answer in report.answers if answer.granted}
+    largest, window = (
+        granted.get(options.BLKSIZE, options.DEFAULT_BLKSIZE),
+        granted.get(options.WINDOWSIZE, 1),
+    )
+    block = min(largest, report.carried)
+    sizes = [(options.DEFAULT_BLKSIZE, 1), (block, 1), (largest, 1)]
+    sizes += [(block, size) for size in WINDOWS if size < window] + [(block, min(window, WINDOWS[-1]))]
+    return list(dict.fromkeys(sizes))
+
+
+def _reason(result: Result) -> str:
+    assert isinstance(result.outcome, Failure)
+    return result.outcome.reason or f"error {result.outcome.code}"

@@ -1,0 +1,100 @@
+"""What the client tells people: one clear sentence, with what to do."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ptftpd.programs.display import Display, explain
+from ptftpd.programs.probing import facts, table
+from ptftpd.tftp import wire
+from ptftpd.tftp.attempt import Result
+from ptftpd.tftp.options import Terms
+from ptftpd.tftp.outcome import OK, Failure
+from ptftpd.tftp.probe import Answer, Rate, Report
+
+GOOD = Result(outcome=OK, octets=2_000_000, seconds=0.5, terms=Terms(1468, 64), resent=3)
+
+
+THERE = [
+    (Failure(wire.NOT_FOUND, "no", from_peer=True), False, "the server says 'no': check the name, "),
+    (Failure(wire.NOT_FOUND, "", from_peer=True), True, "file not found: many servers take only files that "),
+    (Failure(wire.EXISTS, "x", from_peer=True), True, "the server says 'x': the server replaces no files; "),
+    (Failure(wire.UNDEFINED, "", from_peer=True), False, "no reason given"),
+    (Failure(42, "", from_peer=True), False, "error 42"),
+]
+HERE = [
+    (
+        Failure(wire.DISK_FULL, "the disk is full"),
+        "the disk is full: free some space or name a file elsewhere",
+    ),
+    (
+        Failure(wire.ACCESS, "what the server would say"),
+        "you may not write there: name a file elsewhere, or ",
+    ),
+    (Failure(wire.UNDEFINED, "Input/output error"), "Input/output error"),
+]
+
+
+@pytest.mark.parametrize(("failure", "writing", "sentence"), THERE)
+def test_what_a_server_says(failure: Failure, sentence: str, *, writing: bool) -> None:
+    assert explain(failure, Result(answered=True), writing=writing, local=False).startswith(sentence)
+
+
+@pytest.mark.parametrize(("failure", "sentence"), HERE)
+def test_what_fails_here(failure: Failure, sentence: str) -> None:
+    assert explain(failure, Result(answered=True), writing=False, local=True).startswith(sentence)
+
+
+def test_silence() -> None:
+    said = explain(Failure(0, "there is no answer"), Result(misread=True), writing=False, local=False)
+    assert said.startswith("there is no answer: is a TFTP server running there, and does a firewall let")
+
+
+def test_a_break() -> None:
+    said = explain(Failure(0, "gone"), Result(answered=True, octets=5000), writing=False, local=False)
+    assert said == "gone: it broke off after 5 kB; try again, with --retries to wait longer"
+
+
+def test_a_summary_is_for_terminals_and_the_verbose(capsys: pytest.CaptureFixture[str]) -> None:
+    Display("tftp").summary("got a from b", GOOD)
+    assert capsys.readouterr() == ("", "")
+    Display("tftp", verbose=True).summary("got a from b", GOOD)
+    line = "got a from b: 2.0 MB in 0.5 s (4.0 MB/s), blksize 1468, windowsize 64, 3 resent\n"
+    assert capsys.readouterr() == ("", line)
+
+
+def test_a_server_cannot_write_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    Display("tftp").error("the server says \x1b[2J")
+    assert capsys.readouterr().err == "tftp: the server says \\x1b[2J\n"
+
+
+REPORT = Report(
+    round_trip=0.001,
+    carried=1468,
+    answers=[Answer("blksize", "65464", "8192"), Answer("tsize", "0", ""), Answer("timeout", "1", "", "no")],
+    rates=[Rate(512, 1, 1_000_000, 0.5), Rate(8192, 4, 0, 1.0, "block 1 did not come")],
+)
+
+
+def test_the_table_of_a_probe() -> None:
+    assert table(REPORT) == [
+        "option         asked  answer",
+        "blksize        65464  8192",
+        "tsize              0  left out",
+        "timeout            1  refused: no",
+        "",
+        " blksize  windowsize          rate",
+        "     512           1      2.0 MB/s",
+        "    8192           4         0 B/s  block 1 did not come",
+        "",
+        "largest that work: blksize 512, windowsize 1",
+    ]
+
+
+def test_the_facts_of_a_probe() -> None:
+    found = json.loads(json.dumps(facts(REPORT)))
+    assert found["options"] == {"blksize": "8192", "tsize": None, "timeout": None}
+    assert found["largest"] == {"blksize": 512, "windowsize": 1}
+    assert [rate["rate"] for rate in found["rates"]] == [2_000_000, 0]

@@ -1,0 +1,178 @@
+"""Files got and put: a name keeps what it stood for until the new file is whole."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from ptftpd.errors import Error, TransferError
+from ptftpd.tftp import local, wire
+from ptftpd.tftp.local import Download, Stream, Target
+
+OLD, NEW = b"what was there before", b"what came"
+WRONG = "0" * 64
+
+
+def write(target: Target, octets: bytes = NEW) -> None:
+    """Write a whole file."""
+    target.begin(len(octets))
+    target.write(memoryview(octets))
+    target.finish()
+    target.close()
+
+
+def test_a_new_file(tmp_path: Path) -> None:
+    write(local.target(str(tmp_path / "a")))
+    assert (tmp_path / "a").read_bytes() == NEW
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_a_new_file_has_the_mode_of_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write(local.target(str(tmp_path / "a")))
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o640
+
+
+def test_an_old_file_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(OLD)
+    with pytest.raises(Error, match="exists already: say -f"):
+        local.target(str(tmp_path / "a"))
+
+
+def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    target = local.target(str(tmp_path / "a"))
+    target.begin(None)
+    target.write(memoryview(NEW))
+    (tmp_path / "a").write_bytes(OLD)
+    with pytest.raises(TransferError) as caught:
+        target.finish()
+    target.close()
+    assert caught.value.code == wire.EXISTS
+    assert target.trouble is caught.value
+    assert (tmp_path / "a").read_bytes() == OLD
+    assert os.listdir(tmp_path) == ["a"]
+
+
+def test_force_replaces_and_keeps_the_mode(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(OLD)
+    (tmp_path / "a").chmod(0o600)
+    write(local.target(str(tmp_path / "a"), force=True))
+    assert (tmp_path / "a").read_bytes() == NEW
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o600
+
+
+def test_what_a_link_leads_to_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there/a").write_bytes(OLD)
+    (tmp_path / "link").symlink_to("there/a")
+    write(local.target(str(tmp_path / "link"), force=True))
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "there/a").read_bytes() == NEW
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_broken_transfer_leaves_everything(tmp_path: Path, *, force: bool) -> None:
+    if force:
+        (tmp_path / "a").write_bytes(OLD)
+    target = local.target(str(tmp_path / "a"), force=force)
+    target.begin(1000)
+    target.write(memoryview(NEW))
+    target.close()
+    assert os.listdir(tmp_path) == (["a"] if force else [])
+    assert not force or (tmp_path / "a").read_bytes() == OLD
+
+
+def test_starting_over(tmp_path: Path) -> None:
+    """The request may be sent again without options after the first one was answered."""
+    target = local.target(str(tmp_path / "a"))
+    target.begin(5)
+    write(target)
+    assert (tmp_path / "a").read_bytes() == NEW
+    assert target.size == len(NEW)
+
+
+def test_sha256(tmp_path: Path) -> None:
+    write(local.target(str(tmp_path / "a"), hashlib.sha256(NEW).hexdigest().upper()))
+    assert (tmp_path / "a").read_bytes() == NEW
+
+
+def test_another_sha256(tmp_path: Path) -> None:
+    target = local.target(str(tmp_path / "a"), WRONG)
+    with pytest.raises(TransferError, match=f"its SHA-256 is {hashlib.sha256(NEW).hexdigest()}"):
+        write(target)
+    target.close()
+    assert os.listdir(tmp_path) == []
+
+
+def test_no_such_directory(tmp_path: Path) -> None:
+    with pytest.raises(Error, match=r"there is no directory .*/nowhere: create it first"):
+        local.target(str(tmp_path / "nowhere/a"))
+
+
+def test_a_directory_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(Error, match="is a directory: name a file in it"):
+        local.target(str(tmp_path))
+
+
+def test_a_device_is_written_not_replaced() -> None:
+    target = local.target("/dev/null")
+    assert isinstance(target, Stream)
+    write(target)
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
+
+
+def test_a_full_device() -> None:
+    target = local.target("/dev/full")
+    with pytest.raises(TransferError) as caught:
+        write(target)
+    target.close()
+    assert caught.value.code == wire.DISK_FULL
+    assert target.trouble is caught.value
+
+
+def test_more_than_the_disk_has(tmp_path: Path) -> None:
+    """The announced size is looked at before anything is got."""
+    target = Download(str(tmp_path / "a"))
+    with pytest.raises(TransferError) as caught:
+        target.begin(1 << 60)
+    target.close()
+    assert caught.value.code == wire.DISK_FULL
+
+
+def read(path: str) -> bytes:
+    """Return all of a source."""
+    source = local.source(path)
+    octets = bytearray(source.size)
+    try:
+        assert source.read([memoryview(octets)], 0) == source.size
+    finally:
+        source.close()
+    return bytes(octets)
+
+
+def test_a_source(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(OLD)
+    assert read(str(tmp_path / "a")) == OLD
+
+
+def test_a_pipe_is_a_source() -> None:
+    end, other = os.pipe()
+    os.write(other, NEW)
+    os.close(other)
+    assert read(f"/proc/self/fd/{end}") == NEW
+    os.close(end)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("a", "there is no such file here"), (".", "is a directory: name the files in it")]
+)
+def test_no_source(name: str, reason: str, tmp_path: Path) -> None:
+    with pytest.raises(Error, match=reason):
+        local.source(str(tmp_path / name))
