@@ -69,7 +69,10 @@ class Sender:
         self._first, self._end = 1, 0  # the blocks in the buffer
         self._base = 0  # the last block acknowledged
         self._sent = 0  # the last block sent
-        self._quiet = -1  # a repeated ACK of a block up to this one says nothing new
+        # Blocks up to this one went out twice, so an ACK of one may answer the second copy: firmware sends
+        # one for each block that it has already. It is no report of a gap, and a window for it would be
+        # answered by more of them, to the end of the file.
+        self._quiet = -1
         self._clean = True  # nothing of the window at hand was sent twice: its ACK measures the round trip
         self._sent_at = 0.0
         self.deadline = INF
@@ -87,10 +90,10 @@ class Sender:
         whole = self._base * self.blksize
         return whole if self._size is None else min(whole, self._size)
 
-    def start(self, now: float) -> memoryview | bytes:
+    def start(self, now: float) -> memoryview | bytes | None:
         """Return the first datagrams: the OACK, or without one the first window."""
         self._sent_at, self.deadline = now, now + self._backoff.wait
-        return self._oack or self._window(now)
+        return self._oack or self._window(now, 0)
 
     def receive(self, buf: bytearray, n: int, now: float) -> memoryview | bytes | None:
         """Take the datagram buf[:n]; return what to send, if anything, in datagrams of segment octets."""
@@ -106,16 +109,14 @@ class Sender:
                 return None
             self._oack = b""
             self._backoff.answered(now - self._sent_at if self._clean else None)
-            return self._window(now)
+            return self._window(now, 0)
         base = self._base
         ahead = (block - base) % self._modulus
         if ahead > self._sent - base:
             return None  # of an earlier window, or never sent
         if ahead == 0 and (self.windowsize == 1 or base <= self._quiet):
             # RFC 1123 §4.2.3.1: a duplicate ACK never makes DATA go out. With a window it means that its
-            # first block is missing (RFC 7440 §4), unless that was acted on (firmware repeats it for every
-            # stray block), or block base itself went out twice: then it answers the second copy, and
-            # another window for it would double every window to the end.
+            # first block is missing (RFC 7440 §4), unless _quiet says that it tells nothing new.
             return None
         self._base = base = base + ahead
         if base == self._sent:
@@ -123,14 +124,15 @@ class Sender:
                 self.outcome, self.deadline = OK, INF
                 return None
             self._backoff.answered(now - self._sent_at if self._clean else None)
-        else:
-            # RFC 7440 §4: the rest of the window was lost, go on behind the block that was acknowledged.
-            if ahead:
-                self._backoff.answered(None)
-            self.resent += self._sent - base
-            self._quiet = self._sent
-            return self._window(now, clean=False)
-        return self._window(now)
+            return self._window(now, base)
+        if ahead:
+            self._backoff.answered(None)
+        if base <= self._quiet:
+            return self._window(now, self._sent, clean=False)
+        # RFC 7440 §4: the rest of the window was lost, go on behind the block that was acknowledged.
+        self.resent += self._sent - base
+        self._quiet = self._sent
+        return self._window(now, base, clean=False)
 
     def tick(self, now: float) -> memoryview | bytes | None:
         """Return what to send again when the deadline has passed without an answer."""
@@ -146,14 +148,14 @@ class Sender:
             return self._oack
         self.resent += self._sent - self._base
         self._quiet = -1  # a gap that is reported from now on is a new one
-        return self._window(now, clean=False)
+        return self._window(now, self._base, clean=False)
 
     def repeat(self, now: float) -> memoryview | bytes | None:
         """Return the first datagram again when the request came again before anything was acknowledged."""
-        if self.outcome is not None or self._base:
-            return None
+        if self.outcome is not None or self._base or (self.windowsize > 1 and not self._oack):
+            return None  # a window needs an OACK, which was acknowledged if it is not there any more
         self._clean = False
-        return self._oack or (self._window(now, clean=False) if self._sent else None)
+        return self._oack or (self._window(now, 0, clean=False) if self._sent else None)
 
     def _wire(self, block: int) -> int:
         """Return the 16 bits that stand for a block number."""
@@ -161,8 +163,8 @@ class Sender:
             return block & 0xFFFF
         return (block - 1) % 65535 + 1 if block else 0
 
-    def _window(self, now: float, *, clean: bool = True) -> memoryview | bytes:
-        """Return the datagrams of blocks base+1..base+windowsize, as far as the file goes."""
+    def _window(self, now: float, behind: int, *, clean: bool = True) -> memoryview | bytes | None:
+        """Return the datagrams of the blocks behind one, up to base + windowsize, as far as the file goes."""
         first = self._base + 1
         last = first + self.windowsize - 1
         if first < self._first or min(last, self._final) > self._end:
@@ -176,10 +178,12 @@ class Sender:
             last = end
         self._sent, self._clean, self._sent_at = last, clean, now
         self.deadline = now + self._backoff.wait
-        start = (first - self._first) * self.segment
+        start = (behind - self._first + 1) * self.segment
         if last == self._final:
-            return self._view[start : (last - self._first) * self.segment + HEADER + self._tail]
-        return self._view[start : (last - self._first + 1) * self.segment]
+            stop = (last - self._first) * self.segment + HEADER + self._tail
+        else:
+            stop = (last - self._first + 1) * self.segment
+        return self._view[start:stop] if start < stop else None
 
     @property
     def _tail(self) -> int:

@@ -133,7 +133,7 @@ class End:
         return [self.asks]
 
     def take(self, datagram: bytes, buffer: bytearray, now: float) -> list[bytes]:
-        """Return the answer to a datagram; the machine gets it in a buffer that holds old octets behind it."""
+        """Return the answer to a datagram; the machine gets it in a buffer with old octets behind it."""
         machine = self.machine
         run: memoryview | bytes | None
         buffer[: len(datagram)] = datagram

@@ -16,7 +16,9 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 @st.composite
-def transfers(draw: st.DrawFn, blocks: int = 80, windowsizes: st.SearchStrategy[int] = WINDOWSIZES) -> Transfer:
+def transfers(
+    draw: st.DrawFn, blocks: int = 80, windowsizes: st.SearchStrategy[int] = WINDOWSIZES
+) -> Transfer:
     """Files of sizes around the boundaries of blocks and windows, in all ways to transfer them."""
     blksize, windowsize = draw(BLKSIZES), draw(windowsizes)
     whole = draw(st.one_of(st.integers(0, blocks), st.sampled_from([windowsize, 2 * windowsize])))

@@ -1,4 +1,4 @@
-"""The vectors of tests/vectors: one JSON file a subject, each vector with a name and the clause it is from."""
+"""The vectors of tests/vectors: a JSON file a subject, each vector with a name and the clause it is from."""
 
 from __future__ import annotations
 
