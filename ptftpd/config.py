@@ -17,6 +17,7 @@ from functools import partial
 from glob import glob
 from ipaddress import IPv4Address
 from typing import Any, NoReturn
+from uuid import UUID
 
 import ptftpd
 from ptftpd import settings as schema
@@ -32,6 +33,7 @@ SECTIONS: dict[str, type] = {
     "dhcp": schema.Dhcp,
     "bootp": schema.Bootp,
 }
+GUID_OCTETS = 16
 IGNORED_RFC1350 = "taken by every program of the suite; without effect here, where no TFTP is served"
 NAMED: dict[str, tuple[type, str]] = {  # [KIND NAME]: (dataclass, field of Settings)
     "class": (schema.Class, "classes"),
@@ -224,7 +226,7 @@ def _read_file(values: Values, path: str, must_exist: bool) -> None:
             if key not in options:
                 values.problem(f"unknown setting{_suggestion(key, options)}", where, f"[{section}] {key}")
             else:
-                parts = _split(text) if options[key].metadata["many"] else [text]
+                parts = _split(text) if options[key].metadata["many"] else [text.strip()]
                 values.texts[" ".join(section.split()) if kind in NAMED else section, key] = (parts, where)
         values.texts.setdefault((" ".join(section.split()), ""), ([], path))
 
@@ -340,7 +342,7 @@ def render(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, bytes):
-        return value.hex(":")
+        return str(UUID(bytes=value)) if len(value) == GUID_OCTETS else value.hex(":")
     if isinstance(value, float):
         return f"{value:.6f}".rstrip("0").rstrip(".")
     if isinstance(value, tuple):

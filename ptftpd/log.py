@@ -45,6 +45,7 @@ class Log:
         self.fields = fields
         self.journal = journal or _stderr_is_journal()
         self._drops: dict[str, int] = {}
+        self._last_drop = ""
         self._next_report = 0.0
 
     def debug(self, message: str, **fields: object) -> None:
@@ -68,39 +69,42 @@ class Log:
         """Write one record; fields are named as the journal has them, in capitals (TFTP_FILE)."""
         if priority > self.level:
             return
-        message = printable(message)
-        if self.journal:
-            from systemd import journal
-
-            identity = {"MESSAGE_ID": MESSAGE_IDS[kind]} if kind else {}
-            journal.send(
-                message,
-                PRIORITY=priority,
-                SYSLOG_IDENTIFIER=self.program,
-                **identity,
-                **{name: printable(str(value)) for name, value in fields.items()},
-            )
-            return
-        shown = ""
-        if self.fields:
-            shown = "".join(f" {name}={printable(str(value))}" for name, value in fields.items())
-        urgency = {WARNING: "warning: ", ERROR: "error: "}.get(priority, "")
+        write = self._send if self.journal else self._print
         try:
-            sys.stderr.write(f"{self.program}: {urgency}{message}{shown}\n")
-            sys.stderr.flush()
+            write(priority, kind, printable(message), {k: printable(str(v)) for k, v in fields.items()})
         except OSError:
-            pass  # nobody reads stderr any more: serving goes on
+            pass  # nobody reads any more: serving goes on
 
     def drop(self, reason: str, now: float, example: str = "") -> None:
-        """Count a datagram that is not answered; report the counts at most once a minute."""
+        """Count a datagram that is not answered, for report()."""
         if reason in self._drops or len(self._drops) < MAX_REASONS:
             self._drops[reason] = self._drops.get(reason, 0) + 1
+        self._last_drop = example
         self.debug(f"dropped: {reason} {example}".rstrip())
-        if now >= self._next_report:
+        self.report(now)
+
+    def report(self, now: float) -> None:
+        """Record what was dropped since the last report, unless that was less than a minute ago."""
+        if self._drops and now >= self._next_report:
             self._next_report = now + REPORT_EVERY
             counts = ", ".join(f"{count} x {why}" for why, count in sorted(self._drops.items()))
-            self.info("dropped", f"not answered: {counts}" + (f" (last: {example})" if example else ""))
+            last = f" (last: {self._last_drop})" if self._last_drop else ""
+            self.info("dropped", f"not answered: {counts}{last}")
             self._drops.clear()
+
+    def _send(self, priority: int, kind: str, message: str, fields: dict[str, str]) -> None:
+        from systemd import journal
+
+        if kind:
+            fields["MESSAGE_ID"] = MESSAGE_IDS[kind]
+        journal.send(message, PRIORITY=priority, SYSLOG_IDENTIFIER=self.program, **fields)
+
+    def _print(self, priority: int, kind: str, message: str, fields: dict[str, str]) -> None:
+        urgency = {WARNING: "warning: ", ERROR: "error: "}.get(priority, "")
+        shown = "".join(f" {name}={value}" for name, value in fields.items()) if self.fields else ""
+        if sys.stderr is not None:  # Python's value for a descriptor 2 that was closed at the start
+            sys.stderr.write(f"{self.program}: {urgency}{message}{shown}\n")
+            sys.stderr.flush()
 
 
 def printable(value: str) -> str:
@@ -111,7 +115,9 @@ def printable(value: str) -> str:
 def _escape(character: str) -> str:
     """Return a character as a Python escape; a surrogate escape as the octet that it stands for."""
     number = ord(character)
-    return f"\\x{number & 0xFF:02x}" if number < 256 or 0xDC80 <= number <= 0xDCFF else f"\\u{number:04x}"
+    if number < 256 or 0xDC80 <= number <= 0xDCFF:
+        return f"\\x{number & 0xFF:02x}"
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 
 
 def _stderr_is_journal() -> bool:

@@ -10,6 +10,7 @@ from math import inf
 from typing import Protocol
 
 INF = inf
+LONGEST = 86400.0  # seconds slept at most: epoll_wait(2) takes no more than 24 days
 MAX_EVENTS = 256  # descriptors handled a wake-up, so that timers are looked at in between
 
 
@@ -55,9 +56,9 @@ class Loop:
         costs nothing, the entry that comes up early is pushed again.
         """
         if timed.deadline < timed.scheduled:
-            timed.scheduled = timed.deadline
+            timed.scheduled = when = min(timed.deadline, self.now + LONGEST)
             self._sequence += 1
-            heapq.heappush(self._heap, (timed.deadline, self._sequence, timed))
+            heapq.heappush(self._heap, (when, self._sequence, timed))
 
     def every_wakeup(self, handler: Callable[[float], None]) -> None:
         """Call handler(now) after the descriptors of each wake-up were handled: batches end there."""

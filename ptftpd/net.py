@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import random
@@ -85,19 +86,22 @@ def listen(address: str, port: int, *, interface: str = "", broadcast: bool = Fa
 
     '::' takes IPv4 too. SO_REUSEADDR stays off: with it a second server would silently take over the port.
     """
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    try:
-        sock = socket.socket(family, socket.SOCK_DGRAM)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, address != "::")
-        if interface:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
-        if broadcast:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-        sock.bind((address, port))
-    except OSError as error:
-        raise Error(_why_not_bound(error, address, port, interface)) from None
-    prepare(sock)
+    version6 = ":" in address
+    with contextlib.ExitStack() as undo:
+        try:
+            sock = socket.socket(socket.AF_INET6 if version6 else socket.AF_INET, socket.SOCK_DGRAM)
+            undo.enter_context(sock)
+            if version6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, address != "::")
+            if interface:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
+            if broadcast:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+            sock.bind(_sockaddr(address, port, version6))
+        except OSError as error:
+            raise Error(_why_not_bound(error, address, port, interface)) from None
+        prepare(sock)
+        undo.pop_all()
     return sock
 
 

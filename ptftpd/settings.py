@@ -312,7 +312,11 @@ class Class:
     ipxe: bool | None = option(None, flag, "yes: only iPXE; no: anything but iPXE (options 77, 175)")
     vendor_class: str = option("", text, "start of the vendor class (DHCP option 60)", metavar="TEXT")
     mac: tuple[bytes, ...] = option(
-        (), mac_prefix, "hardware addresses, or how they start (the maker: 52:54:00)", metavar="MAC", many=True
+        (),
+        mac_prefix,
+        "hardware addresses, or how they start (the maker: 52:54:00)",
+        metavar="MAC",
+        many=True,
     )
     circuit_id: tuple[str, ...] = option(
         (), text, "switch ports, as a relay agent names them (DHCP option 82.1)", metavar="TEXT", many=True

@@ -87,9 +87,9 @@ def address(value: str) -> IPv4Address | IPv6Address:
 
 def address_range(value: str) -> tuple[IPv4Address, IPv4Address]:
     """Return (first, last) of FIRST-LAST, or of one address."""
-    first, _, last = value.partition("-")
+    first, dash, last = value.partition("-")
     try:
-        pair = IPv4Address(first.strip()), IPv4Address((last or first).strip())
+        pair = IPv4Address(first.strip()), IPv4Address((last if dash else first).strip())
     except ValueError:
         pair = IPv4Address(1), IPv4Address(0)
     if pair[0] > pair[1]:

@@ -67,7 +67,7 @@ NAMES = tuple(dict.fromkeys(ARCHITECTURES.values()))
 def architecture_name(text: str) -> str:
     """Return the name of an architecture given by name or option 93 number, or 'ipxe'; else ValueError."""
     name = text.strip().lower()
-    if name.isascii() and name.isdigit():
+    if re.fullmatch("[0-9]{1,5}", name):
         name = ARCHITECTURES.get(int(name), "")
     if name not in NAMES and name != IPXE:
         raise ValueError(f"must be one of {', '.join((*NAMES, IPXE))}, or a number of DHCP option 93")

@@ -1,0 +1,220 @@
+"""The settings: each can be written as it is shown, and refuses with a reason what it does not take."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from ipaddress import IPv4Address
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from ptftpd import config, syntax
+from tests.base.setting_texts import ALL, TEXTS, identity, takes
+
+Field = dataclasses.Field[Any]
+every_setting = pytest.mark.parametrize(("section", "key", "item"), ALL, ids=identity)
+
+
+def read(item: Field, shown: str) -> object:
+    """Return the value that a setting has when a file says what is shown."""
+    if not shown:
+        return item.default
+    parse = item.metadata["parse"]
+    return tuple(parse(part.strip()) for part in shown.split(",")) if item.metadata["many"] else parse(shown)
+
+
+@every_setting
+def test_the_default_is_read_as_it_is_shown(section: str, key: str, item: Field) -> None:
+    assert read(item, config.render(item.default)) == item.default
+
+
+@every_setting
+def test_each_value_is_read_as_it_is_shown(section: str, key: str, item: Field) -> None:
+    taken = [text for text in TEXTS if takes(item, text)]
+    assert taken, "no text of setting_texts.TEXTS is right for this setting: add one"
+    for text in taken:
+        value = read(item, text)
+        assert read(item, config.render(value)) == value, text
+
+
+@every_setting
+def test_several_values_are_read_as_they_are_shown(section: str, key: str, item: Field) -> None:
+    parse = item.metadata["parse"]
+    several = tuple(parse(text) for text in TEXTS if takes(item, text) and "," not in text)
+    if item.metadata["many"]:
+        assert read(item, config.render(several)) == several
+    else:
+        assert config.render(several[0])
+
+
+@every_setting
+def test_the_help_is_a_sentence(section: str, key: str, item: Field) -> None:
+    help = item.metadata["help"]
+    assert len(help.split()) >= 2
+    assert help == help.strip()
+    assert not help.endswith(".")
+    assert item.metadata["metavar"]
+
+
+@every_setting
+@settings(max_examples=25)
+@given(text=st.text(max_size=40))
+@example(text="9" * 5000)
+@example(text="(" * 5000)
+@example(text="a{" + "9" * 30 + "}")
+def test_any_text_is_a_value_or_a_reason(section: str, key: str, item: Field, text: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what Python thinks of a regular expression
+        try:
+            value = item.metadata["parse"](text)
+        except ValueError as error:
+            reason = str(error)
+        else:
+            assert value == item.metadata["parse"](text)
+            return
+    assert reason.startswith("must ")
+    assert len(reason) < 800
+
+
+def reason(parse: Any, text: str) -> str:
+    """Return why a text is refused."""
+    with pytest.raises(ValueError, match=r"^must ") as caught:
+        parse(text)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(("section", "key", "low", "high"), [
+    ("tftp", "port", 1, 65535),
+    ("tftp", "blksize", 8, 65464),
+    ("tftp", "windowsize", 1, 65535),
+    ("tftp", "retries", 1, 50),
+    ("tftp", "opening_retries", 0, 50),
+    ("tftp", "max_transfers", 1, 1_000_000),
+    ("tftp", "workers", 1, 256),
+    ("tftp", "upload_limit", 1, 1 << 50),
+    ("tftp", "upload_reserve", 0, 1 << 50),
+    ("tftp", "timeout", 0.05, 255),
+    ("dhcp", "lease_time", 60, 4_294_967_294),
+    ("dhcp", "quarantine", 0, 604_800),
+])  # fmt: skip
+def test_bounds(section: str, key: str, low: float, high: float) -> None:
+    parse = config.options(config.SECTIONS[section])[key].metadata["parse"]
+    assert parse(f"{low:.10g}" if low < 1 else str(low)) == low
+    assert parse(str(high)) == high
+    for beyond in (low - 1, low - 0.01, high + 1, high * 1000):
+        text = str(round(beyond, 2)) if isinstance(beyond, float) else str(beyond)
+        told = reason(parse, text)
+        assert f"{low:.10g}..{high}" in told
+
+
+@pytest.mark.parametrize(
+    "text", ["", "yes", "1e3", "+1", "-1", "1_0", "0x10", "1.0", " 1", "1 ", "²", "٣", "1\n"]
+)
+def test_integer_refuses(text: str) -> None:
+    assert reason(syntax.integer(0, 99), text) == "must be 0..99"
+
+
+@pytest.mark.parametrize(("text", "value"), [
+    ("0.5", 0.5), ("1", 1.0), ("1s", 1.0), ("2 m", 120.0), ("1h", 3600.0), ("1.5h", 5400.0), ("1d", 86400.0),
+    ("0.000001", 1e-06), ("0.1m", 6.0),
+])  # fmt: skip
+def test_seconds(text: str, value: float) -> None:
+    assert syntax.seconds(0, 1_000_000)(text) == value
+
+
+@pytest.mark.parametrize(
+    "text", ["", "s", "1w", "1 second", "1e3", "inf", "nan", "-1", ".5", "1.", "0.1234567"]
+)
+def test_seconds_refuses(text: str) -> None:
+    assert reason(syntax.seconds(0.5, 90), text) == "must be 0.5..90 seconds (or a number with s, m, h or d)"
+
+
+@pytest.mark.parametrize(("text", "value"), [
+    ("0", 0), ("1", 1), ("1K", 1 << 10), ("2 M", 2 << 20), ("3G", 3 << 30),
+])  # fmt: skip
+def test_octets(text: str, value: int) -> None:
+    assert syntax.octets(0, 1 << 40)(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "K", "1T", "1KB", "1.5M", "-1", "1k"])
+def test_octets_refuses(text: str) -> None:
+    assert reason(syntax.octets(0, 9), text) == "must be a size of 0..9 octets (or a number with K, M or G)"
+
+
+@pytest.mark.parametrize(("text", "value"), [
+    ("yes", True), ("True", True), ("ON", True), ("1", True),
+    ("no", False), ("False", False), ("OFF", False), ("0", False),
+])  # fmt: skip
+def test_flag(text: str, value: bool) -> None:
+    assert syntax.flag(text) is value
+
+
+@pytest.mark.parametrize("text", ["", "y", "2", "maybe", "yes no"])
+def test_flag_refuses(text: str) -> None:
+    assert reason(syntax.flag, text) == "must be yes or no"
+
+
+@pytest.mark.parametrize(("text", "value"), [
+    ("1-1", (1, 1)), ("1-65535", (1, 65535)), ("50000:50999", (50000, 50999)),
+])  # fmt: skip
+def test_port_range(text: str, value: tuple[int, int]) -> None:
+    assert syntax.port_range(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "5", "0-5", "6-5", "1-65536", "1-2-3", "-", "a-b"])
+def test_port_range_refuses(text: str) -> None:
+    assert reason(syntax.port_range, text).startswith("must be FIRST-LAST")
+
+
+def test_address_range() -> None:
+    """One address is a range too."""
+    first, last = IPv4Address("192.0.2.1"), IPv4Address("192.0.2.9")
+    assert syntax.address_range("192.0.2.1-192.0.2.9") == (first, last)
+    assert syntax.address_range("192.0.2.1") == (first, first)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "-", "192.0.2.9-192.0.2.1", "192.0.2.1-", "-192.0.2.1", "192.0.2.0/24", "1-2"]
+)
+def test_address_range_refuses(text: str) -> None:
+    assert reason(syntax.address_range, text) == "must be FIRST-LAST, two IPv4 addresses in order"
+
+
+@pytest.mark.parametrize("text", ["52:54:00:12:34:56", "52-54-00-12-34-56", "525400123456"])
+def test_mac(text: str) -> None:
+    assert syntax.mac(text) == bytes.fromhex("525400123456")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "52:54:00:12:34", "52:54:00:12:34:5g", "52:54:00:12:34:56:78", "5254001234 56"]
+)
+def test_mac_refuses(text: str) -> None:
+    assert reason(syntax.mac, text) == "must be a hardware address such as 52:54:00:12:34:56"
+
+
+@pytest.mark.parametrize("text", ["", "a/b", "a b", "x" * 16, "eth0\n"])
+def test_interface_refuses(text: str) -> None:
+    assert reason(syntax.interface, text) == "must be a network interface name such as eth0"
+
+
+@pytest.mark.parametrize("text", ["", "99", "8", "0o22", "01000", "00022", "-022"])
+def test_umask_refuses(text: str) -> None:
+    assert reason(syntax.umask, text) == "must be an octal number such as 022"
+
+
+@pytest.mark.parametrize("text", ["", "=", "bios", "bios=", "=file", "nonsense=file"])
+def test_boot_choice_refuses(text: str) -> None:
+    assert reason(syntax.boot_choice, text)
+
+
+@pytest.mark.parametrize("text", ["", "=", "52:54:00:12:34:56", "52:54:00:12:34:56=", "=192.0.2.1", "a=b"])
+def test_reservation_refuses(text: str) -> None:
+    assert reason(syntax.reservation, text)
+
+
+@pytest.mark.parametrize("text", ["(", "[", "a{99999999999999999999}", "*", "(?P<n>"])
+def test_pattern_refuses(text: str) -> None:
+    assert reason(syntax.pattern, text).startswith("must be a regular expression: ")
