@@ -1,4 +1,4 @@
-"""Debian packages unpacked without being installed: those that exclude each other, or only a file is wanted of."""
+"""Debian packages unpacked without being installed, because they exclude each other or one file is wanted."""
 
 from __future__ import annotations
 

@@ -3,8 +3,8 @@
     python3 -m tests.bench.tftp [--rounds N] [--row TEXT] [--out DIR]
 
 Servers and generator are in two network namespaces on a veth of MTU 1500. Within a round every server is
-measured once for every row, in an order that changes from round to round, so that a noisy machine bends all of
-them alike. Ratios are taken within a round; their median and their spread are shown.
+measured once for every row, in an order that changes from round to round, so that a noisy machine bends all
+of them alike. Ratios are taken within a round; their median and their spread are shown.
 """
 
 from __future__ import annotations
@@ -88,8 +88,7 @@ class Server:
         peaks = [0]
         for pid in _family(self.process.pid):
             for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-                if line.startswith("VmHWM"):
-                    peaks.append(int(line.split()[1]) * 1024)
+                peaks += [int(line.split()[1]) * 1024] if line.startswith("VmHWM") else []
         return max(peaks)
 
 
@@ -106,8 +105,8 @@ def start(namespace: Namespace, root: Path, generator: Path) -> list[Server]:
             "--max-client-transfers", "5000", "--request-rate", "100000",
         ),
         "tftpd-hpa": ("in.tftpd", "-L", "-a", ":6902", "-u", "nobody", "-s", "-c", str(root)),
-        "atftpd": (str(debs.unpacked("atftpd") / "usr/sbin/atftpd"), "--daemon", "--no-fork", "--port", "6903", "--user", "nobody.nogroup",
-                   "--maxthread", "5000", str(root)),
+        "atftpd": (str(debs.unpacked("atftpd") / "usr/sbin/atftpd"), "--daemon", "--no-fork",
+                   "--port", "6903", "--user", "nobody.nogroup", "--maxthread", "5000", str(root)),
         "dnsmasq": ("dnsmasq", "--conf-file=/dev/null", "--keep-in-foreground", "--port=0", "--user=nobody",
                     "--enable-tftp", f"--tftp-root={root}", "--tftp-max=5000", "--pid-file",
                     "--log-facility=/dev/null"),
@@ -160,7 +159,9 @@ def run(rounds: int, rows: list[Row]) -> dict[str, dict[str, Result]]:
             server.address(f"{ADDRESS}/24")
             client.address("10.98.0.2/24")
             servers = start(server, root, generator)
-            results = {row.name: {each.name: Result() for each in servers if takes_part(each, row)} for row in rows}
+            results = {
+                row.name: {each.name: Result() for each in servers if takes_part(each, row)} for row in rows
+            }
             for turn in range(rounds):
                 for row in rows:
                     order = [each for each in servers if takes_part(each, row)]
@@ -189,14 +190,15 @@ def ratio(ours: list[float], theirs: list[float]) -> tuple[float, float, float]:
 
 def table(rows: list[Row], results: dict[str, dict[str, Result]]) -> tuple[str, list[dict[str, object]]]:
     """Return the results as a table for people and as data."""
-    lines = [f"{'MB/s, median':<36}" + "".join(f"{name:>11}" for name in (OURS, *PEERS, CEILING)) + "  / best peer"]
+    names = (OURS, *PEERS, CEILING)
+    lines = [f"{'MB/s, median':<36}" + "".join(f"{name:>11}" for name in names) + "  / best peer"]
     data: list[dict[str, object]] = []
     for row in rows:
         found = results[row.name]
         rates = {name: statistics.median(result.rate) / 1e6 for name, result in found.items()}
         best = max((name for name in PEERS if name in found), key=lambda name: rates[name])
         middle, low, high = ratio(found[OURS].rate, found[best].rate)
-        cells = "".join(f"{rates[name]:>11.1f}" if name in rates else f"{'-':>11}" for name in (OURS, *PEERS, CEILING))
+        cells = "".join(f"{rates[name]:>11.1f}" if name in rates else f"{'-':>11}" for name in names)
         verdict = "" if middle >= row.goal else f"  below {row.goal:g}"
         failures = {name: result.failed for name, result in found.items() if result.failed}
         lines.append(f"{row.name:<36}{cells}  {middle:.2f} ({low:.2f}-{high:.2f}){verdict}"
@@ -205,7 +207,7 @@ def table(rows: list[Row], results: dict[str, dict[str, Result]]) -> tuple[str, 
             "row": row.name, "goal": row.goal, "best_peer": best, "ratio": middle, "ratio_low": low,
             "ratio_high": high, "rates": rates, "failed": failures,
             "first_p99": {name: statistics.median(result.first_p99) for name, result in found.items()},
-            "slowest_over_median": {name: statistics.median(result.slowest) for name, result in found.items()},
+            "slowest": {name: statistics.median(result.slowest) for name, result in found.items()},
             "cpu_s_per_gb": {name: statistics.median(result.cpu) for name, result in found.items()},
         })  # fmt: skip
     return "\n".join(lines), data

@@ -3,8 +3,10 @@
     python3 -m tests.netns.relay DEVICE DEVICE [--loss PERCENT] [--duplicate PERCENT] ... [--seed N]
 
 It stands between two cables, in a namespace of its own, and neither end can tell: no address and no port
-changes. What befalls which datagram comes from the seed. Everything but UDP passes unharmed. Ended by
-SIGTERM it prints how many datagrams met which fate.
+changes. Everything but UDP passes unharmed. Ended by SIGTERM it prints how many datagrams met which fate.
+
+The fate of a datagram comes from the seed, from what it says, how often that was said before and how the
+conversation began: it is the same in every run, whatever the ports and however many talk at once.
 """
 
 from __future__ import annotations
@@ -71,7 +73,9 @@ class Relay:
     def __init__(self, devices: tuple[str, str], impairment: Impairment, seed: int) -> None:
         """Open both devices."""
         self.fates: Counter[str] = Counter()
-        self._impairment, self._random = impairment, Random(seed)
+        self._impairment, self._seed = impairment, seed
+        self._origins: dict[bytes, bytes] = {}  # (address, port) -> the first datagram from there
+        self._copies: Counter[tuple[bytes, bytes]] = Counter()
         self._sockets = [_open(device) for device in devices]
         self._held: list[tuple[float, int, socket.socket, bytes]] = []
         self._sequence = count()
@@ -100,13 +104,31 @@ class Relay:
             if not start:
                 _send(out, frame)
                 continue
-            copies, fate = self._impairment.schedule(with_checksum(frame, start), self._random)
+            copies, fate = self._impairment.schedule(with_checksum(frame, start), self._luck(frame, start))
             self.fates[fate] += 1
             for delay, copy in copies:
                 if delay:
                     heapq.heappush(self._held, (time.monotonic() + delay, next(self._sequence), out, copy))
                 else:
                     _send(out, copy)
+
+    def _luck(self, frame: bytes, start: int) -> Random:
+        """Return what decides on the fate of a UDP frame."""
+        ends, payload = addresses(frame), frame[start + 8 :]
+        half = len(ends) // 2
+        source, destination = (
+            ends[:half] + frame[start : start + 2],
+            ends[half:] + frame[start + 2 : start + 4],
+        )
+        origin = self._origins.get(destination) or self._origins.setdefault(source, payload)
+        self._copies[origin, payload] += 1
+        return Random(b"%d %d %b %b" % (self._seed, self._copies[origin, payload], origin, payload))
+
+
+def addresses(frame: bytes) -> bytes:
+    """Return the source and destination address of an IP frame."""
+    version6 = frame[ETHERNET] >> 4 == 6
+    return frame[ETHERNET + 8 : ETHERNET + 40] if version6 else frame[ETHERNET + 12 : ETHERNET + 20]
 
 
 def udp_header(frame: bytes) -> int:
@@ -122,12 +144,8 @@ def udp_header(frame: bytes) -> int:
 def with_checksum(frame: bytes, start: int) -> bytes:
     """Return the frame with its UDP checksum filled in: over veth the kernel leaves it to the receiver."""
     (length,) = struct.unpack_from("!H", frame, start + 4)
-    if frame[ETHERNET] >> 4 == 4:
-        addresses = frame[ETHERNET + 12 : ETHERNET + 20]
-    else:
-        addresses = frame[ETHERNET + 8 : ETHERNET + 40]
     datagram = frame[start : start + 6] + bytes(2) + frame[start + 8 : start + length]
-    covered = addresses + struct.pack("!HH", socket.IPPROTO_UDP, length) + datagram
+    covered = addresses(frame) + struct.pack("!HH", socket.IPPROTO_UDP, length) + datagram
     words = int.from_bytes(covered + bytes(len(covered) % 2), "big")
     total = 0xFFFF - words % 0xFFFF  # RFC 1071: the sum in one's complement is a remainder
     return frame[: start + 6] + struct.pack("!H", total) + frame[start + 8 :]
