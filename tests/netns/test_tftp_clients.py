@@ -180,9 +180,9 @@ def test_through_a_bad_network(tmp_path: Path) -> None:
         root = site.directory()
         with site.serving(root, "--uploads", "create", "--timeout", 3) as server:
             errands = [
-                send(site, root, case, address, text(900) if case[2] == "netascii" else content(60_007))
+                send(site, root, case, address, content(60_007))
                 for case in CASES
-                if case != ("atftp", "put", "netascii")  # its second copy of a block is not like the first
+                if case[2] == "octet" and case[:2] != ("atftp", "put")  # atftp gives up at a doubled OACK
                 for address in (SERVER, SERVER6)
             ]
             for errand in errands:
