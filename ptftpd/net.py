@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 import netifaces
 
-from ptftpd.errors import Error
+from ptftpd.errors import ConfigError, Error
 
 # Linux numbers that Python's socket module does not name.
 IP_PKTINFO, IP_MTU, IPV6_MTU = 8, 14, 24
@@ -26,6 +26,9 @@ GSO_SEGMENTS = 64  # the kernel's limit before Linux 6.9 (UDP_MAX_SEGMENTS)
 GSO_OCTETS = 65507  # the largest UDP payload over IPv4; the pieces are cut from one such datagram
 NO_GSO = {errno.EIO, errno.EMSGSIZE, errno.EINVAL}  # this route or device cannot: send singly
 
+IPV6_SOCKADDR = 4  # items of an IPv6 address in Python; the last is the number of the zone
+UNKNOWN = bytes(4)
+MULTICAST4 = 224  # the first octet of these addresses, and above it that of 255.255.255.255
 ANCILLARY = socket.CMSG_SPACE(20) + socket.CMSG_SPACE(12)  # in6_pktinfo and in_pktinfo
 
 
@@ -43,13 +46,15 @@ class Link:
 
 
 def link(name: str) -> Link:
-    """Return the facts of an interface; Error when there is none such or it has no IPv4 address."""
+    """Return the facts of an interface; ConfigError when there is none such, Error without IPv4 address."""
     try:
         index = socket.if_nametoindex(name)
-    except OSError:
+        facts = netifaces.ifaddresses(name)
+    except (OSError, ValueError):  # the kernel finds eth0 by eth0:1 too
         known = ", ".join(other for other in netifaces.interfaces() if other != "lo")
-        raise Error(f"there is no network interface {name} here (there are: {known or 'none'})") from None
-    facts = netifaces.ifaddresses(name)
+        raise ConfigError(
+            f"there is no network interface {name} here (there are: {known or 'none'})"
+        ) from None
     if netifaces.AF_INET not in facts:
         raise Error(f"interface {name} has no IPv4 address: give it one (ip addr add ADDRESS/LEN dev {name})")
     first = facts[netifaces.AF_INET][0]
@@ -81,10 +86,13 @@ def any_address() -> str:
     return "::"
 
 
-def listen(address: str, port: int, *, interface: str = "", broadcast: bool = False) -> socket.socket:
+def listen(
+    address: str, port: int, *, interface: str = "", broadcast: bool = False, trial: bool = False
+) -> socket.socket:
     """Return a bound UDP socket that reports where each datagram was sent to; Error says why not.
 
     '::' takes IPv4 too. SO_REUSEADDR stays off: with it a second server would silently take over the port.
+    trial: to be closed at once; what systemd has opened, with SO_REUSEADDR, is not in its way.
     """
     version6 = ":" in address
     with contextlib.ExitStack() as undo:
@@ -97,6 +105,8 @@ def listen(address: str, port: int, *, interface: str = "", broadcast: bool = Fa
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
             if broadcast:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+            if trial:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind(_sockaddr(address, port, version6))
         except OSError as error:
             raise Error(_why_not_bound(error, address, port, interface)) from None
@@ -127,8 +137,17 @@ def prepare(sock: socket.socket) -> None:
             continue
     if sock.family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
-    else:
-        sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+    sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)  # IPv6's own does not tell IPv4 broadcasts apart
+
+
+def deepen(sock: socket.socket, octets: int) -> None:
+    """Let so much wait in a socket to be received; without privilege as much as net.core.rmem_max allows."""
+    for option in (SO_RCVBUFFORCE, socket.SO_RCVBUF):
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, option, octets)
+            return
+        except PermissionError:
+            continue
 
 
 def confine(sock: socket.socket, interface: str) -> None:
@@ -150,8 +169,8 @@ def confine(sock: socket.socket, interface: str) -> None:
 def receive(sock: socket.socket, buffer: bytearray) -> tuple[int, tuple[str, int], str, int, bool] | None:
     """Return (octets, peer, local address asked, interface index, sent to that address alone).
 
-    None when nothing is queued. The peer keeps its IPv6 zone; IPv4 peers of a '::' socket are given
-    as IPv4. The last is False for a broadcast or multicast.
+    None when nothing is queued. A link-local IPv6 peer is given with its zone, the number of the interface;
+    IPv4 peers of a '::' socket are given as IPv4. The last is False for a broadcast or multicast.
     """
     try:
         size, ancillary, _, source = sock.recvmsg_into([buffer], ANCILLARY)
@@ -164,13 +183,16 @@ def receive(sock: socket.socket, buffer: bytearray) -> tuple[int, tuple[str, int
     for level, kind, data in ancillary:
         if level == socket.IPPROTO_IP and kind == IP_PKTINFO:
             index = struct.unpack_from("=i", data)[0]
-            asked, direct = socket.inet_ntoa(data[4:8]), data[4:8] == data[8:12]
+            local, target = data[4:8], data[8:12]
+            if local == UNKNOWN:  # it was queued before the socket was to report this
+                local = target if target[0] < MULTICAST4 else UNKNOWN
+            asked, direct = socket.inet_ntoa(local), local == target
         elif level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO and not asked:
             index = struct.unpack_from("=i", data, 16)[0]
             asked, direct = socket.inet_ntop(socket.AF_INET6, data[:16]), data[0] != 0xFF
-    host, port = source[0], source[1]
-    if host.startswith("::ffff:"):
-        host, asked = host[7:], asked.removeprefix("::ffff:")
+    host, port = source[0].removeprefix("::ffff:"), source[1]
+    if len(source) == IPV6_SOCKADDR and source[3]:
+        host = f"{host}%{source[3]}"
     return size, (host, port), asked, index, direct
 
 
