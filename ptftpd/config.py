@@ -1,8 +1,9 @@
 """Loads the settings of a program from INI files and the command line.
 
 Read in this order, later wins: pxed.conf and then the program's own NAME.conf, each followed by its
-NAME.conf.d/*.conf; the instance file NAME@IFACE.conf; the command line. --config FILE is read instead
-of all those files. Every file has the same grammar, and any section may stand in any of them.
+NAME.conf.d/*.conf; the files of the interface, pxed@IFACE.conf and then NAME@IFACE.conf; the command line.
+--config FILE is read instead of all those files. Every file has the same grammar, and any section may stand
+in any of them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from uuid import UUID
 import ptftpd
 from ptftpd import settings as schema
 from ptftpd import syntax
+from ptftpd.dhcp.registry import Option
 from ptftpd.errors import ConfigError
 from ptftpd.settings import Settings
 
@@ -38,6 +40,7 @@ IGNORED_RFC1350 = "taken by every program of the suite; without effect here, whe
 NAMED: dict[str, tuple[type, str]] = {  # [KIND NAME]: (dataclass, field of Settings)
     "class": (schema.Class, "classes"),
     "host": (schema.Host, "hosts"),
+    "subnet": (schema.Subnet, "subnets"),
     "directory": (schema.Directory, "directories"),
     "remap": (schema.Remap, "remaps"),
 }
@@ -161,7 +164,8 @@ def _paths(program: Program, chosen: str | None, interface: str, directory: str)
         path = os.path.join(directory, name)
         paths += [(path, False), *((drop_in, True) for drop_in in sorted(glob(f"{path}.d/*.conf")))]
     if interface:
-        paths.append((os.path.join(directory, f"{program.name}@{interface}.conf"), False))
+        names = (name.replace(".conf", f"@{interface}.conf") for name in program.files)
+        paths += [(os.path.join(directory, name), False) for name in names]
     return paths
 
 
@@ -226,7 +230,7 @@ def _read_file(values: Values, path: str, must_exist: bool) -> None:
             if key not in options:
                 values.problem(f"unknown setting{_suggestion(key, options)}", where, f"[{section}] {key}")
             else:
-                parts = _split(text) if options[key].metadata["many"] else [text.strip()]
+                parts = _split(options[key], text)
                 values.texts[" ".join(section.split()) if kind in NAMED else section, key] = (parts, where)
         values.texts.setdefault((" ".join(section.split()), ""), ([], path))
 
@@ -251,9 +255,12 @@ def _syntax_problem(values: Values, path: str, lines: Sequence[str], error: conf
         values.problem(str(error), path)
 
 
-def _split(text: str) -> list[str]:
-    """Return the values of a key that takes several: separated by commas or line ends."""
-    return [part.strip() for part in text.replace("\n", ",").split(",") if part.strip()]
+def _split(item: dataclasses.Field[Any], text: str) -> list[str]:
+    """Return the values of a key: of one that takes several those between commas or line ends."""
+    if not item.metadata["many"]:
+        return [text.strip()]
+    parts = text.split("\n") if item.metadata["lines"] else text.replace("\n", ",").split(",")
+    return [part.strip() for part in parts if part.strip()]
 
 
 def _suggestion(word: str, known: Sequence[str] | dict[str, Any]) -> str:
@@ -346,8 +353,10 @@ def render(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.6f}".rstrip("0").rstrip(".")
     if isinstance(value, tuple):
-        ports = any(isinstance(part, int) for part in value)
-        return _render_item(value) if ports else ", ".join(map(_render_item, value))
+        if any(isinstance(part, int) for part in value):
+            return _render_item(value)  # two ports
+        between = "\n    " if any(isinstance(part, Option) for part in value) else ", "
+        return between.join(map(_render_item, value))
     return "" if value is None else str(value)
 
 
@@ -430,7 +439,7 @@ def _read_arguments(values: Values, program: Program, arguments: argparse.Namesp
     parser = make_parser(program)
     for option, section, key, given in _given(program, arguments):
         item = options(SECTIONS[section])[key]
-        texts = [part for text in given for part in _split(text)] if item.metadata["many"] else given
+        texts = [part for text in given for part in _split(item, text)]
         if item.metadata["parse"] is syntax.absolute_path:
             texts = [os.path.abspath(text) for text in texts]
         try:

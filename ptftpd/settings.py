@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from typing import Any
 
-from ptftpd.dhcp import pxe
+from ptftpd.dhcp import pxe, registry
 from ptftpd.syntax import (
     absolute_path,
     address,
@@ -21,12 +21,14 @@ from ptftpd.syntax import (
     auto,
     boot_choice,
     choice,
+    client_id,
     flag,
     guid,
     integer,
     interface,
     mac,
     mac_prefix,
+    network4,
     octets,
     pattern,
     port_range,
@@ -49,11 +51,13 @@ def option(
     short: str = "",
     aliases: tuple[str, ...] = (),
     many: bool = False,
+    lines: bool = False,
 ) -> Any:
     """Return a dataclass field that is one setting.
 
     parse turns the text into the value or raises ValueError with a reason that starts 'must be'.
     many: the key holds several values, separated by commas or line ends; the option may be repeated.
+    lines: by line ends only, as commas are part of the values.
     """
     return field(
         default=default,
@@ -64,6 +68,7 @@ def option(
             "short": short,
             "aliases": aliases,
             "many": many,
+            "lines": lines,
         },
     )
 
@@ -78,6 +83,13 @@ class Daemon:
         "user to become once the sockets are open, when started as root",
         metavar="USER",
         short="u",
+    )
+    idle_timeout: float | None = option(
+        None,
+        seconds(1, 604_800),
+        "when started by a socket of systemd: end after so long without a client, until the next one comes; "
+        "by default never. With one worker only",
+        metavar="SECONDS",
     )
 
 
@@ -254,8 +266,23 @@ class Dhcp:
         metavar="FIRST-LAST",
         many=True,
     )
+    exclude: tuple[tuple[IPv4Address, IPv4Address], ...] = option(
+        (), address_range, "addresses never leased, though in a range", metavar="FIRST-LAST", many=True
+    )
     lease_time: float = option(
         3600.0, seconds(60, 4_294_967_294), "how long an address is leased, seconds", metavar="SECONDS"
+    )
+    min_lease_time: float = option(
+        60.0,
+        seconds(60, 4_294_967_294),
+        "shortest lease given to a client that asks for one, seconds",
+        metavar="SECONDS",
+    )
+    max_lease_time: float | None = option(
+        None,
+        seconds(60, 4_294_967_294),
+        "longest lease given to a client that asks for one, seconds; by default lease_time",
+        metavar="SECONDS",
     )
     mode: str = option(
         "full",
@@ -274,18 +301,38 @@ class Dhcp:
     authoritative: bool = option(
         False, flag, "refuse (DHCPNAK) unknown clients that ask for an address of another server"
     )
+    identity: str = option(
+        "auto",
+        choice("auto", "mac", "client-id"),
+        "what tells machines apart; mac: the hardware address; client-id: DHCP option 61; auto: the hardware "
+        "address, option 61 where there is none",
+        metavar="WHAT",
+    )
+    probe: bool = option(True, flag, "find out whether somebody uses an address before it is leased")
+    trust_option_82: bool = option(
+        False, flag, "take option 82 of switches that add it without being a relay agent (giaddr 0)"
+    )
     reserve: tuple[tuple[bytes, IPv4Address], ...] = option(
         (), reservation, "address kept for one hardware address", metavar="MAC=ADDRESS", many=True
     )
     quarantine: float = option(
         900.0,
         seconds(0, 604_800),
-        "how long an address that its client found in use is not leased",
+        "how long an address that is in use by another machine is not leased; doubled each time in a row",
         metavar="SECONDS",
     )
     bootp: bool = option(False, flag, "answer BOOTP clients too, as [bootp] says")
     state_dir: str = option(
         "/var/lib/ptftpd", absolute_path, "directory of the lease database", metavar="DIR"
+    )
+    option: tuple[registry.Option, ...] = option(
+        (),
+        registry.option,
+        "DHCP option that clients get if they ask for it (with 'always' before its name: in any case), such "
+        "as ntp-servers=192.0.2.1 or 224=text:hello; one a line",
+        metavar="NAME=VALUE",
+        many=True,
+        lines=True,
     )
 
 
@@ -324,6 +371,14 @@ class Class:
     rollover: int = option(0, integer(0, 1), "the TFTP block number after 65535", metavar="0|1")
     boot_file: str = option("", text, "boot file of these clients", metavar="FILE")
     ipxe_file: str = option("", text, "boot file of these clients once they run iPXE", metavar="FILE")
+    option: tuple[registry.Option, ...] = option(
+        (),
+        registry.option,
+        "DHCP option for these clients, as in [dhcp]; one a line",
+        metavar="NAME=VALUE",
+        many=True,
+        lines=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -333,8 +388,56 @@ class Host:
     mac: bytes = option(b"", mac, "its hardware address", metavar="MAC")
     address: IPv4Address | None = option(None, address4, "address kept for it", metavar="ADDRESS")
     guid: bytes = option(b"", guid, "its GUID, as DHCP option 97 has it", metavar="GUID")
+    client_id: bytes = option(
+        b"", client_id, "its client identifier (DHCP option 61), in hexadecimal", metavar="HEX"
+    )
     boot_file: str = option("", text, "its boot file", metavar="FILE")
     ipxe_file: str = option("", text, "its boot file once it runs iPXE", metavar="FILE")
+    option: tuple[registry.Option, ...] = option(
+        (),
+        registry.option,
+        "DHCP option for it, as in [dhcp]; one a line",
+        metavar="NAME=VALUE",
+        many=True,
+        lines=True,
+    )
+
+
+@dataclass(frozen=True)
+class Subnet:
+    """[subnet NAME]: a network behind a relay agent, and what its clients get."""
+
+    network: IPv4Network | None = option(
+        None, network4, "its addresses, such as 192.0.2.0/24", metavar="ADDRESS/LENGTH"
+    )
+    range: tuple[tuple[IPv4Address, IPv4Address], ...] = option(
+        (),
+        address_range,
+        "addresses to lease; by default only those kept for hosts",
+        metavar="FIRST-LAST",
+        many=True,
+    )
+    exclude: tuple[tuple[IPv4Address, IPv4Address], ...] = option(
+        (), address_range, "addresses never leased, though in a range", metavar="FIRST-LAST", many=True
+    )
+    gateway: IPv4Address | None = option(None, address4, "its router; by default none", metavar="ADDRESS")
+    name_server: tuple[IPv4Address, ...] = option(
+        (), address4, "its DNS servers; by default those of [pxe]", metavar="ADDRESS", many=True
+    )
+    lease_time: float | None = option(
+        None,
+        seconds(60, 4_294_967_294),
+        "how long an address is leased, seconds; by default as in [dhcp]",
+        metavar="SECONDS",
+    )
+    option: tuple[registry.Option, ...] = option(
+        (),
+        registry.option,
+        "DHCP option for its clients, as in [dhcp]; one a line",
+        metavar="NAME=VALUE",
+        many=True,
+        lines=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -399,4 +502,5 @@ class Settings:
     remaps: dict[str, Remap] = field(default_factory=dict)
     classes: dict[str, Class] = field(default_factory=dict)
     hosts: dict[str, Host] = field(default_factory=dict)
+    subnets: dict[str, Subnet] = field(default_factory=dict)
     sources: dict[tuple[str, str], str] = field(default_factory=dict)

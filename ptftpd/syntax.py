@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
 from typing import TypeVar
 
 from ptftpd.dhcp import pxe
@@ -119,6 +119,22 @@ def guid(value: str) -> bytes:
     if not re.fullmatch(r"[0-9A-Fa-f]{32}", digits):
         raise ValueError("must be a GUID such as 33221100-5544-7766-8899-aabbccddeeff")
     return bytes.fromhex(digits)
+
+
+def client_id(value: str) -> bytes:
+    """Return the octets of a client identifier, its type octet first."""
+    digits = value.replace(":", "").replace("-", "")
+    if not re.fullmatch(r"(?:[0-9A-Fa-f]{2}){2,255}", digits):
+        raise ValueError("must be octets in hexadecimal, such as ff:12:34:56:78:00:04")
+    return bytes.fromhex(digits)
+
+
+def network4(value: str) -> IPv4Network:
+    """Return an IPv4 network."""
+    try:
+        return IPv4Network(value)
+    except ValueError:
+        raise ValueError("must be an IPv4 network such as 192.0.2.0/24, without host bits") from None
 
 
 def interface(value: str) -> str:

@@ -17,26 +17,30 @@ programs.manual
 programs.pxed programs.bootpd programs.tftp
 programs.tftpd programs.dhcpd programs.arguments programs.shell
 programs.session programs.editing
-programs.display programs.probing programs.commands programs.locations
+programs.display programs.probing programs.commands programs.locations programs.explaining
 service
-manual workers
+manual completions workers
 config
 tftp.probe
 tftp.server tftp.client dhcp.server
 tftp.attempt
+dhcp.prober
 tftp.transfer tftp.catalog tftp.channel tftp.local tftp.trace
 tftp.clients tftp.uploads
+links
 loop net neighbours log tftp.files dhcp.store
+dhcp.explain
 dhcp.machine dhcp.proxy dhcp.bootp
-dhcp.outcome
-tftp.sender tftp.receiver tftp.names tftp.limits dhcp.pool
+dhcp.networks
+dhcp.outcome dhcp.plan
+tftp.sender tftp.receiver tftp.names tftp.limits dhcp.pool dhcp.told
 dhcp.rules dhcp.monitor
 settings
 syntax
 dhcp.reply
-dhcp.request
+dhcp.request dhcp.sheet
 dhcp.pxe
-tftp.options tftp.outcome tftp.netascii dhcp.options
+tftp.options tftp.outcome tftp.netascii dhcp.options dhcp.registry
 tftp.wire dhcp.wire
 errors tftp dhcp programs
 """

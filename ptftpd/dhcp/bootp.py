@@ -7,10 +7,12 @@ with dynamic on, any other gets a free one, and keeps it: BOOTP has no way to gi
 from __future__ import annotations
 
 from ptftpd.dhcp import options, pxe, reply, request, wire
-from ptftpd.dhcp.outcome import Outcome, describe
-from ptftpd.dhcp.pool import Pool
+from ptftpd.dhcp.networks import Network, Networks
+from ptftpd.dhcp.outcome import Outcome
 from ptftpd.dhcp.request import Request
 from ptftpd.dhcp.rules import boot_rules
+from ptftpd.dhcp.sheet import Sheet
+from ptftpd.dhcp.told import Sheets
 from ptftpd.dhcp.wire import Message
 from ptftpd.settings import Settings
 
@@ -22,60 +24,65 @@ class Bootp:
     """Answers the BOOTP clients of one interface from the addresses that DHCP leases too."""
 
     def __init__(
-        self, settings: Settings, interface: str, own: int, pool: Pool, names: frozenset[str]
+        self, settings: Settings, interface: str, own: int, networks: Networks, names: frozenset[str]
     ) -> None:
         """own is this server's address on the interface; names are those by which clients may call it."""
-        self.pool = pool
+        self.networks = networks
         self._interface = interface
         self._own = own
         self._names = names | {"", wire.dotted(own)}
         self._dynamic = settings.bootp.dynamic
         self._rules = pxe.Rules(boot_rules(settings))
         self._boot_server = int(settings.pxe.tftp_server or own)
-        self._routers = (int(settings.pxe.gateway),) if settings.pxe.gateway else ()
-        self._name_servers = tuple(int(server) for server in settings.pxe.name_server)
+        self._sheets = Sheets(settings)
 
     def receive(self, message: Message, now: float) -> Outcome:
         """Return what comes of a message without option 53; WireError when it is malformed."""
         asked = request.parse(message, direct=False)
-        outcome = Outcome(describe(asked, self._interface))
+        asked.key = self.networks.identify(asked, request.AUTO)
+        network = self.networks.find(asked)
+        outcome = Outcome(asked, self._interface)
         if message.op != wire.BOOTREQUEST:
             outcome.ignored = "a server's message"
         elif not asked.key or not any(message.chaddr[: message.hlen]):
             outcome.ignored = "BOOTREQUEST without hardware address"
         elif message.sname.decode("ascii", "replace").lower() not in self._names:
             outcome.ignored = "BOOTREQUEST for another server"  # RFC 951 §7.3: silently
-        elif message.giaddr and message.giaddr not in self.pool.subnet:
+        elif network is None:
             outcome.ignored = "relayed from a network that is not configured"
+        elif message.ciaddr and message.ciaddr not in network.plan.subnet:
+            outcome.ignored = "BOOTREQUEST from another network"  # the reply would go wherever it says
         else:
-            self._answer(asked, outcome, now)
+            self._answer(asked, network, outcome, now)
         return outcome
 
-    def _answer(self, asked: Request, outcome: Outcome, now: float) -> None:
+    def _answer(self, asked: Request, network: Network, outcome: Outcome, now: float) -> None:
         message = asked.message
         address = message.ciaddr  # RFC 951 §7.3: a client that knows its address wants the rest only
         if not address:
-            if asked.key not in self.pool.subnet.reserved and not self._dynamic:
+            if asked.key not in network.plan.subnet.reserved and not self._dynamic:
                 outcome.ignored = "no address is reserved for this BOOTP client (dynamic is off)"
                 return
-            lease = self.pool.offer(asked.key, 0, now)
+            lease = network.pool.offer(asked.key, 0, now)
             if lease is None:
                 outcome.ignored = "no free address"
                 return
             address = lease.address
-            outcome.commit = self.pool.grant(asked.key, address, FOREVER, now)
+            outcome.commit = network.pool.grant(asked.key, address, FOREVER, now)
+            self.networks.remember(outcome.commit[-1], request.hardware_key(message))
         rule = self._rules.choose(asked.client)
-        answer = self._reply(message, 0 if message.ciaddr else address, rule.boot_file if rule else "")
+        sheet = self._sheets.sheet(network.plan.sheet, asked.client)
+        answer = self._reply(message, 0 if message.ciaddr else address, rule.boot_file if rule else "", sheet)
         outcome.data = wire.encode(answer)
         outcome.destination = destination(answer)
         booted = f", boot file {rule.boot_file} from {wire.dotted(self._boot_server)}" if rule else ""
         about = f"on {wire.dotted(address)} to {asked.hardware} via {self._interface}{booted}"
-        outcome.note(asked, self._interface, f"BOOTREPLY {about}")
+        outcome.note(f"BOOTREPLY {about}")
         outcome.fields["DHCP_ADDRESS"] = wire.dotted(address)
         if rule:
             outcome.fields |= {"DHCP_BOOT_FILE": rule.boot_file, "DHCP_BOOT_RULE": rule.origin}
 
-    def _reply(self, message: Message, yiaddr: int, boot_file: str) -> Message:
+    def _reply(self, message: Message, yiaddr: int, boot_file: str, sheet: Sheet) -> Message:
         """Return the reply; without a magic cookie in the request there are no options in it."""
         name = boot_file.encode("utf-8", "surrogateescape")
         answer = Message(
@@ -86,13 +93,9 @@ class Bootp:
             cookie=message.cookie,
         )  # fmt: skip
         room = VEND - len(wire.COOKIE) - 1
-        told = {
-            options.SUBNET_MASK: wire.addresses(self.pool.subnet.mask),
-            options.ROUTER: wire.addresses(*self._routers),
-            options.NAME_SERVER: wire.addresses(*self._name_servers),
-        }
-        for code, value in told.items():  # RFC 1497; the mask before the router
-            if value and len(value) + 2 <= room:
+        for code in sorted(sheet):  # the mask before the router
+            value = sheet[code].value
+            if len(value) + 2 <= room and code != options.BROADCAST_ADDRESS:  # which RFC 1497 does not know
                 answer.options[code] = value
                 room -= len(value) + 2
         return answer

@@ -14,7 +14,8 @@ from ptftpd.dhcp.wire import Message
 class Outcome:
     """What comes of a message. Send data to destination, but only once commit is stored."""
 
-    asked: str  # the message for the log
+    request: Request | None
+    interface: str
     data: bytes = b""  # empty: nothing is sent
     destination: tuple[str, int] = ("", 0)
     commit: tuple[Lease, ...] = ()
@@ -24,25 +25,37 @@ class Outcome:
     fields: dict[str, object] = field(default_factory=dict)
     ignored: str = ""  # why nothing is answered; one of few texts, to be counted
 
-    def answer(self, asked: Request, interface: str, answer: Message, about: str) -> None:
+    def answer(self, answer: Message, about: str) -> None:
         """Send a message, and record it: about continues the sentence behind its name."""
-        name = options.NAMES[options.number(answer, options.MESSAGE_TYPE, 1)]
-        self.data = wire.encode(answer)
+        assert self.request is not None
+        kind = options.number(answer, options.MESSAGE_TYPE, 1)
+        self.data = reply.datagram(self.request, answer)
         self.destination = reply.destination(answer)
-        self.note(asked, interface, f"{name} {about}")
+        self.note(f"{options.NAMES[kind]} {about}")
 
-    def note(self, asked: Request, interface: str, done: str) -> None:
+    def note(self, done: str) -> None:
         """Record what was done, with the fields that the journal keeps beside it."""
+        assert self.request is not None
         self.done = done
-        self.fields |= {"DHCP_CLIENT": asked.hardware, "DHCP_INTERFACE": interface}
-        if asked.client.architectures:
-            self.fields["DHCP_ARCH"] = asked.client.architectures[0]
+        self.fields["DHCP_CLIENT"] = self.request.hardware
+        self.fields["DHCP_INTERFACE"] = self.interface
+        if self.request.client.architectures:
+            self.fields["DHCP_ARCH"] = self.request.client.architectures[0]
 
+    @property
+    def boots(self) -> bool:
+        """Whether it is a machine that boots over the network: what it asks is worth a record of its own."""
+        return self.request is not None and (self.request.client.is_pxe or self.request.client.is_http)
 
-def describe(asked: Request, interface: str) -> str:
-    """Return a message for the log: DHCPREQUEST for ADDRESS from MAC via IFACE (architecture, class)."""
-    name = options.NAMES.get(asked.kind, "DHCP message" if asked.kind else "BOOTREQUEST")
-    address = f" for {wire.dotted(asked.address)}" if asked.kind == options.REQUEST and asked.address else ""
-    relay = f" through {wire.dotted(asked.message.giaddr)}" if asked.message.giaddr else ""
-    what = f" ({asked.client.description})" if asked.client.description else ""
-    return f"{name}{address} from {asked.hardware} via {interface}{relay}{what}"
+    @property
+    def asked(self) -> str:
+        """The message for the log: DHCPREQUEST for ADDRESS from MAC via IFACE (architecture, class)."""
+        asked = self.request
+        if asked is None:
+            return f"a message via {self.interface}"
+        name = options.NAMES.get(asked.kind, "DHCP message" if asked.kind else "BOOTREQUEST")
+        for_address = asked.kind == options.REQUEST and asked.address
+        address = f" for {wire.dotted(asked.address)}" if for_address else ""
+        relay = f" through {wire.dotted(asked.message.giaddr)}" if asked.message.giaddr else ""
+        what = f" ({asked.client.description})" if asked.client.description else ""
+        return f"{name}{address} from {asked.hardware} via {self.interface}{relay}{what}"

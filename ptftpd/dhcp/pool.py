@@ -7,17 +7,15 @@ until another client needs it. Fresh addresses go first, then those that have be
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from heapq import heappop, heappush
-from ipaddress import IPv4Address, IPv4Network
+from heapq import heappop, heappush, nsmallest
+from itertools import islice
 from math import inf
 
-from ptftpd.dhcp import request
-from ptftpd.errors import ConfigError
-from ptftpd.settings import Settings
-
 OFFER_TIME = 60.0  # seconds an offer is kept: firmware waits up to 16 s for others, then may start over
+MAX_QUARANTINE = 86400.0  # seconds: what a machine that is in the way for good costs, once a day
 MAX_LEASES = 1 << 17  # records, about 500 octets each; more than a full /15, far above any broadcast domain
 
 
@@ -50,69 +48,6 @@ class Subnet:
         return in_ranges - left_out + sum(not self.is_dynamic(a) for a in self.reserved.values())
 
 
-def subnet(settings: Settings, interface: str, own: IPv4Address, network: IPv4Network) -> Subnet:
-    """Return the subnet of an interface as it is configured; ConfigError says what does not fit in it.
-
-    Leased is the whole network unless ranges are given, never this machine's and the servers' addresses.
-    """
-    edges = {network.network_address, network.broadcast_address} if network.prefixlen < 31 else set()
-    others = (*settings.pxe.name_server, settings.pxe.gateway, settings.pxe.tftp_server)
-    excluded = {own, *edges, *(address for address in others if address)}
-    ranges = settings.dhcp.range or ((network[0], network[-1]),)
-    for first, last in ranges:
-        if first not in network or last not in network:
-            reason = f"must be in {network}, the network of {interface}"
-            raise _misfit(settings, "dhcp", "range", f"{first}-{last}", reason)
-    return Subnet(
-        network=int(network.network_address),
-        mask=int(network.netmask),
-        ranges=_merged((int(first), int(last)) for first, last in ranges),
-        excluded=frozenset(int(address) for address in excluded if address in network),
-        reserved=_reservations(settings, interface, network, {own, *edges}),
-    )
-
-
-def _reservations(
-    settings: Settings, interface: str, network: IPv4Network, unfit: set[IPv4Address]
-) -> dict[bytes, int]:
-    """Return {key: address} of [dhcp] reserve and [host NAME] address."""
-    kept = [("dhcp", "reserve", mac, address) for mac, address in settings.dhcp.reserve]
-    kept += [
-        (f"host {name}", "address", host.mac, host.address)
-        for name, host in settings.hosts.items()
-        if host.mac and host.address
-    ]
-    reserved: dict[bytes, int] = {}
-    owners: dict[IPv4Address, bytes] = {}
-    for section, key, mac, address in kept:
-        if address not in network or address in unfit:
-            reason = f"must be an address for a client in {network}, the network of {interface}"
-        elif owners.setdefault(address, mac) != mac:
-            reason = f"is kept for {owners[address].hex(':')} already"
-        elif reserved.setdefault(request.ethernet_key(mac), int(address)) != int(address):
-            reason = f"{mac.hex(':')} has another address already"
-        else:
-            continue
-        raise _misfit(settings, section, key, str(address), reason)
-    return reserved
-
-
-def _misfit(settings: Settings, section: str, key: str, value: str, reason: str) -> ConfigError:
-    source = settings.sources.get((section, key), "")
-    return ConfigError(reason, source=source, setting=f"[{section}] {key} = {value}")
-
-
-def _merged(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """Return the ranges in order, those that touch or overlap made one."""
-    merged: list[tuple[int, int]] = []
-    for first, last in sorted(ranges):
-        if merged and first <= merged[-1][1] + 1:
-            merged[-1] = merged[-1][0], max(merged[-1][1], last)
-        else:
-            merged.append((first, last))
-    return tuple(merged)
-
-
 @dataclass(slots=True)
 class Lease:
     """The record of one address; times in monotonic seconds."""
@@ -121,10 +56,12 @@ class Lease:
     key: bytes = b""  # whose; b'' for nobody's
     expires: float = -inf  # when its lease, or its quarantine, ends
     seconds: float = 0.0  # how long that lasts from the last commit on: bounds it after a restart
+    hardware: bytes = b""  # hardware type and address, if key is something else or not
     client_id: bytes = b""
     architecture: str = ""  # what the client said it is: its later programs do not say
     held: float = -inf  # until when it is kept for the client that was offered it; never stored
     queued: float = inf  # the time of its entry in the pool's queue that counts
+    conflicts: int = 0  # how often in a row another machine was found to use it
 
     @property
     def free_at(self) -> float:
@@ -142,7 +79,8 @@ class Pool:
         self._by_key: dict[bytes, Lease] = {}
         self._queue: list[tuple[float, int]] = []  # (free_at, address), lazily: some come up early
         self._kept = frozenset(subnet.reserved.values())
-        self._fresh = (a for a in subnet.dynamic() if a not in self._kept and a not in self._by_address)
+        self._untouched = subnet.dynamic()
+        self._fresh: deque[int] = deque()  # those of them looked at already
         for lease in sorted(leases, key=lambda lease: lease.expires):
             if subnet.is_dynamic(lease.address) or subnet.reserved.get(lease.key) == lease.address:
                 self._by_address[lease.address] = lease
@@ -198,6 +136,8 @@ class Pool:
         """Lease an address that suits(); return the records to store, the client's own one last."""
         lease = self._claim(key, address)
         before = self._by_key[key]
+        if lease.expires > now:
+            lease.conflicts = 0  # its client has had it, and goes on with it
         lease.expires, lease.seconds, lease.held = now + seconds, seconds, -inf
         self._enqueue(lease)
         if before is lease:
@@ -219,12 +159,25 @@ class Pool:
         lease.expires = lease.held = min(lease.expires, now)
         self._enqueue(lease)
 
-    def quarantine(self, lease: Lease, seconds: float, now: float) -> None:
-        """Keep an address from everyone for some time: another machine uses it."""
+    def quarantine(self, address: int, seconds: float, now: float) -> Lease:
+        """Keep an address from everyone: another machine uses it. Each time in a row for twice as long."""
+        lease = self._by_address.get(address) or self._by_address.setdefault(address, Lease(address))
         if self._by_key.get(lease.key) is lease:
             del self._by_key[lease.key]
+        seconds = min(seconds * 2**lease.conflicts, max(seconds, MAX_QUARANTINE))
+        lease.conflicts = min(lease.conflicts + 1, 16)
         lease.key, lease.expires, lease.seconds, lease.held = b"", now + seconds, seconds, -inf
         self._enqueue(lease)
+        return lease
+
+    def upcoming(self, count: int, now: float) -> list[int]:
+        """Return the addresses that the next new clients would get, at most so many."""
+        fresh = self._next_fresh(count)
+        if len(fresh) == count:
+            return fresh
+        ready = (lease for lease in self._by_address.values() if lease.queued <= now and lease.free_at <= now)
+        oldest = nsmallest(count - len(fresh), ready, key=lambda lease: (lease.free_at, lease.address))
+        return fresh + [lease.address for lease in oldest]
 
     def _available(self, key: bytes, address: int, now: float) -> bool:
         own = self.subnet.reserved.get(key) == address
@@ -244,9 +197,8 @@ class Pool:
 
     def _next_free(self, now: float) -> int | None:
         """Return a fresh address, else the one that has been free for longest, else None."""
-        if len(self._by_address) < MAX_LEASES:
-            for address in self._fresh:
-                return address
+        if fresh := self._next_fresh(1):
+            return fresh[0]
         queue = self._queue
         while queue and queue[0][0] <= now:
             when, address = heappop(queue)
@@ -259,6 +211,17 @@ class Pool:
             self._enqueue(lease)  # renewed since: back to where it belongs
         return None
 
+    def _next_fresh(self, count: int) -> list[int]:
+        """Return addresses without a record that any client may be given, at most so many."""
+        fresh = self._fresh
+        while fresh and fresh[0] in self._by_address:
+            fresh.popleft()
+        while len(fresh) < count and (address := next(self._untouched, None)) is not None:
+            if address not in self._kept and address not in self._by_address:
+                fresh.append(address)
+        room = min(count, MAX_LEASES - len(self._by_address))
+        return [address for address in islice(fresh, room) if address not in self._by_address]
+
     def _claim(self, key: bytes, address: int) -> Lease:
         """Return the record of an address, made this client's; nothing else of the client changes."""
         lease = self._by_address.get(address)
@@ -267,7 +230,7 @@ class Pool:
         if lease.key != key:
             if self._by_key.get(lease.key) is lease:
                 del self._by_key[lease.key]
-            lease.key, lease.client_id, lease.architecture = key, b"", ""
+            lease.key, lease.hardware, lease.client_id, lease.architecture = key, b"", b"", ""
             lease.expires, lease.seconds = -inf, 0.0
         self._by_key.setdefault(key, lease)
         return lease

@@ -10,7 +10,7 @@ Both are answered, so that either way of a firmware works.
 from __future__ import annotations
 
 from ptftpd.dhcp import options, pxe, reply, request, wire
-from ptftpd.dhcp.outcome import Outcome, describe
+from ptftpd.dhcp.outcome import Outcome
 from ptftpd.dhcp.request import Request
 from ptftpd.dhcp.rules import boot_rules
 from ptftpd.dhcp.wire import Message
@@ -32,7 +32,7 @@ class Proxy:
     def receive(self, message: Message, *, direct: bool) -> Outcome:
         """Return what comes of a message to port 67; WireError when it is malformed."""
         asked = request.parse(message, direct)
-        outcome = Outcome(describe(asked, self._interface))
+        outcome = Outcome(asked, self._interface)
         boot = self._boot(asked)
         if message.op != wire.BOOTREQUEST:
             outcome.ignored = "a server's message"
@@ -49,7 +49,7 @@ class Proxy:
     def receive_boot_request(self, message: Message, peer: tuple[str, int]) -> Outcome:
         """Return what comes of a message to port 4011; the answer goes to the peer, from that port."""
         asked = request.parse(message, direct=True)
-        outcome = Outcome(describe(asked, self._interface))
+        outcome = Outcome(asked, self._interface)
         boot = self._boot(asked)
         item = pxe.suboption(asked.message, options.VENDOR, pxe.BOOT_ITEM)
         if message.op != wire.BOOTREQUEST or asked.kind not in {options.REQUEST, options.INFORM}:
@@ -71,5 +71,5 @@ class Proxy:
     def _answer(self, asked: Request, outcome: Outcome, kind: int, boot: pxe.Boot) -> None:
         answer = reply.proxy(asked, kind, self._own, boot)
         where = f"boot file {boot.file} from {wire.dotted(boot.server)}"
-        outcome.answer(asked, self._interface, answer, f"to {asked.hardware} via {self._interface}, {where}")
+        outcome.answer(answer, f"to {asked.hardware} via {self._interface}, {where}")
         outcome.fields |= {"DHCP_BOOT_FILE": boot.file, "DHCP_BOOT_RULE": boot.origin}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ptftpd.dhcp import options, wire
 from ptftpd.dhcp.wire import Message
@@ -83,6 +84,7 @@ class Client:
     vendor_class: str
     ipxe: bool
     guid: bytes = b""  # option 97 without its type octet
+    client_id: bytes = b""  # option 61
     circuit_id: str = ""  # option 82.1: the switch port, as a relay agent knows it
 
     @property
@@ -111,23 +113,29 @@ class Client:
 
 def identify(message: Message) -> Client:
     """Return what is asking, as far as its message says."""
-    vendor_class = options.text(message.options.get(options.VENDOR_CLASS, b""))
+    said = message.options
+    vendor_class, architectures = _program(
+        said.get(options.VENDOR_CLASS, b""), said.get(options.ARCHITECTURE, b"")
+    )
     return Client(
         hardware=message.chaddr[:6] if (message.htype, message.hlen) == (1, 6) else b"",
-        architectures=_architectures(message, vendor_class),
+        architectures=architectures,
         vendor_class=vendor_class,
-        ipxe=options.IPXE in message.options or b"iPXE" in message.options.get(options.USER_CLASS, b""),
+        ipxe=options.IPXE in said or b"iPXE" in said.get(options.USER_CLASS, b""),
         guid=message.options.get(options.GUID, b"")[1:],
+        client_id=message.options.get(options.CLIENT_ID, b""),
         circuit_id=options.text(suboption(message, options.RELAY_AGENT, 1)),
     )
 
 
-def _architectures(message: Message, vendor_class: str) -> tuple[str, ...]:
-    numbers = wire.numbers16(message.options.get(options.ARCHITECTURE, b""))
+@lru_cache(maxsize=1024)  # a network has machines of few kinds
+def _program(vendor_class: bytes, architectures: bytes) -> tuple[str, tuple[str, ...]]:
+    """Return (vendor class, architectures by name) of options 60 and 93."""
+    text, numbers = options.text(vendor_class), wire.numbers16(architectures)
     if not numbers:  # some firmware gives the number in option 60 alone: PXEClient:Arch:00007:UNDI:003016
-        found = re.search(r":Arch:([0-9]{5})(?::|$)", vendor_class, re.ASCII)
+        found = re.search(r":Arch:([0-9]{5})(?::|$)", text, re.ASCII)
         numbers = (int(found[1]),) if found else ()
-    return tuple(dict.fromkeys(ARCHITECTURES[n] for n in numbers if n in ARCHITECTURES))
+    return text, tuple(dict.fromkeys(ARCHITECTURES[n] for n in numbers if n in ARCHITECTURES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +146,7 @@ class Rule:
     boot_file: str
     mac: bytes = b""  # the whole address, or how it starts
     guid: bytes = b""
+    client_id: bytes = b""
     circuit_id: str = ""
     ipxe: bool | None = None
     vendor_class: str = ""  # how it starts
@@ -148,6 +157,7 @@ class Rule:
         return (
             client.hardware.startswith(self.mac)
             and (not self.guid or self.guid == client.guid)
+            and (not self.client_id or self.client_id == client.client_id)
             and (not self.circuit_id or self.circuit_id == client.circuit_id)
             and (self.ipxe is None or self.ipxe == client.ipxe)
             and client.vendor_class.startswith(self.vendor_class)
@@ -167,7 +177,7 @@ class Rule:
         """
         return (
             not (self.ipxe or self.architectures == (IPXE,)),
-            not (self.guid or len(self.mac) == 6),
+            not (self.guid or self.client_id or len(self.mac) == 6),
             not self.circuit_id,
             -len(self.mac),
             self.ipxe is None,
@@ -191,9 +201,16 @@ class Rules:
 
     def choose(self, client: Client) -> Rule | None:
         """Return the most specific rule that matches, None when none does."""
-        lists = self._by_mac.get(client.hardware, ()), self._general
-        first = (next((rule for rule in rules if rule.matches(client)), None) for rules in lists)
-        return min((rule for rule in first if rule), key=lambda rule: rule.generality, default=None)
+        own, other = (
+            next((rule for rule in rules if rule.matches(client)), None) if rules else None
+            for rules in (self._by_mac.get(client.hardware), self._general)
+        )
+        return min(own, other, key=lambda rule: rule.generality) if own and other else own or other
+
+    def matching(self, client: Client) -> list[Rule]:
+        """Return every rule that matches, the most specific first."""
+        rules = [*self._by_mac.get(client.hardware, ()), *self._general]
+        return sorted((rule for rule in rules if rule.matches(client)), key=lambda rule: rule.generality)
 
 
 def choose_boot(rules: Rules, client: Client, server: int) -> Boot | None:

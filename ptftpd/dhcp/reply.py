@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ptftpd.dhcp import options, pxe, wire
 from ptftpd.dhcp.request import Request
+from ptftpd.dhcp.sheet import Sheet
 from ptftpd.dhcp.wire import Message
 
 SERVER_PORT, CLIENT_PORT = 67, 68
@@ -18,41 +19,48 @@ NO_PROXY = bytes([176, 1, 1])  # iPXE's encapsulated no-pxedhcp: it need not wai
 
 
 @dataclass(frozen=True, slots=True)
-class Parameters:
-    """What every client of a network is told. Addresses are ints; routers and name servers may be none."""
+class Body:
+    """What the replies to all clients of one kind have in common."""
 
-    server: int
-    mask: int
-    broadcast: int
-    routers: tuple[int, ...] = ()
-    name_servers: tuple[int, ...] = ()
+    siaddr: int
+    sname: bytes
+    file: bytes
+    options: dict[int, bytes]
 
 
-def offer_or_ack(
-    request: Request, kind: int, yiaddr: int, seconds: int, parameters: Parameters, boot: pxe.Boot | None
-) -> Message:
-    """Return a DHCPOFFER or DHCPACK for an address; yiaddr 0 answers DHCPINFORM, without lease times."""
-    reply = _to(request, kind, parameters.server)
-    reply.yiaddr = yiaddr
-    reply.ciaddr = request.message.ciaddr if kind == options.ACK else 0
-    if yiaddr:
-        reply.options |= {
+def body(request: Request, seconds: int, sheet: Sheet, boot: pxe.Boot | None) -> Body:
+    """Return what offers and acknowledgements tell a client; no lease times when seconds is 0.
+
+    sheet: the options that were set, the mask among them, which goes before the router (RFC 2132 §3.3).
+    """
+    told: dict[int, bytes] = {}
+    if seconds:
+        told |= {
             options.LEASE_TIME: wire.octets(seconds, 4),
             options.RENEWAL_TIME: wire.octets(seconds // 2, 4),
             options.REBINDING_TIME: wire.octets(seconds * 7 // 8, 4),
         }
-    # The mask is sent unasked, without it EDK2 declines; and before the router (RFC 2132 §3.3).
-    reply.options[options.SUBNET_MASK] = wire.addresses(parameters.mask)
-    values = {
-        options.ROUTER: wire.addresses(*parameters.routers),
-        options.NAME_SERVER: wire.addresses(*parameters.name_servers),
-        options.BROADCAST_ADDRESS: wire.addresses(parameters.broadcast),
-    }
-    if boot is not None:
-        values |= _boot_fields(request, reply, boot)
-    for code in request.parameters or values:
+    booting = _boot_fields(request.client, boot) if boot else Body(0, b"", b"", {})
+    values = _boot_values(request.client, boot) if boot else {}
+    values |= {code: entry.value for code, entry in sheet.items()}
+    always = [code for code, entry in sheet.items() if entry.always]
+    told |= booting.options
+    for code in (*always[:1], *(request.parameters or values), *always[1:]):
         if values.get(code):
-            reply.options[code] = values[code]
+            told[code] = values[code]
+    if options.CLASSLESS_ROUTES in request.parameters and options.CLASSLESS_ROUTES in told:
+        for code in (options.ROUTER, options.STATIC_ROUTES):  # RFC 3442: the client would ignore them
+            told.pop(code, None)
+    return Body(booting.siaddr, booting.sname, booting.file, told)
+
+
+def offer_or_ack(request: Request, kind: int, yiaddr: int, server: int, body: Body) -> Message:
+    """Return a DHCPOFFER or DHCPACK for an address; yiaddr 0 answers DHCPINFORM."""
+    reply = _to(request, kind, server)
+    reply.yiaddr = yiaddr
+    reply.ciaddr = request.message.ciaddr if kind == options.ACK else 0
+    reply.siaddr, reply.sname, reply.file = body.siaddr, body.sname, body.file
+    reply.options |= body.options
     _echo(request, reply)
     return reply
 
@@ -71,11 +79,22 @@ def proxy(request: Request, kind: int, server: int, boot: pxe.Boot) -> Message:
     """Return a proxyDHCP offer, or the acknowledgement of port 4011: a boot file and no address."""
     reply = _to(request, kind, server)
     reply.options[options.VENDOR_CLASS] = PXE_CLASS
-    fields = _boot_fields(request, reply, boot)
-    reply.options |= {code: fields[code] for code in request.parameters if code in fields}
+    fields, values = _boot_fields(request.client, boot), _boot_values(request.client, boot)
+    reply.siaddr, reply.sname, reply.file = fields.siaddr, fields.sname, fields.file
+    reply.options |= fields.options
+    reply.options |= {code: values[code] for code in request.parameters if code in values}
     reply.options[options.VENDOR] = BOOT_THIS
     _echo(request, reply)
     return reply
+
+
+def datagram(request: Request, reply: Message) -> bytes:
+    """Return the octets of a reply, no more than the client takes (option 57)."""
+    data = wire.encode(reply)
+    if len(data) <= request.room:
+        return data
+    reply.sname = b""  # says only what siaddr and option 66 say, and can hold options instead
+    return wire.encode(reply, maximum=request.room)
 
 
 def destination(reply: Message) -> tuple[str, int]:
@@ -111,34 +130,47 @@ def _to(request: Request, kind: int, server: int) -> Message:
     )
 
 
-def _boot_fields(request: Request, reply: Message, boot: pxe.Boot) -> dict[int, bytes]:
-    """Fill siaddr, sname and file, and return options 66, 67 and 150, to be sent where they are asked for.
+def _boot_fields(client: pxe.Client, boot: pxe.Boot) -> Body:
+    """Return siaddr, sname and file, and the options that a booting client gets without asking.
 
-    All say the same, whichever a client reads: iPXE needs siaddr and prefers file, EDK2 prefers option 67,
-    GRUB takes its prefix from file. No option 60: EDK2 would ask port 4011 instead of booting.
+    No option 60 but where it must be: EDK2 would ask port 4011 instead of booting.
     """
-    server, name = wire.dotted(boot.server).encode(), boot.file.encode("utf-8", "surrogateescape")
-    reply.siaddr = boot.server
-    reply.sname = server
-    values = {options.TFTP_SERVER_NAME: server, options.TFTP_SERVER_ADDRESS: wire.addresses(boot.server)}
-    client = request.client
-    # Old ROMs read option 67 as a C string and show what follows it; RFC 2132 §2 has all delete the NUL.
-    values[options.BOOT_FILE] = name + b"\0" if client.is_pxe and not client.ipxe else name
-    if len(name) < 128:
-        reply.file = name
-    else:
-        reply.options[options.BOOT_FILE] = values[options.BOOT_FILE]
+    name, unasked = _name(boot), {}
+    if len(name) > 127:
+        unasked[options.BOOT_FILE] = _boot_values(client, boot)[options.BOOT_FILE]
     if client.ipxe:
-        reply.options[options.IPXE] = NO_PROXY
+        unasked[options.IPXE] = NO_PROXY
     elif client.is_http:
-        reply.options[options.VENDOR_CLASS] = HTTP_CLASS  # EDK2 passes over offers that do not say so
+        unasked[options.VENDOR_CLASS] = HTTP_CLASS  # EDK2 passes over offers that do not say so
     elif client.is_raspberry_pi:
-        reply.options |= {options.VENDOR_CLASS: PXE_CLASS, options.VENDOR: RASPBERRY_PI}
-    return values
+        unasked |= {options.VENDOR_CLASS: PXE_CLASS, options.VENDOR: RASPBERRY_PI}
+    return Body(boot.server, _dotted(boot), name if len(name) < 128 else b"", unasked)
+
+
+def _boot_values(client: pxe.Client, boot: pxe.Boot) -> dict[int, bytes]:
+    """Return options 66, 67 and 150, which say what siaddr, sname and file say, whichever a client reads.
+
+    iPXE needs siaddr and prefers file, EDK2 prefers option 67, GRUB takes its prefix from file. Old ROMs read
+    option 67 as a C string and show what follows it; RFC 2132 §2 has all delete the NUL.
+    """
+    ends_with_nul = client.is_pxe and not client.ipxe
+    return {
+        options.TFTP_SERVER_NAME: _dotted(boot),
+        options.TFTP_SERVER_ADDRESS: wire.addresses(boot.server),
+        options.BOOT_FILE: _name(boot) + b"\0" if ends_with_nul else _name(boot),
+    }
+
+
+def _name(boot: pxe.Boot) -> bytes:
+    return boot.file.encode("utf-8", "surrogateescape")
+
+
+def _dotted(boot: pxe.Boot) -> bytes:
+    return wire.dotted(boot.server).encode()
 
 
 def _echo(request: Request, reply: Message) -> None:
-    """Copy the options that identify the client: 61 (RFC 6842), 97 (PXE 2.1), 82 (RFC 3046 §2.2)."""
-    for code in (options.CLIENT_ID, options.GUID, options.RELAY_AGENT):
+    """Copy what identifies the client: 61 (RFC 6842), 97 (PXE 2.1), 118 (RFC 3011), 82 (RFC 3046 §2.2)."""
+    for code in (options.CLIENT_ID, options.GUID, options.SUBNET_SELECTION, options.RELAY_AGENT):
         if code in request.message.options:
             reply.options[code] = request.message.options[code]

@@ -10,6 +10,14 @@ from ptftpd.dhcp.wire import Message
 # The states a DHCPREQUEST comes from (RFC 2131 §4.3.2, table 4).
 SELECTING, INIT_REBOOT, RENEWING, REBINDING = "SELECTING", "INIT-REBOOT", "RENEWING", "REBINDING"
 
+AUTO, BY_MAC, BY_CLIENT_ID = "auto", "mac", "client-id"  # what tells machines apart
+MIN_SIZE = 576  # octets of the IP datagram that every client takes (RFC 2131 §2)
+MAX_SIZE = 1500  # and the most ever sent: what fits one Ethernet frame
+HEADERS = 28  # octets of IP and UDP headers, which option 57 counts
+LINK_SELECTION = 5  # sub-option of option 82 (RFC 3527)
+# What stands before the octets of a name, in place of the hardware type that is before hardware addresses.
+_CLIENT_ID, _GUID = b"\0", b"\xff"
+
 
 @dataclass(slots=True)
 class Request:
@@ -23,18 +31,42 @@ class Request:
     address: int
     server_id: int
     parameters: tuple[int, ...]  # option 55, in its order
+    direct: bool  # sent to this server's address, not broadcast
+    hardware: str  # the client's hardware address in its usual notation, for people
 
     def asks(self, code: int) -> bool:
         """Return whether the client wants an option: it is listed, or the client listed none."""
         return not self.parameters or code in self.parameters
 
     @property
-    def hardware(self) -> str:
-        """The client's hardware address in its usual notation, for people."""
-        return hardware_text(self.message)
+    def room(self) -> int:
+        """How many octets a reply may have (option 57)."""
+        wanted = wire.number(self.message.options.get(options.MAX_SIZE, b""))
+        return min(max(wanted, MIN_SIZE), MAX_SIZE) - HEADERS
+
+    @property
+    def seconds(self) -> int:
+        """The lease time that the client would like, 0 when it says nothing."""
+        return wire.number(self.message.options.get(options.LEASE_TIME, b"")[:4])
+
+    @property
+    def place(self) -> int:
+        """An address in the network that the client is in, 0 for the server's own network.
+
+        What the relay agent or the client selects (RFC 3527 §3, RFC 3011 §2), else the relay agent's address.
+        A client that renews beyond a router sends from its own address, without a relay agent.
+        """
+        message = self.message
+        for octets in (
+            pxe.suboption(message, options.RELAY_AGENT, LINK_SELECTION),
+            message.options.get(options.SUBNET_SELECTION, b""),
+        ):
+            if len(octets) == 4:
+                return wire.number(octets)
+        return message.giaddr or (message.ciaddr if self.direct else 0)
 
 
-def parse(message: Message, direct: bool) -> Request:
+def parse(message: Message, direct: bool, identify_by: str = AUTO) -> Request:
     """Return what a message asks; WireError when an option it rests on is malformed.
 
     direct: it was sent to this server's address, not broadcast; that tells RENEWING from REBINDING.
@@ -47,10 +79,12 @@ def parse(message: Message, direct: bool) -> Request:
         client=pxe.identify(message),
         kind=kind,
         state=_state(message, server_id, direct) if kind == options.REQUEST else "",
-        key=identity(message),
+        key=identity(message, identify_by),
         address=requested or message.ciaddr,
         server_id=server_id,
         parameters=tuple(message.options.get(options.PARAMETER_LIST, b"")),
+        direct=direct,
+        hardware=hardware_text(message),
     )
 
 
@@ -63,18 +97,53 @@ def _state(message: Message, server_id: int, direct: bool) -> str:
     return RENEWING if direct and not message.giaddr else REBINDING
 
 
-def identity(message: Message) -> bytes:
+def identity(message: Message, by: str = AUTO) -> bytes:
     """Return the octets that stand for one machine, b'' when it gives none.
 
-    The hardware type and address come first: firmware, boot loader, installer and installed system of one
-    machine send different client identifiers (option 61) but are to keep one address. Option 61 is
-    used where there is no hardware address; a zero hardware type keeps the two apart.
+    By default the hardware type and address: firmware, boot loader, installer and installed system of one
+    machine send different client identifiers (option 61) but are to keep one address. Option 61 is used
+    where there is no hardware address (RFC 4390), or always where it is chosen (RFC 2131 §4.2).
     """
+    hardware, client_id = hardware_key(message), message.options.get(options.CLIENT_ID, b"")
+    if by == BY_MAC:
+        return hardware
+    if by == BY_CLIENT_ID and client_id:
+        return client_id_key(client_id)
+    return hardware or (client_id_key(client_id) if client_id else b"")
+
+
+def names(message: Message) -> tuple[bytes, ...]:
+    """Return everything that a machine may be known by: hardware address, client identifier, GUID."""
+    client_id, guid = (message.options.get(code, b"") for code in (options.CLIENT_ID, options.GUID))
+    found = hardware_key(message), client_id and client_id_key(client_id), guid and guid_key(guid[1:])
+    return tuple(name for name in found if name)
+
+
+def hardware_key(message: Message) -> bytes:
+    """Return hardware type and address, b'' when there is none."""
     hardware = message.chaddr[: message.hlen]
-    if any(hardware):
-        return bytes([message.htype]) + hardware
-    client_id = message.options.get(options.CLIENT_ID, b"")
-    return b"\0" + client_id if client_id else b""
+    return wire.octets(message.htype, 1) + hardware if any(hardware) else b""
+
+
+def ethernet_key(mac: bytes) -> bytes:
+    """Return the identity of the machine with an Ethernet address."""
+    return wire.octets(1, 1) + mac
+
+
+def client_id_key(client_id: bytes) -> bytes:
+    """Return the identity of the machine with a client identifier."""
+    return _CLIENT_ID + client_id
+
+
+def guid_key(guid: bytes) -> bytes:
+    """Return what a machine with a GUID may be known by."""
+    return _GUID + guid
+
+
+def name_text(name: bytes) -> str:
+    """Return one of these for people."""
+    kinds = {_CLIENT_ID: "client-id ", _GUID: "GUID ", wire.octets(1, 1): ""}
+    return f"{kinds.get(name[:1], f'{name[0]}/')}{name[1:].hex(':')}"
 
 
 def hardware_text(message: Message) -> str:
@@ -84,8 +153,3 @@ def hardware_text(message: Message) -> str:
         return hardware.hex(":") if message.htype == 1 else f"{message.htype}/{hardware.hex(':')}"
     client_id = message.options.get(options.CLIENT_ID, b"")
     return f"client-id {client_id.hex(':')}" if client_id else "unknown"
-
-
-def ethernet_key(mac: bytes) -> bytes:
-    """Return the identity of the machine with an Ethernet address."""
-    return wire.octets(1, 1) + mac

@@ -38,9 +38,10 @@ def class_rules(name: str, group: Class) -> list[Rule]:
 
 
 def host_rules(name: str, host: Host) -> list[Rule]:
-    """Return the rules, without file, that match a [host]: by hardware address, and by GUID."""
-    by_mac = [Rule(name, "", mac=host.mac)] if host.mac else []
-    return [*by_mac, Rule(name, "", guid=host.guid)] if host.guid else by_mac
+    """Return the rules, without file, that match a [host]: by hardware address, GUID, client identifier."""
+    rules = [Rule(name, "", mac=host.mac)] if host.mac else []
+    rules += [Rule(name, "", guid=host.guid)] if host.guid else []
+    return [*rules, Rule(name, "", client_id=host.client_id)] if host.client_id else rules
 
 
 def _with_files(section: str, rule: Rule, boot_file: str, ipxe_file: str) -> Iterator[Rule]:

@@ -12,17 +12,20 @@ from ptftpd.dhcp import options, proxy, wire
 from ptftpd.dhcp.bootp import Bootp
 from ptftpd.dhcp.machine import Machine
 from ptftpd.dhcp.monitor import ACCOMPANIED, ALONE, Monitor
+from ptftpd.dhcp.networks import Networks
 from ptftpd.dhcp.outcome import Outcome
-from ptftpd.dhcp.pool import Lease, Pool, subnet
+from ptftpd.dhcp.plan import plans
+from ptftpd.dhcp.pool import Lease
+from ptftpd.dhcp.prober import Prober
 from ptftpd.dhcp.proxy import Proxy
 from ptftpd.dhcp.reply import EVERYONE, SERVER_PORT
 from ptftpd.dhcp.store import Store
 from ptftpd.errors import Error, WireError
-from ptftpd.log import INFO, WARNING, Log
+from ptftpd.log import DEBUG, INFO, WARNING, Log
 from ptftpd.loop import INF, Loop
 from ptftpd.settings import Settings
 
-MAX_BATCH = 128  # datagrams a wake-up: what one commit delays, and timers wait for
+MAX_BATCH = 512  # datagrams a wake-up: what one commit delays, some 50 ms of work, and timers wait for
 MAX_DATAGRAM = 65536
 
 # (message, peer, now, sent to this server's address alone) -> what comes of it
@@ -54,8 +57,9 @@ class Server:
         self._buffer = bytearray(MAX_DATAGRAM)
         self._stored = True  # whether the last commit succeeded
         self._only_bootp = only_bootp
-        plan = subnet(settings, link.name, link.address, link.network)
-        self._apply(settings, link, Pool(plan, store.load(loop.now)))
+        self._prober: Prober | None = None
+        planned = plans(settings, link.name, link.address, link.network)
+        self._apply(settings, link, Networks(planned, store.load(loop.now)))
         for sock in self._sockets:
             at_proxy_port = sock.getsockname()[1] == proxy.PORT
             loop.add(
@@ -65,8 +69,8 @@ class Server:
 
     def reload(self, settings: Settings, link: net.Link) -> None:
         """Answer by other settings or another address of the interface; ConfigError changes nothing."""
-        plan = subnet(settings, link.name, link.address, link.network)
-        self._apply(settings, link, Pool(plan, self._machine.pool.leases()))
+        planned = plans(settings, link.name, link.address, link.network)
+        self._apply(settings, link, Networks(planned, self._machine.networks.leases()))
 
     def status(self) -> str:
         """Return how many addresses are leased, or why none are, as a sentence."""
@@ -74,8 +78,8 @@ class Server:
             return "answering as proxyDHCP" + (f" beside {self._other}" if self._other else "")
         if self._silent:
             return "looking for another DHCP server"
-        pool = self._machine.pool
-        return f"{pool.leased(self._loop.now)} of {pool.subnet.size()} addresses leased"
+        networks = self._machine.networks
+        return f"{networks.leased(self._loop.now)} of {networks.size()} addresses leased"
 
     def tick(self, now: float) -> None:
         """Look for other DHCP servers."""
@@ -90,6 +94,8 @@ class Server:
         for sock in self._sockets:
             self._loop.remove(sock.fileno())
             sock.close()
+        if self._prober:
+            self._prober.close()
         self._store.close()
 
     @property
@@ -104,14 +110,22 @@ class Server:
     def _other(self) -> str:
         return wire.dotted(self._monitor.other) if self._monitor.other else ""
 
-    def _apply(self, settings: Settings, link: net.Link, pool: Pool) -> None:
+    def _apply(self, settings: Settings, link: net.Link, networks: Networks) -> None:
         own = int(link.address)
         self._link, self._mode = link, "full" if self._only_bootp else settings.dhcp.mode
-        self._machine = Machine(settings, link.name, own, int(link.broadcast), pool)
+        self._machine = Machine(settings, link.name, own, networks)
         self._proxy = Proxy(settings, link.name, own)
         names = frozenset({socket.gethostname().lower(), socket.gethostname().partition(".")[0].lower()})
-        self._bootp = Bootp(settings, link.name, own, pool, names)
+        self._bootp = Bootp(settings, link.name, own, networks, names)
         self._answers_bootp = self._only_bootp or settings.dhcp.bootp
+        if self._prober:
+            self._prober.close()
+        looks_ahead = settings.dhcp.probe and self._mode != "proxy"
+        self._prober = (
+            Prober(self._loop, self._log, link, networks.own, settings.dhcp.quarantine, self._keep)
+            if looks_ahead
+            else None
+        )
         self._monitor = Monitor(own, link.mac, random.getrandbits(32))
         self._judged = ""
         alone = self._mode == "proxy" or self._only_bootp  # nothing hangs on another DHCP server then
@@ -155,6 +169,8 @@ class Server:
             if outcome is not None:
                 outcomes.append(outcome)
         stored = self._commit([lease for outcome in outcomes for lease in outcome.commit], now)
+        if self._prober:
+            self._prober.hurry(now)
         for outcome in outcomes:
             if outcome.commit and not stored:
                 self._log.drop("the lease could not be stored", now, outcome.asked)
@@ -171,9 +187,9 @@ class Server:
         if options.MESSAGE_TYPE not in message.options and self._answers_bootp:
             return self._bootp.receive(message, now)
         if self._only_bootp:
-            return Outcome(f"from {peer[0]}", ignored="DHCP, not BOOTP")
+            return Outcome(None, self._link.name, ignored="DHCP, not BOOTP")
         if self._silent:
-            return Outcome("", ignored="still looking for another DHCP server")
+            return Outcome(None, self._link.name, ignored="still looking for another DHCP server")
         if self._proxies:
             return self._proxy.receive(message, direct=direct)
         return self._machine.receive(message, now, direct=direct)
@@ -183,7 +199,7 @@ class Server:
     ) -> Outcome | None:
         """Return what comes of a message to port 4011; while leasing addresses, nobody is sent there."""
         if not self._proxies:
-            return Outcome(f"from {peer[0]}", ignored="asks the proxyDHCP port while this is no proxy")
+            return Outcome(None, self._link.name, ignored="asks the proxyDHCP port while this is no proxy")
         return self._proxy.receive_boot_request(message, peer)
 
     def _commit(self, leases: Sequence[Lease], now: float) -> bool:
@@ -202,13 +218,17 @@ class Server:
         self._stored = True
         return True
 
+    def _keep(self, lease: Lease, now: float) -> None:
+        """Store what was found out about an address; it holds in memory if it cannot be stored."""
+        self._commit([lease], now)
+
     def _finish(self, sock: socket.socket, outcome: Outcome, now: float) -> None:
         """Send the reply of an outcome and log both."""
         if outcome.data and not self._send(sock, outcome.data, outcome.destination, now):
             return
         if outcome.ignored:
             self._log.drop(outcome.ignored, now, outcome.asked)
-        else:
+        elif outcome.boots or self._log.level >= DEBUG:
             self._log.info("", outcome.asked)
         if outcome.done:
             self._log.record(

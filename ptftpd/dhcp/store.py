@@ -1,7 +1,7 @@
 """The lease database: SQLite, written before any acknowledgement leaves.
 
 Times in it are wall-clock seconds since 1970, so that they mean something after a restart; in memory they are
-monotonic. One row an address and one a client; addresses and hardware addresses as text, for people to read.
+monotonic. One row an address; addresses and hardware addresses as text, for people to read.
 """
 
 from __future__ import annotations
@@ -9,12 +9,16 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from ipaddress import IPv4Address
 from math import inf
+from urllib.parse import quote
 
 from ptftpd.dhcp import wire
 from ptftpd.dhcp.pool import Lease
 from ptftpd.errors import Error
+
+Row = tuple[str, str | None, str, str, str, float, float]  # in the order of the columns
 
 VERSION = 1  # of the tables; PRAGMA user_version
 BUSY_TIMEOUT = 1.0  # seconds to wait for another program that has the database locked
@@ -22,7 +26,8 @@ BUSY_TIMEOUT = 1.0  # seconds to wait for another program that has the database 
 _CREATE = """
 CREATE TABLE lease (
     address TEXT PRIMARY KEY,
-    client TEXT UNIQUE,       -- hardware type and address, in hex; NULL: in quarantine
+    client TEXT,              -- what tells the machine apart, in hex; NULL: in quarantine
+    hardware TEXT NOT NULL,   -- hardware type and address, in hex
     client_id TEXT NOT NULL,  -- option 61, in hex
     architecture TEXT NOT NULL,
     expires REAL NOT NULL,
@@ -39,6 +44,17 @@ class Store:
         self.path = path
         self._wall = wall
         self._database: sqlite3.Connection | None = None
+
+    def peek(self, now: float) -> list[Lease]:
+        """Return the leases as they are now, without ever writing; none when there is no database."""
+        try:
+            with closing(sqlite3.connect(f"file:{quote(self.path)}?mode=ro", uri=True)) as database:
+                ahead = now - self._wall()
+                return [_lease(row, now, ahead) for row in database.execute("SELECT * FROM lease")]
+        except sqlite3.OperationalError:
+            return []
+        except (sqlite3.Error, ValueError) as error:
+            raise Error(f"cannot use the lease database {self.path}: {error}") from None
 
     def load(self, now: float) -> list[Lease]:
         """Open or create the database and return its leases; Error when it cannot be used.
@@ -71,8 +87,7 @@ class Store:
             with self._database:  # commits, or rolls back after an exception
                 self._database.execute("BEGIN IMMEDIATE")
                 self._database.executemany("DELETE FROM lease WHERE address = ?", gone)
-                # Replaces the row of the address and that of the client, should it have had another.
-                self._database.executemany("INSERT OR REPLACE INTO lease VALUES (?, ?, ?, ?, ?, ?)", kept)
+                self._database.executemany("INSERT OR REPLACE INTO lease VALUES (?, ?, ?, ?, ?, ?, ?)", kept)
         except sqlite3.Error as error:
             raise Error(f"cannot write the lease database {self.path}: {error}") from None
 
@@ -83,13 +98,14 @@ class Store:
             self._database = None
 
 
-def _row(lease: Lease, ahead: float) -> tuple[str, str | None, str, str, float, float]:
+def _row(lease: Lease, ahead: float) -> Row:
     """Return the row of a lease; ahead is how far monotonic time is before wall-clock time, seconds."""
     client = lease.key.hex(":") or None
     expires = lease.expires - ahead
     return (
         wire.dotted(lease.address),
         client,
+        lease.hardware.hex(":"),
         lease.client_id.hex(":"),
         lease.architecture,
         expires,
@@ -97,13 +113,14 @@ def _row(lease: Lease, ahead: float) -> tuple[str, str | None, str, str, float, 
     )
 
 
-def _lease(row: tuple[str, str | None, str, str, float, float], now: float, ahead: float) -> Lease:
-    address, client, client_id, architecture, expires, seconds = row
+def _lease(row: Row, now: float, ahead: float) -> Lease:
+    address, client, hardware, client_id, architecture, expires, seconds = row
     return Lease(
         address=int(IPv4Address(address)),
         key=_octets(client or ""),
         expires=min(expires + ahead, now + seconds),
         seconds=seconds,
+        hardware=_octets(hardware),
         client_id=_octets(client_id),
         architecture=architecture,
     )

@@ -5,7 +5,9 @@ The only place that knows byte order. Addresses are plain ints everywhere else, 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from struct import Struct
 
 from ptftpd.errors import WireError
@@ -15,6 +17,7 @@ BROADCAST = 0x8000  # the only flag (RFC 2131 §2)
 COOKIE = b"\x63\x82\x53\x63"
 PAD, OVERLOAD, RELAY_AGENT, END = 0, 52, 82, 255
 IN_FILE, IN_SNAME = 1, 2  # bits of OVERLOAD (RFC 2132 §9.3)
+MAX_MESSAGE = 65507  # octets of the largest UDP datagram
 MIN_REPLY = 300  # octets of a BOOTP message; relays and old clients drop shorter ones (RFC 1542 §2.1)
 
 _HEADER = Struct(">BBBBIHHIIII16s64s128s")
@@ -111,28 +114,52 @@ def _take_overload(message: Message) -> int:
     return value[0]
 
 
-def encode(message: Message, minimum: int = MIN_REPLY) -> bytes:
+def encode(message: Message, minimum: int = MIN_REPLY, maximum: int = MAX_MESSAGE) -> bytes:
     """Return the datagram, padded to at least minimum octets; ValueError when a field is too long.
 
-    Options keep their order, but for 82, which goes last (RFC 3046 §2.2); END always follows.
+    Options keep their order, but for 82, which goes last (RFC 3046 §2.2); END always follows. Those that do
+    not fit into maximum octets go into file and sname if these are empty (RFC 2132 §9.3), else are left out.
     """
     if len(message.sname) > 63 or len(message.file) > 127:
         raise ValueError("sname holds 63 octets and file 127")
-    header = _HEADER.pack(
-        message.op, message.htype, message.hlen, message.hops, message.xid, message.secs, message.flags,
-        message.ciaddr, message.yiaddr, message.siaddr, message.giaddr,
-        message.chaddr, message.sname, message.file,
-    )  # fmt: skip
     if not message.cookie:
-        return header.ljust(minimum, b"\0")
-    parts = [header, COOKIE]
-    parts += [_option(code, value) for code, value in message.options.items() if code != RELAY_AGENT]
+        return _header(message, message.sname, message.file).ljust(minimum, b"\0")
+    options = [_option(code, value) for code, value in message.options.items() if code != RELAY_AGENT]
+    last = bytes([END])
     if RELAY_AGENT in message.options:
-        parts.append(_option(RELAY_AGENT, message.options[RELAY_AGENT]))
-    parts.append(bytes([END]))
-    return b"".join(parts).ljust(minimum, b"\0")
+        last = _option(RELAY_AGENT, message.options[RELAY_AGENT]) + last
+    room = maximum - _OPTIONS - len(last)
+    sname, file, vend = message.sname, message.file, b"".join(options)
+    if len(vend) > room:
+        vend, file, sname = _overloaded(options, room, message)
+    return b"".join([_header(message, sname, file), COOKIE, vend, last]).ljust(minimum, b"\0")
 
 
+def _header(message: Message, sname: bytes, file: bytes) -> bytes:
+    return _HEADER.pack(
+        message.op, message.htype, message.hlen, message.hops, message.xid, message.secs, message.flags,
+        message.ciaddr, message.yiaddr, message.siaddr, message.giaddr, message.chaddr, sname, file,
+    )  # fmt: skip
+
+
+def _overloaded(options: list[bytes], room: int, message: Message) -> tuple[bytes, bytes, bytes]:
+    """Return what goes into vend, file and sname when vend has room for so many octets only."""
+    vend, file, sname = b"", b"", b""
+    for option in options:
+        if len(vend) + len(option) <= room - 3:  # three: option 52 itself
+            vend += option
+        elif not message.file and len(file) + len(option) < _VEND - _FILE:  # END follows
+            file += option
+        elif not message.sname and len(sname) + len(option) < _FILE - _SNAME:
+            sname += option
+    used = (IN_FILE if file else 0) | (IN_SNAME if sname else 0)
+    if used:
+        vend += bytes([OVERLOAD, 1, used])
+    end = bytes([END])
+    return vend, file + end if file else message.file, sname + end if sname else message.sname
+
+
+@lru_cache(maxsize=1024)  # most options are the same in every reply
 def _option(code: int, value: bytes) -> bytes:
     """Return one option, split into several when it is longer than 255 octets (RFC 3396 §5)."""
     if len(value) < 256:
@@ -162,6 +189,39 @@ def numbers16(value: bytes) -> tuple[int, ...]:
 def addresses(*values: int) -> bytes:
     """Return IPv4 addresses one behind the other."""
     return b"".join(octets(value, 4) for value in values)
+
+
+def route(network: int, length: int, router: int) -> bytes:
+    """Return one route of option 121: only the significant octets of the network (RFC 3442)."""
+    return octets(length, 1) + octets(network, 4)[: (length + 7) // 8] + octets(router, 4)
+
+
+def has_default_route(value: bytes) -> bool:
+    """Return whether the routes of an option 121 go everywhere; malformed ones count as if they did."""
+    position = 0
+    while position < len(value):
+        if value[position] == 0 or value[position] > 32:
+            return True
+        position += 1 + (value[position] + 7) // 8 + 4
+    return position != len(value)
+
+
+def domain_names(names: Iterable[Sequence[bytes]]) -> bytes:
+    """Return domain names given as labels; an ending that was there before is a pointer (RFC 1035 §4.1.4)."""
+    encoded = b""
+    endings: dict[tuple[bytes, ...], int] = {}
+    for labels in names:
+        for first in range(len(labels)):
+            ending = tuple(labels[first:])
+            if ending in endings:
+                encoded += octets(0xC000 | endings[ending], 2)
+                break
+            if len(encoded) < 0x4000:  # as far as a pointer reaches
+                endings[ending] = len(encoded)
+            encoded += octets(len(labels[first]), 1) + labels[first]
+        else:
+            encoded += b"\0"
+    return encoded
 
 
 def dotted(address: int) -> str:

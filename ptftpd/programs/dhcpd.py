@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import sys
@@ -14,7 +15,12 @@ from ptftpd.dhcp.server import Server
 from ptftpd.dhcp.store import Store
 from ptftpd.log import Log
 from ptftpd.loop import Loop
+from ptftpd.programs.explaining import EXPLAIN
 from ptftpd.settings import Settings
+
+QUEUE = (
+    1 << 19
+)  # octets that may wait in a socket: what is answered within a second, above a thousand datagrams
 
 INTERFACE = Positional("IFACE", "", "", "network interface to serve", required=True)
 BOOT_FILE = Positional("BOOTFILE", "pxe", "boot_file", "boot file of machines that no rule names another for")
@@ -25,6 +31,7 @@ PROGRAM = Program(
     sections=("dhcp", "bootp", "pxe", "daemon"),
     positionals=(INTERFACE, BOOT_FILE),
     exclude=frozenset({"root"}),
+    queries=(EXPLAIN,),
 )
 
 
@@ -42,24 +49,25 @@ class Dhcpd:
 
     def check(self) -> None:
         """Raise Error when the interface, its address or the port is not there."""
-        self.open({})
+        self.open({}, trial=True)
         for sock in self._sockets:
             sock.close()
 
-    def open(self, activated: dict[str, list[socket.socket]]) -> None:
+    def open(self, activated: dict[str, list[socket.socket]], *, trial: bool = False) -> None:
         """Take the sockets named dhcp and pxe from systemd, or open ports 67 and 4011 on the interface."""
         net.link(self.interface)
         ports = {"dhcp": reply.SERVER_PORT}
         if self.settings.dhcp.mode != "full" and not self.only_bootp:
             ports["pxe"] = proxy.PORT
+        for sock in itertools.chain.from_iterable(activated.values()):  # also one that this mode leaves alone
+            net.confine(sock, self.interface)
         self._sockets = []
         for name, port in ports.items():
-            sockets = activated.pop(name, [])
-            for sock in sockets:
-                net.confine(sock, self.interface)
-            self._sockets += sockets or [
-                net.listen("0.0.0.0", port, interface=self.interface, broadcast=True)
+            self._sockets += activated.pop(name, []) or [
+                net.listen("0.0.0.0", port, interface=self.interface, broadcast=True, trial=trial)
             ]
+        for sock in self._sockets:
+            net.deepen(sock, QUEUE)
 
     def workers(self) -> int:
         """One: the leases have one writer."""

@@ -59,7 +59,7 @@ class Clients:
                 database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=0.1)
                 try:
                     row = database.execute(
-                        "SELECT client, architecture FROM lease WHERE address = ?", (address,)
+                        "SELECT hardware, architecture FROM lease WHERE address = ?", (address,)
                     ).fetchone()
                 finally:
                     database.close()

@@ -22,8 +22,8 @@ def read(item: Field, shown: str) -> object:
     """Return the value that a setting has when a file says what is shown."""
     if not shown:
         return item.default
-    parse = item.metadata["parse"]
-    return tuple(parse(part.strip()) for part in shown.split(",")) if item.metadata["many"] else parse(shown)
+    values = tuple(item.metadata["parse"](part) for part in config._split(item, shown))
+    return values if item.metadata["many"] else values[0]
 
 
 @every_setting

@@ -71,7 +71,7 @@ def test_dhcp_machines() -> None:
     chance = random.Random(SEED)
     site, starts = Site(Dhcp(answer_all=True)), seeds()
     proxy = Proxy(site.settings, "eth0", int(OWN))
-    bootp = Bootp(Settings(pxe=Pxe(boot_file="x")), "eth0", int(OWN), site.pool, frozenset())
+    bootp = Bootp(Settings(pxe=Pxe(boot_file="x")), "eth0", int(OWN), site.networks, frozenset())
     monitor = Monitor(int(OWN), mac(9), 1)
     outcomes = 0
     for turn in range(ROUNDS):

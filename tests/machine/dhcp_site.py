@@ -8,7 +8,9 @@ from typing import Any
 
 from ptftpd.dhcp import options, wire
 from ptftpd.dhcp.machine import Machine, Outcome
-from ptftpd.dhcp.pool import Lease, Pool, subnet
+from ptftpd.dhcp.networks import Networks
+from ptftpd.dhcp.plan import plans
+from ptftpd.dhcp.pool import Lease
 from ptftpd.dhcp.wire import Message
 from ptftpd.settings import Dhcp, Host, Pxe, Settings
 
@@ -51,13 +53,18 @@ class Site:
         pxe: Pxe | None = None,
         hosts: dict[str, Host] | None = None,
         leases: Iterable[Lease] = (),
+        **named: Any,
     ) -> None:
-        """Leases 10.0.0.10 to 10.0.0.12 unless the settings say otherwise; leases are there already."""
+        """Leases 10.0.0.10 to 10.0.0.12 unless the settings say otherwise; leases are there already.
+
+        named: classes and subnets of the settings.
+        """
         self.now = 1000.0
         dhcp = dhcp or Dhcp(range=ranges(".10-.12"))
-        self.settings = Settings(dhcp=dhcp, pxe=pxe or Pxe(boot_file="boot.efi"), hosts=hosts or {})
-        self.pool = Pool(subnet(self.settings, "eth0", OWN, NETWORK), leases)
-        self.machine = Machine(self.settings, "eth0", int(OWN), ip(".255"), self.pool)
+        self.settings = Settings(dhcp=dhcp, pxe=pxe or Pxe(boot_file="boot.efi"), hosts=hosts or {}, **named)
+        self.networks = Networks(plans(self.settings, "eth0", OWN, NETWORK), leases)
+        self.pool = self.networks.own.pool
+        self.machine = Machine(self.settings, "eth0", int(OWN), self.networks)
 
     def say(self, kind: int, hardware: bytes = MAC, *, direct: bool = False, **fields: Any) -> Outcome:
         """Return what comes of a client's message."""

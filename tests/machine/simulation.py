@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from random import Random
 
 from ptftpd.tftp import wire
@@ -19,6 +20,7 @@ RETRIES = 6
 SENDER, RECEIVER = 0, 1  # the two ends of a network
 
 
+@lru_cache(maxsize=64)
 def pattern(size: int) -> bytes:
     """Return size octets of which no two blocks of 8 or more are alike, wherever they begin."""
     return b"".join(b"%07x\n" % number for number in range(size // 8 + 1))[:size]

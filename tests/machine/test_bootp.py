@@ -9,8 +9,9 @@ import pytest
 
 from ptftpd.dhcp import options, wire
 from ptftpd.dhcp.bootp import FOREVER, Bootp, destination
+from ptftpd.dhcp.networks import Networks
 from ptftpd.dhcp.outcome import Outcome
-from ptftpd.dhcp.pool import Pool, subnet
+from ptftpd.dhcp.plan import plans
 from ptftpd.dhcp.wire import Message
 from ptftpd.settings import Bootp as Choices
 from ptftpd.settings import Dhcp, Host, Pxe, Settings
@@ -29,8 +30,8 @@ class Site:
             bootp=Choices(dynamic=dynamic),
             hosts={"one": Host(mac=MAC, address=IPv4Address("10.0.0.70"))},
         )
-        self.pool = Pool(subnet(settings, "eth0", OWN, NETWORK))
-        self.machine = Bootp(settings, "eth0", int(OWN), self.pool, frozenset({"bootserver"}))
+        self.networks = Networks(plans(settings, "eth0", OWN, NETWORK))
+        self.machine = Bootp(settings, "eth0", int(OWN), self.networks, frozenset({"bootserver"}))
 
     def ask(self, hardware: bytes = MAC, now: float = NOW, **fields: Any) -> Outcome:
         """Return what comes of a BOOTREQUEST."""

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Network
-
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from ptftpd.dhcp import pool as pool_module
-from ptftpd.dhcp.pool import OFFER_TIME, Lease, Pool, Subnet, subnet
-from ptftpd.errors import ConfigError
-from ptftpd.settings import Dhcp, Host, Pxe, Settings
-from tests.machine.dhcp_site import MAC, OWN, ip, mac, ranges
+from ptftpd.dhcp.pool import MAX_QUARANTINE, OFFER_TIME, Lease, Pool, Subnet
+from tests.machine.dhcp_site import ip, mac
 
 KEYS = [bytes([1]) + mac(number) for number in range(6)]
 
@@ -28,79 +24,6 @@ def lease(pool: Pool, key: bytes, now: float, seconds: float = 100) -> int:
     assert offered is not None
     assert pool.suits(key, offered.address, now)
     return pool.grant(key, offered.address, seconds, now)[-1].address
-
-
-# The subnet that the settings describe
-
-
-def plan(dhcp: Dhcp | None = None, network: str = "10.0.0.0/24", **fields: object) -> Subnet:
-    """Return the subnet of an interface with the address 10.0.0.1."""
-    settings = Settings(dhcp=dhcp or Dhcp(), **fields)  # type: ignore[arg-type]
-    return subnet(settings, "eth0", OWN, IPv4Network(network))
-
-
-def test_the_whole_network_but_network_broadcast_and_own_address() -> None:
-    addresses = list(plan().dynamic())
-    assert (addresses[0], addresses[-1], len(addresses)) == (ip(".2"), ip(".254"), 253)
-    assert plan().size() == 253
-
-
-def test_servers_are_not_leased() -> None:
-    pxe = Pxe(gateway=OWN + 1, name_server=(OWN + 2, IPv4Address("8.8.8.8")), tftp_server=OWN + 3)
-    assert next(plan(pxe=pxe).dynamic()) == ip(".5")
-    assert plan(pxe=pxe).size() == 250
-
-
-def test_ranges_are_put_in_order_and_joined() -> None:
-    found = plan(Dhcp(range=ranges(".30-.35", ".1-.3", ".34-.40", ".41-.41")))
-    assert found.ranges == ((ip(".1"), ip(".3")), (ip(".30"), ip(".41")))
-    assert found.size() == 14  # not our own address
-
-
-@pytest.mark.parametrize(("network", "addresses"), [("10.0.0.0/31", [".0"]), ("10.0.0.0/30", [".2"])])
-def test_small_networks(network: str, addresses: list[str]) -> None:
-    """RFC 3021: a /31 has no network and no broadcast address."""
-    assert list(plan(network=network).dynamic()) == [ip(text) for text in addresses]
-
-
-def test_size_counts_reservations_outside_the_ranges() -> None:
-    reserve = ((mac(1), OWN + 9), (mac(2), OWN + 99))
-    assert plan(Dhcp(range=ranges(".10-.12"), reserve=reserve)).size() == 4
-
-
-OUTSIDE = IPv4Address("10.0.1.9")
-
-
-@pytest.mark.parametrize(
-    ("dhcp", "hosts", "error"),
-    [
-        (
-            Dhcp(range=((OWN, OUTSIDE),)),
-            {},
-            "[dhcp] range = 10.0.0.1-10.0.1.9: must be in 10.0.0.0/24, the network of eth0",
-        ),
-        (
-            Dhcp(reserve=((MAC, OUTSIDE),)),
-            {},
-            "[dhcp] reserve = 10.0.1.9: must be an address for a client in 10.0.0.0/24, the network of eth0",
-        ),
-        (Dhcp(reserve=((MAC, OWN),)), {}, "[dhcp] reserve = 10.0.0.1: must be an address for a client"),
-        (
-            Dhcp(reserve=((mac(1), OWN + 9), (mac(2), OWN + 9))),
-            {},
-            "[dhcp] reserve = 10.0.0.10: is kept for 52:54:00:00:00:01 already",
-        ),
-        (
-            Dhcp(reserve=((mac(1), OWN + 9),)),
-            {"web": Host(mac=mac(1), address=OWN + 10)},
-            "[host web] address = 10.0.0.11: 52:54:00:00:00:01 has another address already",
-        ),
-    ],
-)
-def test_what_does_not_fit(dhcp: Dhcp, hosts: dict[str, Host], error: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        plan(dhcp, hosts=hosts)
-    assert str(caught.value).startswith(error)
 
 
 # Preference
@@ -165,6 +88,50 @@ def test_known_leases_are_taken_over() -> None:
     assert lease(pool, KEYS[1], 0) == ip(".12")
 
 
+def test_quarantine_backs_off() -> None:
+    """An address that is in use whenever it is given out is tried less and less often, once a day at last."""
+    pool, now = Pool(small(1)), 0.0
+    times = []
+    for _ in range(12):
+        lease(pool, KEYS[0], now)
+        times.append(pool.quarantine(ip(".10"), 900, now).seconds)
+        assert pool.offer(KEYS[1], 0, now + times[-1] - 1) is None
+        now += times[-1]
+    assert times == [900, 1800, 3600, 7200, 14400, 28800, 57600, *[MAX_QUARANTINE] * 5]
+
+
+def test_quarantine_begins_anew_once_a_client_could_stay() -> None:
+    """A renewal shows that nobody else uses the address."""
+    pool = Pool(small(1))
+    lease(pool, KEYS[0], 0)
+    pool.quarantine(ip(".10"), 10, 0)
+    lease(pool, KEYS[0], 100)
+    pool.grant(KEYS[0], ip(".10"), 100, 150)
+    assert pool.quarantine(ip(".10"), 10, 160).seconds == 10
+
+
+def test_an_address_nobody_has_can_be_quarantined() -> None:
+    """Somebody was found to use it before it was given to anyone."""
+    pool = Pool(small(2))
+    pool.quarantine(ip(".10"), 10, 0)
+    assert lease(pool, KEYS[0], 0) == ip(".11")
+    assert pool.offer(KEYS[1], 0, 0) is None
+    assert lease(pool, KEYS[1], 10) == ip(".10")
+
+
+def test_upcoming_are_those_that_new_clients_get() -> None:
+    pool = Pool(small(3))
+    assert pool.upcoming(5, 0) == [ip(".10"), ip(".11"), ip(".12")]
+    assert pool.upcoming(2, 0) == [ip(".10"), ip(".11")]
+    first = lease(pool, KEYS[0], 0)
+    assert pool.upcoming(2, 0) == [ip(".11"), ip(".12")]
+    assert first == ip(".10")
+    lease(pool, KEYS[1], 1)
+    assert pool.upcoming(5, 1) == [ip(".12")]
+    assert pool.upcoming(5, 500) == [ip(".12"), ip(".10"), ip(".11")]
+    assert [lease(pool, key, 500) for key in KEYS[2:5]] == [ip(".12"), ip(".10"), ip(".11")]
+
+
 class AnyOrder(RuleBasedStateMachine):
     """Clients that ask, take, release and decline in any order, at any speed."""
 
@@ -216,12 +183,18 @@ class AnyOrder(RuleBasedStateMachine):
     def decline(self, key: bytes) -> None:
         found = self.pool.find(key)
         if found is not None:
-            self.pool.quarantine(found, 50, self.now)
-            self.promised[found.address] = b"quarantine", self.now + 50
+            seconds = self.pool.quarantine(found.address, 50, self.now).seconds
+            assert seconds >= 50
+            self.promised[found.address] = b"quarantine", self.now + seconds
 
     @rule(key=clients)
     def withdraw(self, key: bytes) -> None:
         self.pool.withdraw(key)
+
+    @rule(count=st.integers(1, 4))
+    def look_ahead(self, count: int) -> None:
+        for address in self.pool.upcoming(count, self.now):
+            assert self.holder(address) is None
 
     @rule()
     def reload(self) -> None:

@@ -56,7 +56,7 @@ def test_a_new_database_is_empty(store: Store) -> None:
 def test_leases_are_found_again(store: Store, clock: Clock) -> None:
     """Monotonic time starts anew with the machine; the wall clock goes on."""
     leases = [
-        Lease(ip(".10"), ONE, expires=100 + 3600, seconds=3600, client_id=b"\1x", architecture="bios"),
+        Lease(ip(".10"), ONE, 100 + 3600, 3600, hardware=OTHER, client_id=b"\1x", architecture="bios"),
         Lease(ip(".11"), b"", expires=100 + 900, seconds=900),  # in quarantine
         Lease(ip(".12"), OTHER, expires=100 - 50, seconds=3600),  # expired, kept for its client
     ]
@@ -78,12 +78,19 @@ def test_no_lease_outlasts_its_time_when_the_clock_was_set(
     assert reloaded(store, now=0)[0].expires == left
 
 
-def test_one_row_an_address_and_one_a_client(store: Store) -> None:
+def test_one_row_an_address(store: Store) -> None:
+    """A client may have a lease in each of several networks."""
     store.commit([Lease(ip(".10"), ONE, expires=100, seconds=100)], now=0)
     store.commit([Lease(ip(".11"), ONE, expires=100, seconds=100)], now=0)
-    assert [(lease.address, lease.key) for lease in reloaded(store, 0)] == [(ip(".11"), ONE)]
+    assert [(lease.address, lease.key) for lease in reloaded(store, 0)] == [
+        (ip(".10"), ONE),
+        (ip(".11"), ONE),
+    ]
     store.commit([Lease(ip(".11"), OTHER, expires=100, seconds=100)], now=0)
-    assert [(lease.address, lease.key) for lease in reloaded(store, 0)] == [(ip(".11"), OTHER)]
+    assert [(lease.address, lease.key) for lease in reloaded(store, 0)] == [
+        (ip(".10"), ONE),
+        (ip(".11"), OTHER),
+    ]
 
 
 def test_many_addresses_in_quarantine(store: Store) -> None:
@@ -129,10 +136,10 @@ def test_a_commit_is_on_the_disk_when_it_returns(store: Store) -> None:
 
 
 def test_people_can_read_it(store: Store) -> None:
-    store.commit([Lease(ip(".10"), ONE, expires=100, seconds=100, architecture="bios")], now=0)
+    store.commit([Lease(ip(".10"), ONE, 100, 100, hardware=ONE, architecture="bios")], now=0)
     assert store._database is not None
     assert store._database.execute("SELECT * FROM lease").fetchall() == [
-        ("10.0.0.10", "01:52:54:00:00:00:01", "", "bios", 1_700_000_100.0, 100.0)
+        ("10.0.0.10", "01:52:54:00:00:00:01", "01:52:54:00:00:00:01", "", "bios", 1_700_000_100.0, 100.0)
     ]
 
 
@@ -161,6 +168,6 @@ def test_another_versions_database(store: Store) -> None:
 
 def test_rows_that_mean_nothing(store: Store) -> None:
     assert store._database is not None
-    store._database.execute("INSERT INTO lease VALUES ('10.0.0.999', '01', '', '', 0, 0)")
+    store._database.execute("INSERT INTO lease VALUES ('10.0.0.999', '01', '', '', '', 0, 0)")
     with pytest.raises(Error, match="cannot use the lease database"):
         reloaded(store, 0)

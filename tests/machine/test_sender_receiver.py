@@ -141,8 +141,9 @@ class TestFaulty:
 class TestBeyond65535Blocks:
     """The block number has 16 bits; RFC 1350 §5 does not say what follows 65535."""
 
-    @pytest.mark.parametrize("windowsize", [1, 4, 7, 64])
-    @pytest.mark.parametrize("write", [False, True])
+    @pytest.mark.parametrize(
+        ("windowsize", "write"), [(1, False), (1, True), (4, False), (7, True), (64, False)]
+    )
     def test_rollover_to_0(self, windowsize: int, write: bool) -> None:
         """0 follows, as every boot loader expects."""
         transfer = Transfer(8 * 65700 + 3, 8, windowsize, write=write)
@@ -151,8 +152,7 @@ class TestBeyond65535Blocks:
         assert network.count() == transfer.minimum
 
     @pytest.mark.parametrize("blocks", [65535, 65536, 65537])
-    @pytest.mark.parametrize("windowsize", [1, 64])
-    @pytest.mark.parametrize("known", [False, True])
+    @pytest.mark.parametrize(("windowsize", "known"), [(1, True), (64, False)])
     def test_the_end_at_the_rollover(self, windowsize: int, blocks: int, known: bool) -> None:
         """The last block may be the one before, at or after the wrap, and be empty."""
         transfer = Transfer(8 * (blocks - 1), 8, windowsize, known=known)
@@ -186,7 +186,7 @@ class TestBeyond65535Blocks:
         assert isinstance(transfer.receiver.outcome, Failure)
         assert isinstance(transfer.sender.outcome, Failure)
 
-    @pytest.mark.parametrize("seed", range(4))
+    @pytest.mark.parametrize("seed", range(2))
     @pytest.mark.parametrize(("windowsize", "rollover"), [(1, 0), (1, 1), (4, 0), (64, 0)])
     def test_losses_around_the_rollover(self, windowsize: int, rollover: int, seed: int) -> None:
         """Whatever is lost, doubled or late around the wrap, the file is the same."""

@@ -116,10 +116,8 @@ class Relay:
         """Return what decides on the fate of a UDP frame."""
         ends, payload = addresses(frame), frame[start + 8 :]
         half = len(ends) // 2
-        source, destination = (
-            ends[:half] + frame[start : start + 2],
-            ends[half:] + frame[start + 2 : start + 4],
-        )
+        source = ends[:half] + frame[start : start + 2]
+        destination = ends[half:] + frame[start + 2 : start + 4]
         origin = self._origins.get(destination) or self._origins.setdefault(source, payload)
         self._copies[origin, payload] += 1
         return Random(b"%d %d %b %b" % (self._seed, self._copies[origin, payload], origin, payload))

@@ -100,7 +100,7 @@ def test_without_a_reservation_there_is_no_answer(network: Network) -> None:
     network.client.run("ip", "link", "set", "eth0", "address", "52:54:00:00:00:07")
     network.client.run("ip", "route", "add", "default", "dev", "eth0")
     daemon = network.serve("bootpd", "kernel.img")
-    ask = ("bootpc", "--dev", "eth0", "--serverbcast", "--returniffail", "--timeoutwait", "5")
+    ask = ("bootpc", "--dev", "eth0", "--serverbcast", "--returniffail", "--timeoutwait", "2")
     assert "IPADDR" not in network.client.run(*ask, check=False).stdout
     daemon.wait_for("no address is reserved for this BOOTP client")
     daemon.stop()

@@ -36,6 +36,7 @@ class Client:
 # Retransmission times are for the bad network; the clients' own are 5 s. atftp has to come before the server:
 # it answers a repeated OACK with the block after the one that is wanted.
 ATFTP = "atftp --tftp-timeout 1"
+CURL = "curl --silent --show-error --connect-timeout 3"  # it sends again after a third of that
 CLIENTS = {
     "tftp-hpa": Client(
         "printf 'rexmt 1\nverbose\n{mode}\nget {remote} {local}\n' | tftp {host}",
@@ -53,20 +54,20 @@ CLIENTS = {
         ATFTP + " --option 'windowsize 8' --put -l {local} -r {remote} {host}",
     ),
     "curl": Client(
-        "curl --silent --show-error --connect-timeout 3 -o {local} 'tftp://{host}/{remote}{mode}'",
-        "curl --silent --show-error --connect-timeout 3 -T {local} 'tftp://{host}/{remote}{mode}'",
+        CURL + " -o {local} 'tftp://{host}/{remote}{mode}'",
+        CURL + " -T {local} 'tftp://{host}/{remote}{mode}'",
         ";mode=netascii",
         raw=True,
         brackets=True,
     ),
     "curl-blksize": Client(
-        "curl --silent --show-error --connect-timeout 3 --tftp-blksize 1024 -o {local} 'tftp://{host}/{remote}'",
-        "curl --silent --show-error --connect-timeout 3 --tftp-blksize 1024 -T {local} 'tftp://{host}/{remote}'",
+        CURL + " --tftp-blksize 1024 -o {local} 'tftp://{host}/{remote}'",
+        CURL + " --tftp-blksize 1024 -T {local} 'tftp://{host}/{remote}'",
         brackets=True,
     ),
     "curl-plain": Client(
-        "curl --silent --show-error --tftp-no-options -o {local} 'tftp://{host}/{remote}'",
-        "curl --silent --show-error --tftp-no-options -T {local} 'tftp://{host}/{remote}'",
+        CURL + " --tftp-no-options -o {local} 'tftp://{host}/{remote}'",
+        CURL + " --tftp-no-options -T {local} 'tftp://{host}/{remote}'",
         brackets=True,
     ),
     "busybox": Client(
@@ -85,6 +86,11 @@ CASES = [
     for mode in ("octet", "netascii")
     if mode == "octet" or client.netascii
 ]
+# These do not survive every bad network: to a doubled OACK they send the wrong block, or give up; and in
+# netascii a second copy of a block is not like the first.
+FRAGILE = {
+    (name, "put", mode) for name in ("atftp", "curl", "curl-blksize") for mode in ("octet", "netascii")
+}
 
 
 @dataclass
@@ -175,14 +181,14 @@ def test_more_than_65535_blocks(site: Site, root: Path) -> None:
 
 def test_through_a_bad_network(tmp_path: Path) -> None:
     """RFC 1123 §4.2.3.2: 5 % lost, 2 % doubled, 10 % overtaken, 1 % damaged, and every octet arrives."""
-    impairment = ["--loss", "5", "--duplicate", "2", "--reorder", "10", "--corrupt", "1", "--seed", "7"]
+    impairment = ["--loss", 5, "--duplicate", 2, "--reorder", 10, "--corrupt", 1, "--seed", 7]
     with Site(tmp_path, *impairment) as site:
         root = site.directory()
         with site.serving(root, "--uploads", "create", "--timeout", 3) as server:
             errands = [
-                send(site, root, case, address, content(60_007))
+                send(site, root, case, address, text(700) if case[2] == "netascii" else content(40_007))
                 for case in CASES
-                if case[2] == "octet" and case[:2] != ("atftp", "put")  # atftp gives up at a doubled OACK
+                if case not in FRAGILE
                 for address in (SERVER, SERVER6)
             ]
             for errand in errands:

@@ -5,22 +5,37 @@ from __future__ import annotations
 import pytest
 
 from ptftpd.dhcp import options, pxe, reply, request, wire
-from ptftpd.dhcp.reply import Parameters
+from ptftpd.dhcp.sheet import Sheet, Told, with_default_route
 from ptftpd.dhcp.wire import Message
 
 SERVER, GATEWAY, CLIENT, TFTP = 0x0A000001, 0x0A0000FE, 0x0A000009, 0x0A000002
-PARAMETERS = Parameters(SERVER, 0xFFFFFF00, 0x0A0000FF, routers=(GATEWAY,), name_servers=(SERVER, TFTP))
+MASK = Told(b"\xff\xff\xff\0", "", always=True)
+SHEET = {
+    1: MASK,
+    3: Told(wire.addresses(GATEWAY), ""),
+    6: Told(wire.addresses(SERVER, TFTP), ""),
+    28: Told(wire.addresses(0x0A0000FF), ""),
+}
 BOOT = pxe.Boot(TFTP, "boot.efi", "[pxe] boot_file")
 EFI = b"PXEClient:Arch:00007:UNDI:003000"
 EDK2 = {60: EFI, 93: b"\0\7", 97: b"\0" + bytes(range(16)), 55: bytes([1, 3, 6, 28, 66, 67])}
 IPXE = {60: EFI, 77: b"iPXE", 61: b"\1mac", 175: b"\1\1\1", 55: bytes([1, 3, 6, 66, 67, 150, 175])}
 
 
-def offer(said: dict[int, bytes], boot: pxe.Boot | None = BOOT, **fields: int) -> Message:
+def offer(
+    said: dict[int, bytes], boot: pxe.Boot | None = BOOT, sheet: Sheet = SHEET, **fields: int
+) -> Message:
     """Return the offer to a client, as that decodes it."""
+    return wire.decode(datagram(said, boot, sheet, **fields))
+
+
+def datagram(
+    said: dict[int, bytes], boot: pxe.Boot | None = BOOT, sheet: Sheet = SHEET, **fields: int
+) -> bytes:
+    """Return the octets of the offer to a client."""
     asked = request.parse(Message(options={53: b"\1"} | said, **fields), False)
-    made = reply.offer_or_ack(asked, options.OFFER, CLIENT, 3600, PARAMETERS, boot)
-    return wire.decode(wire.encode(made))
+    made = reply.offer_or_ack(asked, options.OFFER, CLIENT, SERVER, reply.body(asked, 3600, sheet, boot))
+    return reply.datagram(asked, made)
 
 
 def test_edk2() -> None:
@@ -61,11 +76,99 @@ def test_mask_before_router_whatever_the_order_asked_for() -> None:
     assert order.index(options.SUBNET_MASK) < order.index(options.BROADCAST_ADDRESS) < order.index(3)
 
 
-def test_no_empty_options() -> None:
-    asked = request.parse(Message(options={53: b"\1"}), False)
-    made = reply.offer_or_ack(asked, options.OFFER, CLIENT, 60, Parameters(SERVER, 0, 0xFFFFFFFF), None)
-    assert all(made.options.values())
-    assert not {options.ROUTER, options.NAME_SERVER} & set(made.options)
+def test_what_is_not_known_is_not_told() -> None:
+    made = offer({}, None, {1: MASK})
+    assert set(made.options) == {1, 51, 53, 54, 58, 59}
+
+
+def test_options_that_are_always_sent() -> None:
+    """They go to clients that did not ask, behind those asked for; the mask stays first."""
+    sheet = SHEET | {42: Told(b"\1\2\3\4", "", always=True)}
+    assert list(offer({55: bytes([28, 3])}, None, sheet).options) == [53, 54, 51, 58, 59, 1, 28, 3, 42]
+
+
+def test_an_option_that_was_set_wins_over_the_boot_decision() -> None:
+    """A telephone's own TFTP servers (option 150), say."""
+    sheet = SHEET | {150: Told(b"\1\2\3\4", "")}
+    assert offer(IPXE, sheet=sheet).options[150] == b"\1\2\3\4"
+
+
+def test_order_of_the_parameter_request_list() -> None:
+    """D1, D8 (RFC 2131 §4.3.1, RFC 2132 §9.8): 53 is first, the rest in the client's order."""
+    made = offer({55: bytes([67, 6, 66, 3, 150, 28])}, sheet=SHEET)
+    assert list(made.options) == [53, 54, 51, 58, 59, 1, 67, 6, 66, 3, 150, 28]
+
+
+ROUTES = {121: Told(wire.route(0x0A010000, 16, GATEWAY), "")}
+
+
+def test_classless_routes_instead_of_the_router() -> None:
+    """D11, RFC 3442: with 121 the client ignores 3 and 33, so they are not sent; else they are."""
+    sheet = SHEET | ROUTES | {33: Told(bytes(8), "")}
+    assert {121, 3, 33} & set(offer({55: bytes([1, 121, 3, 33])}, None, sheet).options) == {121}
+    assert {121, 3, 33} & set(offer({55: bytes([1, 3, 33])}, None, sheet).options) == {3, 33}
+
+
+def test_the_default_route_is_among_the_classless_routes() -> None:
+    """RFC 3442: a client that takes 121 has no other way to learn it."""
+    sheet = with_default_route(SHEET | ROUTES)
+    assert sheet[121].value == ROUTES[121].value + wire.route(0, 0, GATEWAY)
+    assert with_default_route(sheet) == sheet
+    assert with_default_route(ROUTES) == ROUTES
+
+
+# What fits
+
+
+@pytest.mark.parametrize(
+    ("wanted", "room"), [(None, 548), (300, 548), (576, 548), (1260, 1232), (9000, 1472)]
+)
+def test_no_reply_is_longer_than_the_client_takes(wanted: int | None, room: int) -> None:
+    """D8, RFC 2132 §9.10: option 57 counts the headers of IP and UDP, and is at least 576."""
+    said = {55: bytes([1, *range(200, 240)])} | ({57: wire.octets(wanted, 2)} if wanted else {})
+    sheet = SHEET | {code: Told(b"x" * 60, "") for code in range(200, 240)}
+    data = datagram(said, None, sheet)
+    assert room - 62 < len(data) <= room
+    assert 200 + (room - 300) // 62 in wire.decode(data).options
+
+
+def test_options_go_into_file_and_sname_when_there_is_no_other_room() -> None:
+    """D8, RFC 2132 §9.3: overloaded only when it must be; the client finds them all."""
+    codes = range(200, 208)
+    said = {55: bytes([1, *codes]), 82: b"\1\1x"}
+    sheet = SHEET | {code: Told(bytes([code]) * 50, "") for code in codes}
+    made = offer(said, None, sheet)
+    assert [made.options.get(code) for code in codes] == [bytes([code]) * 50 for code in codes]
+    assert wire.OVERLOAD not in made.options
+    assert b"\x34\1" not in datagram({55: bytes([1, 200])}, None, sheet)[240:]
+    assert bytes([wire.OVERLOAD, 1, 3]) in datagram(said, None, sheet)[240:]
+
+
+def test_sname_makes_room_and_the_boot_file_stays() -> None:
+    """iPXE finds siaddr and file where they always are; sname said no more than siaddr."""
+    said = IPXE | {55: bytes([1, 200, 201, 202, 203, 66])}
+    sheet = SHEET | {
+        code: Told(b"x" * size, "") for code, size in ((200, 100), (201, 90), (202, 50), (203, 50))
+    }
+    made = offer(said, sheet=sheet)
+    assert (made.file, made.siaddr, made.sname) == (b"boot.efi", TFTP, b"")
+    assert {200, 201, 202} <= set(made.options)
+
+
+def test_option_82_is_last_though_little_fits() -> None:
+    """D7, RFC 3046 §2.2: byte for byte, and never left out."""
+    agent = b"\1\4port\x09\3abc"
+    sheet = SHEET | {code: Told(b"x" * 200, "") for code in range(200, 210)}
+    data = datagram({82: agent, 55: bytes([1, *range(200, 210)])}, None, sheet)
+    assert data.rstrip(b"\0").endswith(bytes([82, len(agent)]) + agent + bytes([wire.END]))
+
+
+def test_a_long_option_is_split() -> None:
+    """D8, RFC 3396: 255 octets at a time, and one value for who joins them."""
+    sheet = SHEET | {200: Told(bytes(range(200)) * 3, "")}
+    assert (
+        offer({55: bytes([200]), 57: wire.octets(1500, 2)}, None, sheet).options[200] == bytes(range(200)) * 3
+    )
 
 
 def test_without_a_boot_file_there_are_no_boot_fields() -> None:
@@ -78,7 +181,7 @@ def test_without_a_boot_file_there_are_no_boot_fields() -> None:
 def test_a_long_boot_file_is_in_option_67_alone(length: int, in_file: bool) -> None:
     """The file field holds 127 octets and its NUL."""
     name = "x" * length
-    made = offer({55: b"\1"}, pxe.Boot(TFTP, name, ""))
+    made = offer({55: b"\1", 57: wire.octets(1500, 2)}, pxe.Boot(TFTP, name, ""))
     assert made.file == (name.encode() if in_file else b"")
     assert made.options.get(options.BOOT_FILE) == (None if in_file else name.encode())
 

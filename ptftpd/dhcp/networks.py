@@ -1,0 +1,86 @@
+"""The networks that are served, each with its leases, and which of them a client is in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from ptftpd.dhcp import request
+from ptftpd.dhcp.plan import Plan, Plans
+from ptftpd.dhcp.pool import Lease, Pool
+from ptftpd.dhcp.request import Request
+
+
+@dataclass(slots=True)
+class Network:
+    """One network with its leases. full: whether it was said that no address is free."""
+
+    plan: Plan
+    pool: Pool
+    full: bool = False
+
+
+class Networks:
+    """Every network of an interface."""
+
+    def __init__(self, plans: Plans, leases: Iterable[Lease] = ()) -> None:
+        """leases are those known already; what no network has a place for is left out."""
+        known = list(leases)
+        self._all = [
+            Network(plan, Pool(plan.subnet, (lease for lease in known if lease.address in plan.subnet)))
+            for plan in plans.networks
+        ]
+        self._names = plans.names
+        # Hardware address -> the reservation that another name of the machine led to: the installed system
+        # does not tell the GUID that its firmware told. Bounded: one for each reservation.
+        self._machines = {
+            lease.hardware: lease.key
+            for lease in known
+            if lease.key in set(plans.names.values()) and lease.hardware
+        }
+
+    @property
+    def own(self) -> Network:
+        """The interface's own network."""
+        return self._all[0]
+
+    def __iter__(self) -> Iterator[Network]:
+        return iter(self._all)
+
+    def find(self, asked: Request) -> Network | None:
+        """Return the network that a client is in, None when it is none of ours."""
+        place = asked.place
+        if not place:
+            return self._all[0]
+        return next((network for network in self._all if place in network.plan.subnet), None)
+
+    def identify(self, asked: Request, by: str) -> bytes:
+        """Return the key of a client's leases: its reservation's, by whatever name, else its identity."""
+        if self._names:
+            for name in request.names(asked.message):
+                if name in self._names:
+                    return self._names[name]
+            if by != request.BY_CLIENT_ID and asked.key in self._machines:
+                return self._machines[asked.key]
+        return asked.key
+
+    def remember(self, lease: Lease, hardware: bytes) -> None:
+        """Note the hardware address of the machine that a lease was given to."""
+        if lease.hardware != hardware and self._names:
+            self._machines.pop(lease.hardware, None)
+            if lease.key != hardware and lease.key in self._names:
+                self._machines[hardware] = lease.key
+        lease.hardware = hardware
+
+    def leases(self) -> Iterator[Lease]:
+        """Yield every record."""
+        for network in self._all:
+            yield from network.pool.leases()
+
+    def leased(self, now: float) -> int:
+        """Return how many addresses clients have at this moment."""
+        return sum(network.pool.leased(now) for network in self._all)
+
+    def size(self) -> int:
+        """Return how many addresses can be leased at once."""
+        return sum(network.plan.subnet.size() for network in self._all)

@@ -1,0 +1,272 @@
+"""The networks that the settings describe: which addresses are leased there, kept for whom, and what is told.
+
+The first is the interface's own, described by [pxe] and [dhcp]; the others are those of [subnet NAME], whose
+clients reach this server through relay agents. What does not fit together is a ConfigError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network
+
+from ptftpd.dhcp import options, request, wire
+from ptftpd.dhcp.pool import Subnet
+from ptftpd.dhcp.sheet import Sheet, Told, told, with_default_route
+from ptftpd.errors import ConfigError
+from ptftpd.settings import Settings
+from ptftpd.settings import Subnet as Section
+
+Range = tuple[IPv4Address, IPv4Address]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One network. section is the place of its settings."""
+
+    section: str  # 'dhcp' or 'subnet NAME'
+    subnet: Subnet
+    sheet: Sheet
+    lease_time: float
+    min_lease_time: float
+    max_lease_time: float
+
+    def seconds(self, asked: int) -> int:
+        """Return the lease time for a client that asked for so many seconds, 0 for none."""
+        if not asked:
+            return int(self.lease_time)
+        return int(min(max(asked, self.min_lease_time), self.max_lease_time))
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """An address kept for the machine with any of these names; see request.names."""
+
+    section: str
+    key: str
+    names: tuple[bytes, ...]
+    address: IPv4Address
+
+
+@dataclass(frozen=True)
+class Plans:
+    """Every network, the interface's own first; names: what a machine may be known by -> its lease key."""
+
+    networks: tuple[Plan, ...]
+    names: dict[bytes, bytes] = field(default_factory=dict)
+
+
+def plans(settings: Settings, interface: str, own: IPv4Address, network: IPv4Network) -> Plans:
+    """Return the networks of an interface as they are configured; ConfigError says what does not fit.
+
+    Leased is the interface's whole network unless ranges are given, never this machine's and the servers'
+    addresses.
+    """
+    reservations = list(_reservations(settings))
+    targets = {"dhcp": network} | {
+        f"subnet {name}": _network(settings, name, subnet) for name, subnet in settings.subnets.items()
+    }
+    _apart(settings, targets, interface)
+    described = {
+        section: _kept(settings, [item for item in reservations if item.address in target], target, own)
+        for section, target in targets.items()
+    }
+    for item in reservations:
+        if not any(item.address in target for target in targets.values()):
+            places = f"{network}, the network of {interface}" + (
+                ", or of a [subnet]" if len(targets) > 1 else ""
+            )
+            reason = f"must be an address for a client in {places}"
+            raise _misfit(settings, item.section, item.key, str(item.address), reason)
+    first = _own_plan(settings, interface, own, network, described["dhcp"])
+    others = [
+        _subnet_plan(settings, name, section, targets[f"subnet {name}"], described[f"subnet {name}"])
+        for name, section in settings.subnets.items()
+    ]
+    return Plans((first, *others), {name: item.names[0] for item in reservations for name in item.names})
+
+
+def _own_plan(
+    settings: Settings, interface: str, own: IPv4Address, network: IPv4Network, reserved: dict[bytes, int]
+) -> Plan:
+    pxe, dhcp = settings.pxe, settings.dhcp
+    servers = [own, *pxe.name_server, pxe.gateway, pxe.tftp_server]
+    ranges = dhcp.range or ((network[0], network[-1]),)
+    place = f"{network}, the network of {interface}"
+    subnet = _subnet(settings, "dhcp", place, network, ranges, dhcp.exclude, servers, reserved)
+    origins = {key: f"[pxe] {key}" for key in ("gateway", "name_server")}
+    sheet = _sheet(network, f"the network of {interface}", pxe.gateway, pxe.name_server, origins)
+    sheet |= told("[dhcp] option", dhcp.option)
+    return _plan(settings, "dhcp", subnet, sheet, dhcp.lease_time)
+
+
+def _subnet_plan(
+    settings: Settings, name: str, section: Section, network: IPv4Network, reserved: dict[bytes, int]
+) -> Plan:
+    servers = [*section.name_server, *settings.pxe.name_server, section.gateway]
+    where = f"subnet {name}"
+    place = f"{network}, the network of [{where}]"
+    subnet = _subnet(settings, where, place, network, section.range, section.exclude, servers, reserved)
+    name_servers = section.name_server or settings.pxe.name_server
+    by = where if section.name_server else "pxe"
+    origins = {"gateway": f"[{where}] gateway", "name_server": f"[{by}] name_server"}
+    sheet = _sheet(network, f"[{where}] network", section.gateway, name_servers, origins)
+    sheet |= told("[dhcp] option", settings.dhcp.option) | told(f"[{where}] option", section.option)
+    return _plan(settings, where, subnet, sheet, section.lease_time or settings.dhcp.lease_time)
+
+
+def _plan(settings: Settings, section: str, subnet: Subnet, sheet: Sheet, lease_time: float) -> Plan:
+    dhcp = settings.dhcp
+    longest = dhcp.max_lease_time or lease_time
+    if dhcp.min_lease_time > longest:
+        reason = f"must not be more than max_lease_time, {longest:g} s"
+        raise _misfit(settings, "dhcp", "min_lease_time", f"{dhcp.min_lease_time:g}", reason)
+    return Plan(section, subnet, with_default_route(sheet), lease_time, dhcp.min_lease_time, longest)
+
+
+def _sheet(
+    network: IPv4Network,
+    origin: str,
+    gateway: IPv4Address | None,
+    name_servers: tuple[IPv4Address, ...],
+    origins: dict[str, str],
+) -> Sheet:
+    """Return what every network tells; without the mask, which is sent unasked, EDK2 declines."""
+    sheet = {options.SUBNET_MASK: Told(wire.addresses(int(network.netmask)), origin, always=True)}
+    if gateway:
+        sheet[options.ROUTER] = Told(wire.addresses(int(gateway)), origins["gateway"])
+    if name_servers:
+        servers = wire.addresses(*map(int, name_servers))
+        sheet[options.NAME_SERVER] = Told(servers, origins["name_server"])
+    broadcast = wire.addresses(int(network.broadcast_address))
+    sheet[options.BROADCAST_ADDRESS] = Told(broadcast, origin)
+    return sheet
+
+
+def _subnet(
+    settings: Settings,
+    section: str,
+    place: str,
+    network: IPv4Network,
+    ranges: tuple[Range, ...],
+    exclude: tuple[Range, ...],
+    servers: Iterable[IPv4Address | None],
+    reserved: dict[bytes, int],
+) -> Subnet:
+    for key, chosen in (("range", ranges), ("exclude", exclude)):
+        for first, last in chosen:
+            if first not in network or last not in network:
+                raise _misfit(settings, section, key, f"{first}-{last}", f"must be in {place}")
+    never = {int(address) for address in (*_edges(network), *servers) if address and address in network}
+    return Subnet(
+        network=int(network.network_address),
+        mask=int(network.netmask),
+        ranges=_without(_merged(_numbers(ranges)), _merged(_numbers(exclude))),
+        excluded=frozenset(never),
+        reserved=reserved,
+    )
+
+
+def _network(settings: Settings, name: str, subnet: Section) -> IPv4Network:
+    if subnet.network is None:
+        source = settings.sources.get((f"subnet {name}", "range"), "")
+        raise ConfigError(
+            "must be set, such as 192.0.2.0/24", source=source, setting=f"[subnet {name}] network ="
+        )
+    return subnet.network
+
+
+def _apart(settings: Settings, targets: dict[str, IPv4Network], interface: str) -> None:
+    """Raise ConfigError when two networks overlap: a client's would not be clear."""
+    seen: list[tuple[str, IPv4Network]] = []
+    for section, network in targets.items():
+        for other, taken in seen:
+            if network.overlaps(taken):
+                whose = f"[{other}]" if other != "dhcp" else f"{interface}, which [dhcp] describes"
+                reason = f"must not overlap {taken} of {whose}"
+                raise _misfit(settings, section, "network", str(network), reason)
+        seen.append((section, network))
+
+
+def _edges(network: IPv4Network) -> set[IPv4Address]:
+    """Return the addresses that no host has; a /31 has none such (RFC 3021)."""
+    return {network.network_address, network.broadcast_address} if network.prefixlen < 31 else set()
+
+
+# Reservations ----------------------------------------------------------------------------------
+
+
+def _reservations(settings: Settings) -> Iterator[Reservation]:
+    """Yield what [dhcp] reserve and [host NAME] address keep for whom."""
+    for mac, address in settings.dhcp.reserve:
+        yield Reservation("dhcp", "reserve", (request.ethernet_key(mac),), address)
+    for name, host in settings.hosts.items():
+        names = [request.ethernet_key(host.mac)] if host.mac else []
+        names += [request.client_id_key(host.client_id)] if host.client_id else []
+        names += [request.guid_key(host.guid)] if host.guid else []
+        if host.address and names:
+            yield Reservation(f"host {name}", "address", tuple(names), host.address)
+
+
+def _kept(
+    settings: Settings, items: list[Reservation], network: IPv4Network, own: IPv4Address
+) -> dict[bytes, int]:
+    """Return {lease key: address} of the reservations in a network."""
+    reserved: dict[bytes, int] = {}
+    owners: dict[IPv4Address, str] = {}
+    known: dict[bytes, IPv4Address] = {}
+    for item in items:
+        who = request.name_text(item.names[0])
+        other = next(
+            (name for name in item.names if known.setdefault(name, item.address) != item.address), b""
+        )
+        if item.address == own or item.address in _edges(network):
+            reason = f"must be an address for a client in {network}"
+        elif owners.setdefault(item.address, who) != who:
+            reason = f"is kept for {owners[item.address]} already"
+        elif other:
+            reason = f"{request.name_text(other)} has another address already"
+        else:
+            reserved[item.names[0]] = int(item.address)
+            continue
+        raise _misfit(settings, item.section, item.key, str(item.address), reason)
+    return reserved
+
+
+def _misfit(settings: Settings, section: str, key: str, value: str, reason: str) -> ConfigError:
+    source = settings.sources.get((section, key), "")
+    return ConfigError(reason, source=source, setting=f"[{section}] {key} = {value}")
+
+
+# Ranges ----------------------------------------------------------------------------------------
+
+
+def _numbers(ranges: Iterable[Range]) -> list[tuple[int, int]]:
+    return [(int(first), int(last)) for first, last in ranges]
+
+
+def _merged(ranges: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Return the ranges in order, those that touch or overlap made one."""
+    merged: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        if merged and first <= merged[-1][1] + 1:
+            merged[-1] = merged[-1][0], max(merged[-1][1], last)
+        else:
+            merged.append((first, last))
+    return tuple(merged)
+
+
+def _without(
+    ranges: tuple[tuple[int, int], ...], holes: tuple[tuple[int, int], ...]
+) -> tuple[tuple[int, int], ...]:
+    """Return what is left of ranges that are in order when holes, in order too, are taken out."""
+    left: list[tuple[int, int]] = []
+    for first, last in ranges:
+        for start, end in holes:
+            if start <= last and end >= first:
+                if first < start:
+                    left.append((first, start - 1))
+                first = end + 1
+        if first <= last:
+            left.append((first, last))
+    return tuple(left)

@@ -1,0 +1,93 @@
+"""The question --explain: what a DHCP client would be answered, and why, without sending anything."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from ptftpd import net, syntax
+from ptftpd.config import Loaded, Query
+from ptftpd.dhcp import options, pxe, wire
+from ptftpd.dhcp.explain import explain
+from ptftpd.dhcp.machine import Machine
+from ptftpd.dhcp.networks import Networks
+from ptftpd.dhcp.plan import plans
+from ptftpd.dhcp.proxy import Proxy
+from ptftpd.dhcp.store import Store
+from ptftpd.dhcp.wire import Message
+from ptftpd.errors import Error
+
+T = TypeVar("T")
+
+
+def answer(loaded: Loaded, mac: str, parameters: dict[str, str]) -> str:
+    """Return the reply to a DHCPDISCOVER of a client, a line a field; Error for values that cannot be."""
+    message = discover(mac, parameters)
+    settings, link, now = loaded.settings, net.link(loaded.interface), time.monotonic()
+    path = os.path.join(settings.dhcp.state_dir, f"leases-{link.name}.sqlite")
+    networks = Networks(plans(settings, link.name, link.address, link.network), Store(path).peek(now))
+    machine = Machine(settings, link.name, int(link.address), networks)
+    return explain(settings, machine, Proxy(settings, link.name, int(link.address)), message, now)
+
+
+def discover(mac: str, parameters: dict[str, str]) -> Message:
+    """Return the DHCPDISCOVER that a client described by the parameters sends."""
+    given = {name: text for name, text in parameters.items() if text}
+    said = {options.MESSAGE_TYPE: wire.octets(options.DISCOVER, 1)}
+    if "arch" in given:
+        number = _value("arch", _architecture, given["arch"])
+        said[options.ARCHITECTURE] = wire.octets(number, 2)
+        said[options.VENDOR_CLASS] = f"PXEClient:Arch:{number:05}:UNDI:003000".encode()
+    if "vendor-class" in given:
+        said[options.VENDOR_CLASS] = given["vendor-class"].encode()
+    if "user-class" in given:
+        said[options.USER_CLASS] = given["user-class"].encode()
+    if "client-id" in given:
+        said[options.CLIENT_ID] = _value("client-id", syntax.client_id, given["client-id"])
+    if "guid" in given:
+        said[options.GUID] = b"\0" + _value("guid", syntax.guid, given["guid"])
+    if "circuit-id" in given:
+        port = given["circuit-id"].encode()[:255]
+        said[options.RELAY_AGENT] = b"\1" + wire.octets(len(port), 1) + port
+    giaddr = int(_value("relay", syntax.address4, given["relay"])) if "relay" in given else 0
+    hardware = _value("explain", syntax.mac, mac)
+    return Message(giaddr=giaddr, chaddr=hardware.ljust(16, b"\0"), options=said)
+
+
+def _value(option: str, parse: Callable[[str], T], text: str) -> T:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise Error(f"--{option} {text}: {error}") from None
+
+
+def _architecture(text: str) -> int:
+    """Return a number of option 93, given as number or name."""
+    name = pxe.architecture_name(text)
+    if name == pxe.IPXE:
+        raise ValueError("must be an architecture; iPXE is told by --user-class iPXE")
+    return int(text) if text.isdigit() else next(n for n, known in pxe.ARCHITECTURES.items() if known == name)
+
+
+EXPLAIN = Query(
+    "explain",
+    "MAC",
+    "print the reply that the client with this hardware address would get, and which setting or rule put "
+    "each field there; nothing is sent",
+    answer,
+    (
+        ("arch", "ARCH", "with --explain: its architecture, by name or number (option 93)"),
+        (
+            "vendor-class",
+            "TEXT",
+            "with --explain: its vendor class (option 60); by default PXEClient, with --arch",
+        ),
+        ("user-class", "TEXT", "with --explain: its user class (option 77), such as iPXE"),
+        ("client-id", "HEX", "with --explain: its client identifier (option 61)"),
+        ("guid", "GUID", "with --explain: its GUID (option 97)"),
+        ("relay", "ADDRESS", "with --explain: the relay agent that it is behind (giaddr)"),
+        ("circuit-id", "TEXT", "with --explain: its switch port, as the relay agent names it (option 82.1)"),
+    ),
+)

@@ -1,0 +1,170 @@
+"""--explain: every field of the reply, and the place that put it there."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+import pytest
+
+from ptftpd.dhcp import wire
+from ptftpd.dhcp.explain import explain
+from ptftpd.dhcp.proxy import Proxy
+from ptftpd.dhcp.registry import option
+from ptftpd.dhcp.wire import Message
+from ptftpd.errors import Error
+from ptftpd.programs.explaining import EXPLAIN, discover
+from ptftpd.settings import Class, Dhcp, Host, Pxe, Subnet
+from tests.machine.dhcp_site import MAC, OWN, Site, answer, ip, mac, ranges
+
+NOTHING = {name: "" for name, _, _ in EXPLAIN.parameters}
+RELAY = ip("192.168.7.1")
+FAR = Subnet(
+    network=IPv4Network("192.168.7.0/24"), range=((IPv4Address("192.168.7.10"),) * 2,), lease_time=600.0
+)
+SOURCES = {
+    ("pxe", "boot_file"): "pxed.conf:3",
+    ("dhcp", "option"): "pdhcpd.conf:9",
+    ("dhcp", "range"): "--range",
+}
+
+
+def site(**fields: Any) -> Site:
+    """Return a site with something set in every kind of section."""
+    pxe = Pxe(boot_file="boot.efi", gateway=OWN + 253, boot=(("bios", "pxelinux.0"),))
+    dhcp = Dhcp(range=ranges(".10-.12"), option=(option("ntp-servers=192.0.2.1"),), **fields)
+    hosts = {"web": Host(mac=mac(80), address=OWN + 79)}
+    classes = {"uefi": Class(arch=("x86_64-efi",), option=(option("root-path=/x"),))}
+    made = Site(dhcp, pxe, hosts, classes=classes, subnets={"far": FAR})
+    made.settings = replace(made.settings, sources=SOURCES)
+    return made
+
+
+def explained(made: Site, hardware: bytes = MAC, **parameters: str) -> list[list[str]]:
+    """Return the lines of an explanation, each as its columns."""
+    message = discover(
+        hardware.hex(":"), NOTHING | {name.replace("_", "-"): text for name, text in parameters.items()}
+    )
+    text = explain(made.settings, made.machine, Proxy(made.settings, "eth0", int(OWN)), message, made.now)
+    return [re.split(r"  +", line.strip()) for line in text.splitlines()]
+
+
+def test_every_field_has_its_origin() -> None:
+    lines = explained(site(), arch="7", guid="00112233-4455-6677-8899-aabbccddeeff")
+    assert lines[0] == ["DHCPDISCOVER from 52:54:00:12:34:56 via eth0 (x86_64-efi, PXEClient)"]
+    assert lines[1][0].startswith("DHCPOFFER of ")
+    assert lines[2:] == [
+        ["yiaddr", "10.0.0.10", "free, of [dhcp] range (--range)"],
+        ["siaddr", "10.0.0.1", "this server's address"],
+        ["sname", "10.0.0.1", "as siaddr"],
+        ["file", "boot.efi", "[pxe] boot_file (pxed.conf:3)"],
+        ["53 dhcp-message-type", "2", "what answers this message"],
+        ["54 dhcp-server-identifier", "10.0.0.1", "this server's address"],
+        ["51 dhcp-lease-time", "3600", "[dhcp] lease_time (default)"],
+        ["58 dhcp-renewal-time", "1800", "half of the lease time"],
+        ["59 dhcp-rebinding-time", "3150", "seven eighths of the lease time"],
+        ["1 subnet-mask", "255.255.255.0", "the network of eth0"],
+        ["66 tftp-server-name", "10.0.0.1", "[pxe] boot_file (pxed.conf:3)"],
+        ["150 tftp-server-address", "10.0.0.1", "[pxe] boot_file (pxed.conf:3)"],
+        ["67 boot-file-name", "boot.efi", "[pxe] boot_file (pxed.conf:3)"],
+        ["3 routers", "10.0.0.254", "[pxe] gateway (default)"],
+        ["28 broadcast-address", "10.0.0.255", "the network of eth0"],
+        ["42 ntp-servers", "192.0.2.1", "[dhcp] option ntp-servers=192.0.2.1 (pdhcpd.conf:9)"],
+        ["17 root-path", "/x", "[class uefi] option root-path=/x (default)"],
+        ["97 uuid-guid", "0x0000112233445566778899aabbccddeeff", "as the client or its relay agent sent it"],
+    ]
+
+
+def test_it_is_the_reply_that_is_sent() -> None:
+    """The same machine makes both."""
+    message = discover(MAC.hex(":"), NOTHING | {"arch": "bios"})
+    sent = answer(site().machine.receive(message, 1000, direct=False))
+    shown = {line[0]: line[1] for line in explained(site(), arch="bios")[2:]}
+    assert (shown["yiaddr"], shown["file"]) == (wire.dotted(sent.yiaddr), "pxelinux.0")
+    assert {int(name.split()[0]) for name in shown if name[0].isdigit()} == set(sent.options)
+
+
+@pytest.mark.parametrize(
+    ("hardware", "parameters", "line"),
+    [
+        (mac(80), {}, ["yiaddr", "10.0.0.80", "[host web] address (default)"]),
+        (MAC, {"relay": "192.168.7.1"}, ["yiaddr", "192.168.7.10", "free, of [subnet far] range (default)"]),
+        (MAC, {"relay": "192.168.7.1"}, ["51 dhcp-lease-time", "600", "[subnet far] lease_time (default)"]),
+        (MAC, {"relay": "192.168.7.1"}, ["giaddr", "192.168.7.1", "the relay agent"]),
+        (
+            MAC,
+            {"user_class": "iPXE"},
+            ["175 ipxe-encapsulated-options", "0xb00101", "[pxe] boot bios (default)"],
+        ),
+        (
+            MAC,
+            {"client_id": "ff:01", "vendor_class": "PXEClient"},
+            ["61 dhcp-client-identifier", "0xff01", "as the client or its relay agent sent it"],
+        ),
+        (
+            MAC,
+            {"relay": "192.168.7.1", "circuit_id": "p3"},
+            ["82 relay-agent-information", "0x01027033", "as the client or its relay agent sent it"],
+        ),
+    ],
+)
+def test_what_the_question_may_say(hardware: bytes, parameters: dict[str, str], line: list[str]) -> None:
+    assert line in explained(site(), hardware, **({"arch": "0"} | parameters))
+
+
+def test_a_lease_and_an_address_that_was_had() -> None:
+    made = site()
+    made.lease()
+    assert ["yiaddr", "10.0.0.10", "its lease, of [dhcp] range (--range)"] in explained(made, arch="7")
+    made.now += 5000
+    assert ["yiaddr", "10.0.0.10", "the address that it had before, of [dhcp] range (--range)"] in explained(
+        made, arch="7"
+    )
+
+
+def test_why_there_is_no_reply() -> None:
+    assert explained(site())[-1] == ["is not answered: not a PXE client (answer_all is off)"]
+    why = explained(site(), arch="7", relay="192.168.9.9")[-1]
+    assert why == ["is not answered: relayed from a network that is not configured"]
+    full = site()
+    for number in range(3):
+        full.lease(mac(number))
+    assert explained(full, arch="7")[-1][0].startswith(
+        "is not answered: no free address on eth0: all 4 are taken"
+    )
+
+
+def test_of_a_proxy() -> None:
+    lines = explained(site(mode="proxy"), arch="7")
+    assert ["60 vendor-class-identifier", "PXEClient", "[pxe] boot_file (pxed.conf:3)"] in lines
+    assert not [line for line in lines if line[0] in {"yiaddr", "51 dhcp-lease-time"}]
+
+
+@pytest.mark.parametrize(
+    ("hardware", "parameters", "error"),
+    [
+        ("nonsense", {}, "--explain nonsense: must be a hardware address"),
+        ("525400123456", {"arch": "pdp11"}, "--arch pdp11: must be one of bios,"),
+        (
+            "525400123456",
+            {"arch": "ipxe"},
+            "--arch ipxe: must be an architecture; iPXE is told by --user-class",
+        ),
+        ("525400123456", {"relay": "here"}, "--relay here: must be an IPv4 address"),
+        ("525400123456", {"guid": "1"}, "--guid 1: must be a GUID"),
+        ("525400123456", {"client-id": "x"}, "--client-id x: must be octets in hexadecimal"),
+    ],
+)
+def test_questions_that_make_no_sense(hardware: str, parameters: dict[str, str], error: str) -> None:
+    with pytest.raises(Error, match=f"^{re.escape(error)}"):
+        discover(hardware, NOTHING | parameters)
+
+
+def test_the_message_of_the_question() -> None:
+    message = discover("52-54-00-12-34-56", NOTHING | {"arch": "x86_64-efi", "user-class": "iPXE"})
+    assert message == Message(
+        chaddr=MAC.ljust(16, b"\0"),
+        options={53: b"\1", 93: b"\0\7", 60: b"PXEClient:Arch:00007:UNDI:003000", 77: b"iPXE"},
+    )

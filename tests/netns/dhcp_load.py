@@ -1,0 +1,125 @@
+"""A DHCP server and perfdhcp, which plays a relay agent with many clients behind it, in namespaces."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from tests.lab import Argument, Lab, Process, program
+
+SERVER, RELAY, NETWORK = "10.64.0.1", "10.64.0.2", "10.64.0.0/10"
+RANGE = "10.64.1.0-10.66.255.254"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What perfdhcp counted."""
+
+    sent: int  # DISCOVERs
+    offered: int
+    acknowledged: int
+    twice: int  # addresses that were offered to two clients
+    delay: float  # milliseconds from DISCOVER to OFFER, on average
+
+    @property
+    def lost(self) -> int:
+        """How many exchanges were begun and not finished."""
+        return self.sent - self.acknowledged
+
+
+class Load:
+    """A context manager: the two namespaces. Files of the servers are in directory, which all may enter."""
+
+    def __init__(self, logs: Path) -> None:
+        """logs is where the processes' output goes."""
+        self.lab = Lab(logs)
+        self._temporary = tempfile.TemporaryDirectory(prefix="ptftpd-load-")
+        self.directory = Path(self._temporary.name)
+        self.directory.chmod(0o777)  # the servers become other users
+
+    def __enter__(self) -> Load:
+        """Make them."""
+        self.lab.__enter__()
+        self.server, self.relay = self.lab.namespace("server"), self.lab.namespace("relay")
+        self.lab.cable(self.server, self.relay)
+        length = NETWORK.partition("/")[2]
+        self.server.address(f"{SERVER}/{length}")
+        self.relay.address(f"{RELAY}/{length}")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Remove them."""
+        self.lab.__exit__(kind, error, trace)
+        self._temporary.cleanup()
+
+    def pdhcpd(self, *arguments: Argument) -> Process:
+        """Return pdhcpd, which answers everybody, ready; its leases are kept between calls."""
+        state = self.directory / "state"
+        process = self.server.start(
+            *program("dhcpd"), "eth0", "--answer-all", "--range", RANGE, "--state-dir", state,
+            "--user", "nobody", *arguments,
+        )  # fmt: skip
+        process.wait_for("serving DHCP")
+        return process
+
+    def kea(self) -> Process:
+        """Return Debian's kea-dhcp4, which keeps its leases in a file and logs as it does by default."""
+        logger = {
+            "name": "kea-dhcp4",
+            "severity": "INFO",
+            "output_options": [{"output": str(self.directory / "kea.log")}],
+        }
+        leases = {
+            "type": "memfile",
+            "persist": True,
+            "name": str(self.directory / "kea.csv"),
+            "lfc-interval": 0,
+        }
+        subnet = {"subnet": NETWORK, "pools": [{"pool": RANGE}]}
+        settings = {
+            "interfaces-config": {"interfaces": ["eth0"]}, "lease-database": leases, "valid-lifetime": 3600,
+            "subnet4": [subnet], "loggers": [logger],
+        }  # fmt: skip
+        file = self.directory / "kea.json"
+        file.write_text(json.dumps({"Dhcp4": settings}))
+        places = [f"KEA_{name}_DIR={self.directory}" for name in ("PIDFILE", "LOCKFILE")]
+        process = self.server.start("env", *places, "kea-dhcp4", "-c", file)
+        process.wait_listening(67)
+        return process
+
+    def perfdhcp(self, rate: int, seconds: int, *, batch: int = 0, clients: int = 100_000) -> Report:
+        """Return what becomes of so many exchanges a second; each batch has clients of its own."""
+        return report(self.start_perfdhcp(rate, seconds, batch=batch, clients=clients), seconds + 30)
+
+    def start_perfdhcp(self, rate: int, seconds: int, *, batch: int = 0, clients: int = 100_000) -> Process:
+        """Return a running perfdhcp. It counts replies that take over a second as lost."""
+        return self.relay.start(
+            "perfdhcp", "-4", "-u", "-l", RELAY, "-r", rate, "-p", seconds, "-R", clients, "-W", 1_000_000,
+            "-b", f"mac=00:0c:{batch:02x}:00:00:00", SERVER,
+        )  # fmt: skip
+
+
+def report(process: Process, timeout: float) -> Report:
+    """Return what perfdhcp printed, once it has ended."""
+    process.wait(timeout)
+    text = process.text()
+    discover, _, request = text.partition("REQUEST-ACK")
+    assert request, text
+
+    def number(part: str, what: str) -> float:
+        found = re.search(rf"^{what}: ([0-9.]+)", part, re.M)
+        return float(found[1]) if found else 0.0
+
+    return Report(
+        int(number(discover, "sent packets")),
+        int(number(discover, "received packets")),
+        int(number(request, "received packets")),
+        int(number(discover, "non unique addresses") + number(request, "non unique addresses")),
+        number(discover, "avg delay"),
+    )

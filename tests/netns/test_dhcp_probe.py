@@ -1,0 +1,51 @@
+"""An address that a machine took by itself is never leased, and no client waits for finding that out."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from pathlib import Path
+
+from tests.lab import Lab, program
+
+
+def test_an_address_in_use_is_passed_over(tmp_path: Path) -> None:
+    """RFC 2131 §2.2: the server should probe it; here before anyone asks, by the kernel's own ARP."""
+    tmp_path.chmod(0o755)
+    for parent in tmp_path.parents[:2]:
+        os.chmod(parent, 0o755)  # the server becomes somebody else
+    with Lab(tmp_path) as lab:
+        server, client, squatter = (lab.namespace(name) for name in ("server", "client", "squatter"))
+        server.bridge()
+        for machine, port in ((client, "port1"), (squatter, "port2")):
+            lab.cable(machine, server, "eth0", port)
+            server.plug(port)
+        server.address("10.9.0.1/24", "br0")
+        squatter.address("10.9.0.50/24")
+        daemon = server.start(
+            *program("dhcpd"), "br0", "--answer-all", "--range", "10.9.0.50-10.9.0.60", "--user", "nobody",
+            "--state-dir", tmp_path / "state",
+        )  # fmt: skip
+        found = daemon.wait_for(r"10\.9\.0\.50 is in use by (\S+) on br0, which has no lease of it")
+        assert found[1] in squatter.run("ip", "link", "show", "eth0").stdout
+        start = time.monotonic()
+        done = client.run(
+            "busybox",
+            "udhcpc",
+            "-i",
+            "eth0",
+            "-f",
+            "-n",
+            "-q",
+            "-t",
+            "2",
+            "-T",
+            "1",
+            "-s",
+            "/bin/true",
+            check=False,
+        )
+        assert re.search("lease of 10.9.0.51 obtained", done.stdout + done.stderr)
+        assert time.monotonic() - start < 1
+        assert daemon.stop() == 0
