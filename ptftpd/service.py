@@ -6,21 +6,23 @@ A program gives main() a Daemon; what is the same for all of them is here.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import pwd
 import signal
 import socket
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from systemd import daemon as systemd
 
 from ptftpd import config, net
 from ptftpd.config import Loaded, Program
 from ptftpd.errors import EX_CONFIG, ConfigError, Error
+from ptftpd.links import LinkWatch
 from ptftpd.log import DEBUG, INFO, Log
 from ptftpd.loop import INF, Loop
-from ptftpd.workers import Notify, Supervisor
+from ptftpd.workers import SIGNALS, Notify, Supervisor
 
 STOP_TIMEOUT = 30.0  # seconds that running transfers get after SIGTERM
 PULSE = 10.0  # seconds between two reports of the status to systemd, without a watchdog
@@ -66,13 +68,13 @@ class Daemon(Protocol):
 
 def main(program: Program, argv: Sequence[str] | None, make: Callable[[Loaded], Daemon]) -> int:
     """Run a program; return its exit code: 0 done, 1 failed, 78 configuration error."""
+    sockets = activated()
     try:
         loaded = config.load(program, argv)
     except ConfigError as error:
         for line in str(error).splitlines():
             Log(program.name).error("", line)
-        _notify(f"STATUS={error}")
-        return EX_CONFIG
+        return _decline(sockets, error)
     if loaded.action == "dump":
         print(config.dump(program, loaded.settings), end="")
         return 0
@@ -86,11 +88,10 @@ def main(program: Program, argv: Sequence[str] | None, make: Callable[[Loaded], 
             daemon.check()
             print(f"{program.name}: the configuration is good")
             return 0
-        return _Process(program, argv, loaded, daemon, log).run()
+        return _Process(program, argv, loaded, daemon, log).run(sockets)
     except Error as error:
         log.error("", str(error))
-        _notify(f"STATUS={error}")
-        return EX_CONFIG if isinstance(error, ConfigError) else 1
+        return _decline(sockets, error)
 
 
 class _Process:
@@ -108,12 +109,15 @@ class _Process:
         self._first = True  # of the workers: the one that records start, reload and stop
         self._signals: list[int] = []
         self._stop_at = INF
+        self._idle_timeout: float | None = None
+        self._idle_since, self._last_status = 0.0, ""
         watchdog = os.environ.get("WATCHDOG_USEC", "")
         self._pulse = int(watchdog) / 2e6 if watchdog.isdigit() else PULSE
 
-    def run(self) -> int:
-        """Serve until told to stop; return the exit code."""
-        self.daemon.open(activated())
+    def run(self, sockets: dict[str, list[socket.socket]]) -> int:
+        """Serve until told to stop, on these sockets of systemd's if there are any; return the exit code."""
+        self._idle_timeout = self.loaded.settings.daemon.idle_timeout if sockets else None
+        self.daemon.open(dict(sockets))
         if self.loaded.detach:
             return self._detached()
         return self._serve()
@@ -121,17 +125,11 @@ class _Process:
     def _detached(self) -> int:
         # Here and not at the top: the daemon and lockfile packages take longer to load than all the rest.
         from daemon import DaemonContext
-        from daemon.pidfile import PIDLockFile
 
-        pidfile = None
-        if self.loaded.pidfile:
-            pidfile = PIDLockFile(os.path.abspath(self.loaded.pidfile))
-            running = pidfile.read_pid()
-            if running and os.path.exists(f"/proc/{running}"):
-                raise Error(f"{self.loaded.pidfile}: already running as process {running}")
-            pidfile.break_lock()
+        pidfile = _lock(os.path.abspath(self.loaded.pidfile)) if self.loaded.pidfile else None
         keep = [int(fd) for fd in os.listdir("/proc/self/fd") if int(fd) > 2]  # the sockets among them
-        context = DaemonContext(files_preserve=keep, umask=0o022, pidfile=pidfile)
+        here = os.getcwd()  # where names on the command line are looked up again when it is reloaded
+        context = DaemonContext(files_preserve=keep, umask=0o022, working_directory=here, pidfile=pidfile)
         context.open()
         self.log = Log(self.program.name, self.log.level, journal=True)
         try:
@@ -172,14 +170,21 @@ class _Process:
         began = self.daemon.serve(self.loop, self.log)
         if self._first:
             self.log.info("started", began)
+        if self._idle_timeout:
+            self._pulse = min(self._pulse, self._idle_timeout)
+            self._idle_since = self.loop.now
         self.deadline = self.loop.now + self._pulse
         self.loop.schedule(self)
         self.loop.every_wakeup(self._after)
+        watch = self._watch_interface()
         self._notify(f"READY=1\nSTATUS={self.daemon.status()}")
         try:
             self.loop.run()
         finally:
             signal.set_wakeup_fd(-1)
+            if watch:
+                self.loop.remove(watch.fileno())
+                watch.close()
             self.daemon.close()
             self.loop.remove(wakeup.fileno())
             wakeup.close()
@@ -190,9 +195,15 @@ class _Process:
         return 0
 
     def tick(self, now: float) -> None:
-        """Report to systemd that the loop turns, and what is going on."""
+        """Report to systemd that the loop turns, and what is going on; record what was dropped."""
+        self.log.report(now)
         self.deadline = now + self._pulse
-        self._notify(f"WATCHDOG=1\nSTATUS={self.daemon.status()}")
+        status = self.daemon.status()
+        self._notify(f"WATCHDOG=1\nSTATUS={status}")
+        if self.daemon.busy() or status != self._last_status:
+            self._idle_since, self._last_status = now, status
+        elif self._idle_timeout and now - self._idle_since >= self._idle_timeout:
+            self.loop.stop()  # the socket stays with systemd, which starts us again
 
     def _after(self, now: float) -> None:
         while self._signals:
@@ -222,12 +233,20 @@ class _Process:
             if self._first:
                 self.log.info("reloaded", "configuration read again")
         except Error as error:
-            for line in str(error).splitlines():
+            for line in str(error).splitlines() if self._first else ():
                 self.log.error("reload-failed", f"the configuration stays as it was: {line}")
         self._notify(f"READY=1\nSTATUS={self.daemon.status()}")
 
+    def _watch_interface(self) -> LinkWatch | None:
+        """Follow the address of the interface that is served, if it is only one."""
+        if not (self.loaded.interface and self._first):
+            return None
+        watch = LinkWatch(self.loaded.interface, self.log, lambda: self.daemon.reload(self.loaded))
+        self.loop.add(watch.fileno(), watch.follow)
+        return watch
+
     def _catch_signals(self) -> socket.socket:
-        """Queue SIGHUP, SIGTERM and SIGINT for the loop; return the socket that wakes it."""
+        """Queue SIGNALS for the loop; return the socket that wakes it."""
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         theirs.setblocking(False)
@@ -237,9 +256,10 @@ class _Process:
 
         self.loop.add(ours.fileno(), drain)
         self._wakeup = theirs  # kept open: the interpreter writes to it when a signal comes
-        for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT):
+        for number in SIGNALS:
             signal.signal(number, lambda caught, frame: self._signals.append(caught))
         signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         return ours
 
     def _drop_privileges(self) -> None:
@@ -261,8 +281,35 @@ class _Process:
                 os.chown(path, account.pw_uid, account.pw_gid)
             except OSError as error:
                 raise Error(f"state directory {path}: {error.strerror}") from None
-        os.setgid(account.pw_gid)  # change_process_owner leaves the group alone when it sets the others
-        change_process_owner(account.pw_uid, account.pw_gid, initgroups=True)
+        try:
+            os.setgid(account.pw_gid)  # change_process_owner leaves the group alone when it sets the others
+            change_process_owner(account.pw_uid, account.pw_gid, initgroups=True)
+        except OSError as error:
+            raise Error(f"cannot become user {account.pw_name}: {error.strerror or error}") from None
+
+
+def _lock(path: str) -> Any:
+    """Return the lock of a pid file, without a stale one; Error when it is taken or cannot be written."""
+    from daemon.pidfile import PIDLockFile
+
+    lock = PIDLockFile(path)
+    running = lock.read_pid()
+    if running and _runs(running):
+        raise Error(f"{path}: already running as process {running}")
+    directory = os.path.dirname(path)
+    if not os.path.isdir(directory) or not os.access(directory, os.W_OK):
+        raise Error(f"pid file {path}: its directory is not there or must not be written")
+    lock.break_lock()
+    return lock
+
+
+def _runs(pid: int) -> bool:
+    """Return whether a process runs; one that ended, but was not waited for, has no command line any more."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return bool(file.read(1))
+    except OSError:
+        return False
 
 
 def activated() -> dict[str, list[socket.socket]]:
@@ -275,8 +322,24 @@ def activated() -> dict[str, list[socket.socket]]:
     return sockets
 
 
+def _decline(sockets: dict[str, list[socket.socket]], error: Error) -> int:
+    """Return the exit code for an error, which systemd shows as status; let go of what was asked of us.
+
+    A datagram left on a socket of systemd's would start the program at once again, to fail again.
+    """
+    _notify(f"STATUS={error}")
+    for sock in itertools.chain.from_iterable(sockets.values()):
+        with contextlib.suppress(OSError):  # nothing more to read, or closed by now
+            while True:
+                sock.recv(1)
+    return EX_CONFIG if isinstance(error, ConfigError) else 1
+
+
 def _notify(state: str) -> None:
     """Tell systemd, when it asked for that; a line break in a value would start another variable."""
     if "NOTIFY_SOCKET" in os.environ:
         head, _, status = state.partition("STATUS=")
-        systemd.notify(f"{head}STATUS={status.replace(chr(10), '; ')}" if status else state)
+        try:
+            systemd.notify(f"{head}STATUS={status.replace(chr(10), '; ')}" if status else state)
+        except OSError:
+            pass  # nobody listens there: serving goes on

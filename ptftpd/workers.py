@@ -10,6 +10,7 @@ import os
 import selectors
 import signal
 import time
+import traceback
 from collections.abc import Callable
 
 from ptftpd.log import Log
@@ -24,13 +25,17 @@ class Supervisor:
     """Runs count workers until told to stop."""
 
     def __init__(self, log: Log, count: int, work: Callable[[int, Notify, int], int], notify: Notify) -> None:
-        """work(number, notify, parent) serves in a worker; parent is readable when the supervisor is gone."""
+        """work(number, notify, parent) serves in a worker; parent is readable when the supervisor is gone.
+
+        It begins with SIGNALS blocked, so that none is lost before the worker catches them itself.
+        """
         self._log, self._count, self._work, self._notify = log, count, work, notify
         self._selector = selectors.DefaultSelector()
         self._pids: dict[int, int] = {}  # worker number -> process id
         self._pipes: dict[int, int] = {}  # worker number -> the end its reports come from
         self._states: dict[int, str] = {}
         self._ready: set[int] = set()
+        self._beating: set[int] = set()  # workers that reported since the last sign of life to systemd
         self._caught: list[int] = []
         self._stopping = False
         self._alive, self._held = os.pipe()  # workers see the end of _alive when this process is gone
@@ -60,14 +65,18 @@ class Supervisor:
 
     def _fork(self, worker: int) -> None:
         ours, theirs = os.pipe()
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         pid = os.fork()
         if pid == 0:
             code = 1
             try:
                 self._become_worker(ours)
                 code = self._work(worker, lambda state: _say(theirs, state), self._alive)
+            except Exception:
+                traceback.print_exc()
             finally:
                 os._exit(code)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         os.close(theirs)
         self._pids[worker], self._pipes[worker] = pid, ours
         self._selector.register(ours, selectors.EVENT_READ, worker)
@@ -93,11 +102,15 @@ class Supervisor:
                 elif name == "READY":
                     self._ready.add(worker)
         status = "; ".join(f"worker {each + 1}: {text}" for each, text in sorted(self._states.items()))
-        beat = "WATCHDOG=1\n" if len(self._states) == self._count else ""
+        self._beating.add(worker)
+        news = ""
+        if len(self._beating) == self._count:
+            self._beating.clear()
+            news += "WATCHDOG=1\n"
         if len(self._ready) == self._count:
             self._ready.clear()
-            beat += "READY=1\n"
-        self._notify(f"{beat}STATUS={status}")
+            news += "READY=1\n"
+        self._notify(f"{news}STATUS={status}")
 
     def _ended(self, worker: int) -> None:
         pipe = self._pipes.pop(worker)
@@ -121,6 +134,7 @@ class Supervisor:
         while self._caught:
             number = self._caught.pop(0)
             if number == signal.SIGHUP:
+                self._ready.clear()  # of one that was forked anew meanwhile: it too is to read the settings
                 self._notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
             else:
                 self._stopping = True

@@ -1,4 +1,4 @@
-"""Records: what the journal and a terminal get, what a peer's octets can do to them, and the drop counters."""
+"""Records: what the journal and a terminal get, what a peer's octets can do to them, the drop counters."""
 
 from __future__ import annotations
 

@@ -227,12 +227,14 @@ class TestTimers:
         """Of five timers one is set anew each second, by a descriptor's handler; each is called when due."""
         expected: list[list[float]] = [[] for _ in range(5)]
         deadlines = [INF] * 5
-        for second, (number, delay) in enumerate([*moves, (0, INF)], 101):
+        for second, (number, delay) in enumerate(moves, 101):
             for each, deadline in enumerate(deadlines):
-                if deadline < second or (second == 101 + len(moves) and deadline < INF):
+                if deadline < second:
                     expected[each].append(deadline)
                     deadlines[each] = INF
             deadlines[number] = second + delay
+        for each, deadline in enumerate(deadlines):
+            expected[each] += [deadline] if deadline < INF else []
         world = World()
         with pytest.MonkeyPatch.context() as monkeypatch:
             monkeypatch.setattr(module, "time", world)

@@ -1,0 +1,73 @@
+"""Follows the interface that is served: its address comes, goes or changes while the program runs."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Callable
+
+from ptftpd.errors import Error
+from ptftpd.log import Log
+from ptftpd.net import Link, link
+
+RTMGRP_LINK, RTMGRP_IPV4_IFADDR = 0x01, 0x10  # <linux/rtnetlink.h>
+
+
+class LinkWatch:
+    """A descriptor that is readable when addresses change (rtnetlink(7)), and what is to be done then."""
+
+    def __init__(self, name: str, log: Log, reload: Callable[[], None]) -> None:
+        """reload() is called when the interface has another address; Error from it is recorded."""
+        self._name, self._log, self._reload = name, log, reload
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK)
+        self._socket.bind((0, RTMGRP_LINK | RTMGRP_IPV4_IFADDR))
+        self._first = self._known = self._look()
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._socket.fileno()
+
+    def follow(self, now: float) -> None:
+        """Look at the interface again; to be called when the descriptor is readable."""
+        self._drain()
+        found = self._look()
+        if found == self._known:
+            return
+        self._known = found
+        if isinstance(found, str):
+            self._log.warning("", f"{found}; nothing can be served until then")
+        elif isinstance(self._first, Link) and found.index != self._first.index:
+            # The sockets are bound to the one that is gone, and only root may bind them anew.
+            self._log.error(
+                "", f"interface {self._name} is a new one of that name: stop and start this server"
+            )
+        else:
+            self._change(found)
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._socket.close()
+
+    def _change(self, found: Link) -> None:
+        network = f"{found.address}/{found.network.prefixlen}"
+        try:
+            self._reload()
+            self._log.info("reloaded", f"interface {self._name} has the address {network} now")
+        except Error as error:
+            self._log.error("reload-failed", f"interface {self._name} has the address {network} now: {error}")
+
+    def _drain(self) -> None:
+        """Read what the kernel said: how the interface is now counts, not what happened on the way."""
+        try:
+            while self._socket.recv(65536):
+                pass
+        except OSError as error:
+            if error.errno not in {errno.EAGAIN, errno.ENOBUFS}:
+                raise
+
+    def _look(self) -> Link | str:
+        """Return the interface's facts, or the sentence that says why it has none."""
+        try:
+            return link(self._name)
+        except Error as error:
+            return str(error)

@@ -1,0 +1,54 @@
+"""A supervisor whose workers do as they are told, which prints what it would notify: supervised.py DEED...
+
+Deeds: exit=CODE, raise, late (slow to begin); any other word is just the worker's name.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import time
+
+from ptftpd.log import Log
+from ptftpd.workers import SIGNALS, Notify, Supervisor
+
+DELAY = 0.2  # seconds that a worker takes before it catches signals
+
+
+def work(number: int, notify: Notify, parent: int) -> int:
+    """Do the deed of worker number; return its exit code."""
+    deed, _, value = sys.argv[1 + number].partition("=")
+    if deed == "raise":
+        raise ZeroDivisionError("what no one foresaw")
+    if deed == "exit":
+        return int(value)
+    caught: list[int] = []
+    wakeup, poke = os.pipe2(os.O_NONBLOCK)
+    if deed == "late":
+        notify("STATUS=late")
+        time.sleep(DELAY)
+    signal.set_wakeup_fd(poke)
+    for each in SIGNALS:
+        signal.signal(each, lambda number, frame: caught.append(number))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    notify(f"READY=1\nSTATUS={deed} is ready")
+    while True:
+        readable, _, _ = select.select([wakeup, parent], [], [])
+        if parent in readable:
+            return 0
+        os.read(wakeup, 64)
+        while caught:
+            if caught[0] != signal.SIGHUP:
+                return 0
+            notify(f"READY=1\nSTATUS={deed} heard of {signal.Signals(caught.pop(0)).name}")
+
+
+def show(state: str) -> None:
+    """Print a notification in one line."""
+    print(state.replace("\n", " | "), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(Supervisor(Log("test"), len(sys.argv) - 1, work, show).run())

@@ -1,0 +1,194 @@
+"""The command lines of the programs: what each takes, prints and returns."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import socket
+import tomllib
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+import ptftpd
+from ptftpd import config
+from ptftpd.config import Program
+from tests.base.setting_texts import values
+from tests.lab import CHECKOUT
+
+Output = pytest.CaptureFixture[str]
+Main = Callable[[Sequence[str]], int]
+
+SCRIPTS = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["scripts"]
+MODULES = [importlib.import_module(name) for name in sorted({x.split(":")[0] for x in SCRIPTS.values()})]
+DAEMONS = [module for module in MODULES if isinstance(getattr(module, "PROGRAM", None), Program)]
+
+every_program = pytest.mark.parametrize("main", [x.main for x in MODULES], ids=[x.__name__ for x in MODULES])
+every_daemon = pytest.mark.parametrize(
+    ("main", "program"), [(x.main, x.PROGRAM) for x in DAEMONS], ids=[x.PROGRAM.name for x in DAEMONS]
+)
+
+
+@pytest.fixture(autouse=True)
+def nothing_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """This machine's own configuration and service manager play no part."""
+    monkeypatch.setattr(config, "load", partial(config.load, directory=str(tmp_path / "etc")))
+    for name in ("NOTIFY_SOCKET", "JOURNAL_STREAM", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def port() -> int:
+    """Return a UDP port of 127.0.0.1 that is free."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def exit_code(main: Main, *argv: str) -> int:
+    """Return how a program ends, however it does."""
+    try:
+        return main(argv)
+    except SystemExit as ended:
+        return int(ended.code or 0)
+
+
+def needed(program: Program) -> list[str]:
+    """Return the arguments that a program cannot do without."""
+    return ["eth0" for positional in program.positionals if positional.required]
+
+
+def test_each_daemon_is_installed_by_its_name() -> None:
+    for module in DAEMONS:
+        assert SCRIPTS[module.PROGRAM.name] == f"{module.__name__}:main"
+    assert {module.PROGRAM.name for module in DAEMONS} == {"ptftpd", "pdhcpd", "pbootpd", "pxed"}
+
+
+@every_program
+def test_version(main: Main, capsys: Output) -> None:
+    assert exit_code(main, "--version") == 0
+    assert capsys.readouterr().out.rstrip().endswith(f" {ptftpd.__version__}")
+
+
+@every_program
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_help(main: Main, option: str, capsys: Output) -> None:
+    """Every option is explained, in lines that fit a terminal, and nothing is left to fill in."""
+    assert exit_code(main, option) == 0
+    output = capsys.readouterr()
+    assert output.err == ""
+    assert re.search(r"\busage: ", output.out)
+    assert "--rfc1350" in output.out
+    assert not re.search(r"%\(|None\b|<function|SUPPRESS", output.out)
+
+
+@every_program
+def test_an_unknown_option(main: Main, capsys: Output) -> None:
+    assert exit_code(main, "eth0", "--no-such-option") == 2
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "--no-such-option" in output.err
+    assert "--help" in output.err
+
+
+@every_daemon
+@pytest.mark.parametrize("option", ["-r", "--rfc1350"])
+def test_rfc1350_everywhere(main: Main, program: Program, option: str, capsys: Output) -> None:
+    assert exit_code(main, option, *needed(program), "--dump-config") == 0
+    dumped = capsys.readouterr().out
+    assert ("rfc1350 = yes" in dumped) == ("tftp" in program.sections)
+
+
+@every_daemon
+def test_dump_is_a_file_that_says_the_same(
+    main: Main, program: Program, tmp_path: Path, capsys: Output
+) -> None:
+    arguments = [*needed(program), "-u", "me"]
+    assert exit_code(main, *arguments, "--dump-config") == 0
+    (tmp_path / "dumped").write_text(capsys.readouterr().out)
+    again = config.load(program, [*needed(program), "-c", str(tmp_path / "dumped")])
+    assert values(again.settings) == values(config.load(program, arguments).settings)
+    assert {section for section, _ in again.settings.sources} == set(program.sections)
+
+
+@every_daemon
+def test_a_bad_file(main: Main, program: Program, tmp_path: Path, capsys: Output) -> None:
+    """sysexits.h, EX_CONFIG: exit code 78 and a line for each fault."""
+    (tmp_path / "bad").write_text("[daemon]\nuser =\nusr = x\n")
+    for action in ([], ["--check"], ["--dump-config"]):
+        assert exit_code(main, *needed(program), "-c", str(tmp_path / "bad"), *action) == 78
+        output = capsys.readouterr()
+        assert output.out == ""
+        assert output.err.splitlines() == [
+            f"{program.name}: error: {tmp_path}/bad:3: [daemon] usr: unknown setting; did you mean user?",
+            f"{program.name}: error: {tmp_path}/bad:2: [daemon] user =: must not be empty",
+        ]
+
+
+@every_daemon
+def test_an_interface_that_is_not_there(main: Main, program: Program, capsys: Output) -> None:
+    where = ["nosuch0"] if needed(program) else ["-i", "nosuch0"]
+    assert exit_code(main, *where, "--check") == 78
+    assert f"{program.name}: error: there is no network interface nosuch0 here" in capsys.readouterr().err
+
+
+class TestCheck:
+    """ptftpd --check: what would keep it from serving."""
+
+    def check(self, port: int, *argv: str) -> int:
+        """Return the exit code."""
+        main: Main = importlib.import_module("ptftpd.programs.tftpd").main
+        where = () if "-a" in argv else ("-a", "127.0.0.1")
+        return exit_code(main, "--check", "-p", str(port), *where, *argv)
+
+    def test_good(self, port: int, tmp_path: Path, capsys: Output) -> None:
+        for _ in range(2):  # the first leaves nothing open
+            assert self.check(port, str(tmp_path)) == 0
+        assert capsys.readouterr().out == "ptftpd: the configuration is good\n" * 2
+
+    def test_the_port_is_taken(self, port: int, tmp_path: Path, capsys: Output) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            other.bind(("127.0.0.1", port))
+            assert self.check(port, str(tmp_path)) == 1
+        assert capsys.readouterr().err == (
+            f"ptftpd: error: UDP port {port} of 127.0.0.1 is taken by another program: "
+            f"stop that one (ss -ulpn 'sport = {port}' shows it)\n"
+        )
+
+    def test_an_address_of_somebody_else(self, port: int, tmp_path: Path, capsys: Output) -> None:
+        assert self.check(port, "-a", "192.0.2.1", str(tmp_path)) == 1
+        assert capsys.readouterr().err == "ptftpd: error: 192.0.2.1 is not an address of this machine\n"
+
+    @pytest.mark.parametrize(("name", "reason"), [
+        ("absent", "No such file or directory"), ("file", "Not a directory"),
+    ])  # fmt: skip
+    def test_a_root_that_cannot_be_served(
+        self, port: int, tmp_path: Path, capsys: Output, name: str, reason: str
+    ) -> None:
+        (tmp_path / "file").touch()
+        assert self.check(port, f"{tmp_path}/{name}") in {1, 78}
+        assert f"{tmp_path}/{name}: {reason}" in capsys.readouterr().err
+
+
+class TestCheckOfBootFiles:
+    """pxed --check: boot files that its own TFTP server could not send."""
+
+    def check(self, *argv: str) -> int:
+        """Return the exit code."""
+        main: Main = importlib.import_module("ptftpd.programs.pxed").main
+        return exit_code(main, "--check", "lo", *argv)
+
+    def test_absent(self, tmp_path: Path, capsys: Output) -> None:
+        (tmp_path / "a.conf").write_text("[pxe]\nboot =\n bios=http://192.0.2.1/x\n  ipxe=absent.ipxe\n")
+        assert self.check("-c", f"{tmp_path}/a.conf", str(tmp_path)) == 78
+        assert capsys.readouterr().err == (
+            f"pxed: error: {tmp_path}/a.conf:2: boot file absent.ipxe below {tmp_path}: no such file\n"
+        )
+
+    def test_present_or_elsewhere(self, tmp_path: Path, capsys: Output) -> None:
+        (tmp_path / "boot.efi").touch()
+        for argv in (["boot.efi"], ["http://192.0.2.1/x"], ["absent", "-t", "192.0.2.1"]):
+            self.check(str(tmp_path), *argv)  # what follows, the ports, may be root's alone
+            assert "boot file" not in capsys.readouterr().err
