@@ -6,7 +6,7 @@ import socket
 import sys
 from collections.abc import Iterator, Sequence
 
-from ptftpd import service
+from ptftpd import net, service
 from ptftpd.config import Loaded, Positional, Program
 from ptftpd.errors import ConfigError, Error, TransferError
 from ptftpd.log import Log
@@ -35,6 +35,7 @@ class Pxed:
 
     def check(self) -> None:
         """Raise Error when the interface, a root, a boot file or a port is not there."""
+        net.link(self._tftpd.interface)
         check_boot_files(self.settings)
         for part in self._parts:
             part.check()

@@ -8,6 +8,7 @@ One transfer at a time needs no event loop: the socket is waited for, a TICK at 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic
@@ -23,9 +24,7 @@ from ptftpd.tftp.sender import Sender
 
 MAX_BLKSIZE = 65464  # RFC 2348
 WINDOW = 64  # blocks asked for by default: more gain nothing here
-OPENING = (
-    2  # retransmissions of a request, and of what follows an OACK, until it is taken for lost on the server
-)
+OPENING = 2  # retransmissions of a request, and of what follows an OACK, before asking in another way
 DALLY = 1.0  # seconds to stay after the last block when packets were lost: its ACK may be lost as well
 MISREAD = {wire.UNDEFINED, wire.ILLEGAL, wire.OPTIONS}  # how servers that dislike options refuse a request
 
@@ -84,14 +83,19 @@ class Attempt:
                 result.outcome = self._transfer(self._machine)
         except TransferError as error:
             result.outcome = Failure(error.code, error.reason)
-            self._channel.send(wire.make_error(error.code, error.reason))
+            self._tell(error.code, error.reason)
         except KeyboardInterrupt:
             if self._machine:
-                self._channel.send(wire.make_error(wire.UNDEFINED, "stopped by the user"))
+                self._tell(wire.UNDEFINED, "stopped by the user")
             raise
         finally:
             if self._machine:
                 result.octets, result.resent = self._machine.octets, self._machine.resent
+
+    def _tell(self, code: int, reason: str) -> None:
+        """Send an ERROR, if the server is there still."""
+        with contextlib.suppress(OSError):
+            self._channel.send(wire.make_error(code, reason))
 
     # Asking ------------------------------------------------------------------------------------
 
@@ -146,7 +150,7 @@ class Attempt:
             code, text = wire.error(datagram.ljust(wire.HEADER, b"\0"))
             result.misread = code in MISREAD
             return Failure(code, text, from_peer=True)
-        channel.settle(wire.HEADER + options.DEFAULT_BLKSIZE)
+        channel.settle(wire.HEADER)  # whom to tell if something is wrong with the terms
         if opcode == wire.OACK:
             try:
                 result.terms = options.accept(result.asked, wire.oack(datagram))
@@ -158,8 +162,8 @@ class Attempt:
         run = machine.start(now)
         if opcode == wire.DATA:
             self._take(machine, size, segment, now)  # its ACK asks for the next block, and there was no OACK
-        elif run is not None:
-            channel.send(run)
+        else:
+            self._channel.send(run)
         return None
 
     def _backoff(self, terms: options.Terms) -> Backoff:
@@ -198,11 +202,12 @@ class Attempt:
     def _take(self, machine: Machine, size: int, segment: int, now: float) -> None:
         """Give the machine what was received and send what it answers."""
         receive: Callable[[Any, int, float], memoryview | bytes | None] = machine.receive
-        view = self._channel.view
-        for at in range(0, size, segment):
-            run = receive(view[at:], min(segment, size - at), now)
+        view, at = self._channel.view, 0
+        while at < size:
+            run = receive(view[at:] if at else view, min(segment, size - at), now)
             if run is not None:
                 self._channel.send(run)
+            at += segment
         self._datagrams += -(-size // segment)
         if isinstance(machine.outcome, Failure) and machine.outcome.from_peer and machine.blocks == 0:
             self._result.misread = machine.outcome.code in MISREAD
@@ -234,9 +239,8 @@ def wishes(settings: Settings, channel: Channel, tsize: int | None) -> dict[str,
     if settings.rfc1350:
         return {}
     asked = {}
-    blksize = settings.blksize or min(
-        max(channel.carried - wire.HEADER, options.DEFAULT_BLKSIZE), MAX_BLKSIZE
-    )
+    carried = max(channel.carried - wire.HEADER, options.DEFAULT_BLKSIZE)
+    blksize = settings.blksize or min(carried, MAX_BLKSIZE)
     if blksize != options.DEFAULT_BLKSIZE:
         asked[options.BLKSIZE] = str(blksize)
     if tsize is not None:

@@ -18,10 +18,10 @@ class Catalog:
     """The files of one configuration."""
 
     def __init__(self, settings: Settings) -> None:
-        """Open the roots; Error when one cannot be used."""
+        """Open the roots; Error when one cannot be used, or a rule."""
         self._settings = settings.tftp
+        self._rules = names.Rules(settings.remaps.items(), settings.sources)
         self._tree = Tree(settings.pxe.root)
-        self._rules = names.Rules(settings.remaps.items())
         self._uploads = {
             names.relative(path): directory.uploads for path, directory in settings.directories.items()
         }

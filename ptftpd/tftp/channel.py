@@ -10,13 +10,17 @@ from types import TracebackType
 
 from ptftpd import net
 from ptftpd.net import SOL_UDP
+from ptftpd.tftp.wire import DATA
 
-UDP_GRO = 104  # Linux: the kernel may hand over a run of datagrams at once; Python has no name for it
+# Linux numbers that Python's socket module does not name.
+UDP_GRO = 104  # the kernel may hand over a run of datagrams at once
+RECVERR = {socket.AF_INET: (socket.IPPROTO_IP, 11), socket.AF_INET6: (socket.IPPROTO_IPV6, 25)}
 TICK = 0.05  # seconds: how late a retransmission may be, and how often progress is shown
 RECEIVE_BUFFER = 4 << 20  # octets asked for; the kernel grants up to net.core.rmem_max
 SKB = 840  # octets the kernel counts for each datagram beside its contents, about
 
 _segment_size = Struct("=i")
+_timeval = Struct("@ll")
 _CONTROL = socket.CMSG_SPACE(_segment_size.size)
 
 Trace = Callable[[str, bytes], None]  # told each datagram with its direction, '->' or '<-'
@@ -42,11 +46,15 @@ class Channel:
         self._tid = 0  # the server's port for this transfer, once settled
         self._source = 0
         self._trace = trace
-        self._burst = net.Burst(self._sock, 512)
-        self._segment = 512
+        self._segment = net.GSO_OCTETS
+        self._burst = net.Burst(self._sock, self._segment)
         self._buffers = [bytearray(1 << 16)]
         self.view = memoryview(self._buffers[0])
-        self._sock.settimeout(TICK)
+        # The kernel keeps the time: Python's own timeout would cost a poll(2) for each datagram.
+        self._sock.setblocking(True)
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval.pack(0, int(TICK * 1e6)))
+        # All that ICMP says, not only that a port is closed, while nobody has answered yet.
+        self._sock.setsockopt(*RECVERR[self._sock.family], 1)
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         with contextlib.suppress(OSError):  # a kernel before 5.0
             self._sock.setsockopt(SOL_UDP, UDP_GRO, 1)
@@ -80,14 +88,23 @@ class Channel:
         """Talk to the port that the last datagram came from and no other, in datagrams of segment octets."""
         self._tid, self._segment = self._source, segment
         self._sock.connect(self._sockaddr(self._tid))
+        self._sock.setsockopt(*RECVERR[self._sock.family], 0)
         self._burst = net.Burst(self._sock, segment)
 
     def send(self, run: memoryview | bytes) -> None:
-        """Send run in datagrams of segment octets; what the kernel has no room for is lost."""
+        """Send run, DATA in datagrams of segment octets; what the kernel has no room for is lost.
+
+        ConnectionRefusedError when the server has closed its port.
+        """
+        # Anything else is one datagram, and an ERROR may be longer than a small block.
+        segment = self._segment if run[1] == DATA else len(run)
         if self._trace:
-            for at in range(0, len(run), self._segment):
-                self._trace("->", bytes(run[at : at + self._segment]))
-        self._burst.send(run)
+            for at in range(0, len(run), segment):
+                self._trace("->", bytes(run[at : at + segment]))
+        if segment < len(run):
+            self._burst.send(run)
+        else:
+            self._sock.send(run)
 
     def receive(self) -> tuple[int, int]:
         """Return (octets, octets of each datagram but the last) of what came; (0, 1) after TICK without.
@@ -96,8 +113,11 @@ class Channel:
         """
         try:
             size, control, _, source = self._sock.recvmsg_into(self._buffers, _CONTROL)
-        except TimeoutError:
+        except BlockingIOError:
             return 0, 1
+        except OSError:
+            self._forget_error()
+            raise
         if self._tid and source[1] != self._tid:
             return 0, 1  # it waited here since before settle(): an answer to a second copy of the request
         self._source = source[1]
@@ -106,6 +126,11 @@ class Channel:
             for at in range(0, size, segment):
                 self._trace("<-", bytes(self.view[at : min(at + segment, size)]))
         return size, segment
+
+    def _forget_error(self) -> None:
+        """Take the error's copy from the kernel's queue, which would make the socket look ready for ever."""
+        with contextlib.suppress(OSError):
+            self._sock.recvmsg(1, 0, socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT)
 
     def _sockaddr(self, port: int) -> tuple[str, int] | tuple[str, int, int, int]:
         host, _, zone = self._address.partition("%")

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from ptftpd.errors import TransferError
+from ptftpd.errors import ConfigError, TransferError
 from ptftpd.settings import Remap
 from ptftpd.tftp import wire
 
 # What old ROMs leave behind a name: octets from 0x80 on (0xFF above all: they read DHCP option 67 as a C
 # string), the ':' that one GRUB appends, blanks and control characters. A name in UTF-8 is not touched.
 _DIRT = re.compile(r"[\x00-\x20:\x7f\udc80-\udcff\xff]+\Z")
-
 
 # A Raspberry Pi asks for its files in a directory named after its serial number, 8 hex digits, first.
 _SERIAL = re.compile(r"[0-9a-f]{8}/(?=.)")
@@ -29,8 +28,11 @@ class Facts:
     cls: str = ""
     host: str = ""
 
-    def fill(self, template: str) -> str | None:
-        """Return the template with its placeholders filled; None when one of them is not known."""
+    def fill(self, template: str, *, escape: bool = False) -> str | None:
+        """Return the template with its placeholders filled; None when one of them is not known.
+
+        escape: the result is a template of re's, in which a backslash has a meaning.
+        """
         known = {"address": self.address, "mac": self.mac, "class": self.cls, "host": self.host}
         missing = False
 
@@ -38,7 +40,7 @@ class Facts:
             nonlocal missing
             text = known.get(match[1], "")
             missing = missing or not text
-            return text
+            return text.replace("\\", r"\\") if escape else text
 
         filled = re.sub(r"\{(address|mac|class|host)\}", value, template)
         return None if missing else filled
@@ -78,9 +80,24 @@ def candidates(name: str, directories: Iterable[str], facts: Facts) -> Iterator[
 class Rules:
     """The [remap] rules, in order."""
 
-    def __init__(self, remaps: Iterable[tuple[str, Remap]]) -> None:
-        """remaps: (name of the rule, its settings)."""
+    def __init__(
+        self, remaps: Iterable[tuple[str, Remap]], sources: Mapping[tuple[str, str], str] | None = None
+    ) -> None:
+        """remaps: (name of the rule, its settings). sources: where each was written.
+
+        ConfigError when a replacement names a group that the expression does not have.
+        """
         self._rules = [(name, re.compile(remap.match), remap) for name, remap in remaps]
+        for name, expression, remap in self._rules:
+            try:
+                expression.sub(remap.replace, "")  # reads the replacement whether or not it is used
+            except (re.error, IndexError) as error:
+                section = f"remap {name}"
+                raise ConfigError(
+                    f"must fit match = {remap.match}: {error}",
+                    source=(sources or {}).get((section, "replace"), ""),
+                    setting=f"[{section}] replace = {remap.replace}",
+                ) from None
 
     def apply(self, name: str, facts: Facts, *, writing: bool) -> tuple[str, list[str]]:
         """Return the rewritten name and the rules that changed it; TransferError when one refuses it."""
@@ -93,7 +110,7 @@ class Rules:
                 continue
             if remap.refuse:
                 raise TransferError(wire.ACCESS, f"{remap.refuse} (rule {rule})")
-            replacement = facts.fill(remap.replace)
+            replacement = facts.fill(remap.replace, escape=True)
             if replacement is None:
                 continue  # the rule is for clients of whom more is known
             name = name[: match.start()] + match.expand(replacement) + name[match.end() :]

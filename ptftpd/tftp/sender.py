@@ -17,6 +17,9 @@ from ptftpd.errors import TransferError, WireError
 from ptftpd.tftp import wire
 from ptftpd.tftp.outcome import INF, OK, Backoff, Failure, Outcome
 
+# Of so many ACKs that may answer a second copy of a block, one is taken for that. A smaller number costs
+# timeouts where much is lost, a larger one more second copies.
+DOUBTS = 4
 BUFFER = 1 << 16  # octets read ahead: a lock-step transfer then reads its file once for many ACKs
 DATA, ACK, ERROR, HEADER = wire.DATA, wire.ACK, wire.ERROR, wire.HEADER
 unpack_header, pack_header = wire.unpack_header, wire.pack_header
@@ -31,7 +34,7 @@ class Sender:
     """Sends a file in blocks of blksize octets, windowsize of them between two ACKs (RFC 1350, 7440)."""
 
     __slots__ = (
-        "_backoff", "_base", "_buffer", "_clean", "_end", "_final", "_first", "_modulus", "_oack",
+        "_backoff", "_base", "_buffer", "_clean", "_doubts", "_end", "_final", "_first", "_modulus", "_oack",
         "_payloads", "_quiet", "_read", "_sent", "_sent_at", "_size", "_slots", "_view", "blksize",
         "deadline", "outcome", "resent", "segment", "windowsize",
     )  # fmt: skip
@@ -69,10 +72,8 @@ class Sender:
         self._first, self._end = 1, 0  # the blocks in the buffer
         self._base = 0  # the last block acknowledged
         self._sent = 0  # the last block sent
-        # Blocks up to this one went out twice, so an ACK of one may answer the second copy: firmware sends
-        # one for each block that it has already. It is no report of a gap, and a window for it would be
-        # answered by more of them, to the end of the file.
-        self._quiet = -1
+        self._quiet = -1  # up to this block they went out twice: an ACK may answer the second copy
+        self._doubts = 0  # how often one moved base and may have done so
         self._clean = True  # nothing of the window at hand was sent twice: its ACK measures the round trip
         self._sent_at = 0.0
         self.deadline = INF
@@ -90,7 +91,7 @@ class Sender:
         whole = self._base * self.blksize
         return whole if self._size is None else min(whole, self._size)
 
-    def start(self, now: float) -> memoryview | bytes | None:
+    def start(self, now: float) -> memoryview | bytes:
         """Return the first datagrams: the OACK, or without one the first window."""
         self._sent_at, self.deadline = now, now + self._backoff.wait
         return self._oack or self._window(now, 0)
@@ -128,7 +129,11 @@ class Sender:
         if ahead:
             self._backoff.answered(None)
         if base <= self._quiet:
-            return self._window(now, self._sent, clean=False)
+            # One more gap, or firmware's answer to a second copy; a window for that would be answered so too,
+            # and all go out twice from now on. Taken for that, what is out stays out, only the rest is sent.
+            self._doubts += 1
+            if self._doubts % DOUBTS == 0:
+                return self._window(now, self._sent, clean=False) or None
         # RFC 7440 §4: the rest of the window was lost, go on behind the block that was acknowledged.
         self.resent += self._sent - base
         self._quiet = self._sent
@@ -163,7 +168,7 @@ class Sender:
             return block & 0xFFFF
         return (block - 1) % 65535 + 1 if block else 0
 
-    def _window(self, now: float, behind: int, *, clean: bool = True) -> memoryview | bytes | None:
+    def _window(self, now: float, behind: int, *, clean: bool = True) -> memoryview | bytes:
         """Return the datagrams of the blocks behind one, up to base + windowsize, as far as the file goes."""
         first = self._base + 1
         last = first + self.windowsize - 1
@@ -180,10 +185,8 @@ class Sender:
         self.deadline = now + self._backoff.wait
         start = (behind - self._first + 1) * self.segment
         if last == self._final:
-            stop = (last - self._first) * self.segment + HEADER + self._tail
-        else:
-            stop = (last - self._first + 1) * self.segment
-        return self._view[start:stop] if start < stop else None
+            return self._view[start : (last - self._first) * self.segment + HEADER + self._tail]
+        return self._view[start : (last - self._first + 1) * self.segment]
 
     @property
     def _tail(self) -> int:

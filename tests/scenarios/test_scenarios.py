@@ -20,6 +20,11 @@ def test_scenario(path: Path) -> None:
     Player(scenario).play()
 
 
+def test_there_are_scenarios() -> None:
+    """Should the files move, the test above would run none."""
+    assert len(SCENARIOS) > 50
+
+
 def test_a_wrong_line_is_found(tmp_path: Path) -> None:
     """A scenario that is not what the machine does fails: the runner compares."""
     path = tmp_path / "wrong.txt"
