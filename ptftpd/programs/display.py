@@ -9,7 +9,7 @@ from typing import Any
 from ptftpd.log import printable
 from ptftpd.tftp import options, wire
 from ptftpd.tftp.attempt import Result, Watch
-from ptftpd.tftp.outcome import OK, Failure
+from ptftpd.tftp.outcome import INF, OK, Failure
 from ptftpd.tftp.trace import describe
 from ptftpd.tftp.transfer import amount
 
@@ -54,7 +54,7 @@ class Display(Watch):
         self.terminal = sys.stderr.isatty()
         self.trace = self._packet if trace else None
         self._bar: Any = None
-        self._bar_at = 0.0
+        self._bar_at = INF  # when it is worth to show one
         self._name = ""
         self._total: int | None = None
 
@@ -74,22 +74,22 @@ class Display(Watch):
     def begin(self, name: str, total: int | None = None) -> None:
         """Prepare for a transfer; total: octets of the file, when known."""
         self._name, self._total = name, total
-        self._bar_at = monotonic() + BAR_AFTER
+        if self.terminal and not self.records and not self.trace:
+            self._bar_at = monotonic() + BAR_AFTER
 
     def progress(self, octets: int, total: int | None) -> None:
         """Show how far it is."""
-        if self._bar is None:
-            if not self.terminal or self.records or self.trace or monotonic() < self._bar_at:
-                return
+        if self._bar is None and monotonic() >= self._bar_at:
+            self._bar_at = INF
             self._bar = _bar(self._name, self._total if total is None else total)
-        if self._bar:
+        if self._bar is not None:
             self._bar.update(octets - self._bar.n)
 
     def end(self) -> None:
         """Take the bar away."""
-        if self._bar:
+        if self._bar is not None:
             self._bar.close()
-        self._bar = None
+        self._bar, self._bar_at = None, INF
 
     def summary(self, what: str, result: Result) -> None:
         """Say how a transfer went that went well; what: 'got a from b'."""
@@ -113,17 +113,17 @@ class Display(Watch):
         self._line(f"{direction} {describe(datagram)}")
 
     def _line(self, text: str) -> None:
-        if self._bar:
+        if self._bar is not None:
             self._bar.clear()
         print(printable(text), file=sys.stderr, flush=True)
 
 
 def _bar(name: str, total: int | None) -> Any:
-    """Return a progress bar; False when there is no library for it, which is not worth a word."""
+    """Return a progress bar; None when there is no library for it, which is not worth a word."""
     try:
         from tqdm import tqdm  # type: ignore[import-untyped]
     except ImportError:
-        return False
+        return None
     tqdm.monitor_interval = 0  # no thread beside the transfer
     return tqdm(
         total=total, desc=printable(name), unit="B", unit_scale=True, file=sys.stderr, leave=False,

@@ -133,18 +133,16 @@ class Session:
             about = {
                 "action": "probe",
                 "file": at.name,
-                "ok": True,
                 "server": server.name,
                 "port": server.port,
+                "ok": True,
             }
             display.record(about | probing.facts(report), aside=False)
             return True
-        print(f"{server.name} port {server.port} answers{trip}")
-        print(
-            "\n".join(probing.table(report))
-            if at.name
-            else "name a file of it, to see its options: probe HOST NAME"
+        known = (
+            probing.table(report) if at.name else ["name a file of it, to see its options: probe HOST NAME"]
         )
+        print("\n".join([f"{server.name} port {server.port} answers{trip}", *known]))
         return True
 
     def _client(self, at: Location) -> Client:

@@ -140,7 +140,10 @@ class Shell:
         self._set_retries()
 
     def _timeout(self, words: Sequence[str]) -> None:
-        if len(words) != 1:
+        if not words:
+            print(f"timeout: {render(self._patience) or 'auto'}")
+            return
+        if len(words) > 1:
             raise _usage("timeout")
         try:
             self._patience = syntax.auto(syntax.seconds(0.1, 86400))(words[0])

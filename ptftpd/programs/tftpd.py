@@ -67,11 +67,11 @@ class Tftpd:
         if self.interface:
             net.link(self.interface)
         Tree(self.settings.pxe.root).close()
-        self.open({})
+        self.open({}, trial=True)
         for sock in self._sockets:
             sock.close()
 
-    def open(self, activated: dict[str, list[socket.socket]]) -> None:
+    def open(self, activated: dict[str, list[socket.socket]], *, trial: bool = False) -> None:
         """Take the sockets named tftp from systemd, or open the port on every address configured."""
         self._sockets = activated.pop("tftp", [])
         if self.interface:
@@ -81,7 +81,9 @@ class Tftpd:
         if not self._sockets:
             tftp = self.settings.tftp
             addresses = [str(address) for address in tftp.address] or [net.any_address()]
-            self._sockets = [net.listen(to, tftp.port, interface=self.interface) for to in addresses]
+            self._sockets = [
+                net.listen(to, tftp.port, interface=self.interface, trial=trial) for to in addresses
+            ]
 
     def workers(self) -> int:
         """Return the configured number: auto is one for each core, and a single port takes only one."""

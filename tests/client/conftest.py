@@ -17,16 +17,34 @@ class Desk:
 
     def __init__(self, site: Site, directory: Path) -> None:
         self.site, self.directory = site, directory
+        self._started: list[subprocess.Popen[bytes]] = []
+
+    def command(self, *arguments: Argument, wrap: tuple[str, ...] = ()) -> list[str]:
+        """Return the command that runs the client in the directory; wrap: words before its own command."""
+        words = [*wrap, *program("tftp"), *map(str, arguments)]
+        return self.site.client.command("env", f"--chdir={self.directory}", f"PYTHONPATH={CHECKOUT}", *words)
 
     def tftp(
         self, *arguments: Argument, stdin: bytes = b"", wrap: tuple[str, ...] = (), timeout: float = 60
     ) -> subprocess.CompletedProcess[bytes]:
-        """Return the finished client, run in the directory; wrap: words before its command."""
-        words = [*wrap, *program("tftp"), *map(str, arguments)]
-        return subprocess.run(
-            self.site.client.command("env", f"--chdir={self.directory}", f"PYTHONPATH={CHECKOUT}", *words),
-            input=stdin, capture_output=True, timeout=timeout, check=False,
-        )  # fmt: skip
+        """Return the finished client."""
+        command = self.command(*arguments, wrap=wrap)
+        return subprocess.run(command, input=stdin, capture_output=True, timeout=timeout, check=False)
+
+    def start(self, *arguments: Argument) -> subprocess.Popen[bytes]:
+        """Return the client, started; the test ends it, or the fixture does."""
+        # exec keeps the process: it gets the signals that are sent to it.
+        client = subprocess.Popen(
+            self.command(*arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        self._started.append(client)
+        return client
+
+    def close(self) -> None:
+        """End what a failed test left running."""
+        for client in self._started:
+            with client:
+                client.kill()
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +63,8 @@ def root(site: Site) -> Path:
 
 
 @pytest.fixture
-def desk(site: Site) -> Desk:
+def desk(site: Site) -> Iterator[Desk]:
     """Return a place to get files to, with the client."""
-    return Desk(site, site.directory())
+    desk = Desk(site, site.directory())
+    yield desk
+    desk.close()

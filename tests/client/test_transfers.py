@@ -8,6 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from ptftpd.settings import Client as Settings
+from ptftpd.tftp import local
+from ptftpd.tftp.attempt import Watch
+from ptftpd.tftp.client import Client, Server
+from ptftpd.tftp.outcome import OK
 from tests.client.conftest import Desk
 from tests.client.servers import KINDS, WRITABLE, serving
 from tests.netns.tftp_site import SERVER, SERVER6, Site, content, text
@@ -123,3 +128,51 @@ def test_a_file_that_is_not_there(kind: str, address: str, site: Site, desk: Des
     assert said.startswith(f"tftp: cannot get nosuch from {address}: the server says ")
     assert said.endswith(": check the name, which most servers look up below a root directory of theirs\n")
     assert list(desk.directory.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["ptftpd", "tftpd-hpa"])
+def test_more_blocks_than_have_numbers(kind: str, site: Site, desk: Desk, root: Path) -> None:
+    """After block 65535 comes 0, both ways."""
+    octets = content(64 * 66_000)
+    (root / "a").write_bytes(octets)
+    with serving(site, kind, root, SERVER):
+        assert desk.tftp("--blksize", 64, "get", f"tftp://{SERVER}/a").returncode == 0
+        assert desk.tftp("--blksize", 64, "put", "a", f"tftp://{SERVER}/b").returncode == 0
+    assert (desk.directory / "a").read_bytes() == octets
+    assert (root / "b").read_bytes() == octets
+
+
+def test_a_link_local_address(site: Site, desk: Desk, root: Path) -> None:
+    """With its zone; without one it cannot be reached, and what to write is said."""
+    (root / "a").write_bytes(content(100_000))
+    shown = site.server.run("ip", "-6", "-o", "address", "show", "dev", "eth0", "scope", "link").stdout
+    address = shown.split()[3].partition("/")[0]
+    with serving(site, "tftpd-hpa", root, "::"):
+        assert desk.tftp("get", f"tftp://[{address}%25eth0]/a").returncode == 0
+        assert desk.tftp(f"{address}%eth0", "-c", "get", "a", "b").returncode == 0
+        done = desk.tftp("get", f"tftp://[{address}]/a", "-o", "c")
+    assert b"a link-local address needs its interface: write fe80::1%eth0\n" in done.stderr
+    for name in "ab":
+        assert (desk.directory / name).read_bytes() == content(100_000)
+
+
+def test_a_name_with_several_addresses(site: Site, desk: Desk, root: Path) -> None:
+    """One after the other, until a server answers."""
+    notes: list[str] = []
+
+    class Notes(Watch):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    (root / "a").write_bytes(content(100_000))
+    target = local.target(str(desk.directory / "a"))
+    with serving(site, "tftpd-hpa", root, SERVER), site.client.entered():
+        server = Server("somewhere", 69, (SERVER6, SERVER))
+        result = Client(Settings(), Notes()).get(server, "a", target)
+    target.close()
+    assert (result.outcome, result.address, result.octets) == (OK, SERVER, 100_000)
+    assert (desk.directory / "a").read_bytes() == content(100_000)
+    assert notes == [
+        f"{SERVER6}: no TFTP server listens on that port of it: is it started, and the port right?; "
+        "trying another address of somewhere"
+    ]

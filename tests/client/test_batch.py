@@ -1,0 +1,272 @@
+"""The client in scripts: exit codes, pipes, JSON, and files that are never harmed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import resource
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.client.conftest import Desk
+from tests.client.servers import serving
+from tests.lab import CHECKOUT, program
+from tests.netns.tftp_site import SERVER, SERVER6, Site, content
+
+URL = f"tftp://{SERVER}"
+NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+BOTH = (b"", b"")
+
+
+@pytest.fixture(scope="module")
+def root(site: Site) -> Iterator[Path]:
+    """Return the directory that ptftpd serves meanwhile, with some files."""
+    root = site.directory()
+    for size in (5, 100_000, 3_000_000):
+        (root / f"f{size}").write_bytes(content(size))
+    with serving(site, "ptftpd", root, SERVER), serving(site, "tftpd-hpa", root, SERVER6):
+        yield root
+
+
+pytestmark = pytest.mark.usefixtures("root")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"{SERVER} -c get f5",
+        f"{SERVER} 69 -c get f5",
+        f"{SERVER} tftp -c get f5",
+        f"-m binary {SERVER} -c get f5",
+        f"-4 -v -m octet -R 4000:4999 {SERVER} -c get /f5 f5",
+        f"-6 {SERVER6} -c get f5",
+        f"-c get {SERVER}:f5",
+        f"-c get [{SERVER6}]:f5",
+        f"-c get {URL}/f5 f5",
+        f"-g -r f5 -l f5 {SERVER} 69",
+        f"--get --remote-file f5 --verbose --trace {SERVER}",
+        f"--option tsize --tftp-timeout 2 --prevent-sas -g -l f5 {SERVER}",
+        f"get {URL}/f5",
+        f"get {URL}:69//f5 -o f5",
+        f"get tftp://[{SERVER6}]/f5;mode=octet",
+        f"--rfc1350 get {SERVER}:f5",
+    ],
+)
+def test_one_file_in_many_ways(line: str, desk: Desk) -> None:
+    """As tftp-hpa has it, as atftp has it, as we do."""
+    done = desk.tftp(*line.split())
+    assert (done.returncode, done.stdout) == (0, b""), done.stderr
+    assert (desk.directory / "f5").read_bytes() == content(5)
+
+
+def test_options_in_one_word(desk: Desk) -> None:
+    """atftp's --option takes name and value together."""
+    options = ("--option", "blksize 700", "--option", "windowsize disable", "--json")
+    done = desk.tftp(*options, "-g", "-r", "f100000", SERVER)
+    facts = json.loads(done.stdout)
+    assert (facts["blksize"], facts["windowsize"]) == (700, 1)
+
+
+def test_put_like_tftp_hpa(desk: Desk, root: Path) -> None:
+    """One file under its own name or another, several into a directory."""
+    (root / "d").mkdir()
+    (root / "d").chmod(0o777)
+    for name in "xyz":
+        (desk.directory / name).write_bytes(name.encode())
+    for line in ("put x", "put x x2", "put x y z d", "put x d/", f"put x {SERVER}:x3"):
+        done = desk.tftp(SERVER, "-c", *line.split())
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    there = {path.name: path.read_bytes() for path in (root / "d").iterdir()}
+    assert there == {"x": b"x", "y": b"y", "z": b"z"}
+    assert [(root / name).read_bytes() for name in ("x", "x2", "x3")] == [b"x"] * 3
+
+
+def test_pipes(desk: Desk, root: Path) -> None:
+    """- is standard input and output; what is said about it is not in it."""
+    done = desk.tftp("-v", "put", "-", f"{URL}/pipe", stdin=content(200_000))
+    assert done.returncode == 0, done.stderr
+    assert (root / "pipe").read_bytes() == content(200_000)
+    done = desk.tftp("-v", "get", f"{URL}/pipe", f"{URL}/f5", "-o", "-")
+    assert (done.returncode, done.stdout) == (0, content(200_000) + content(5))
+    assert done.stderr.startswith(f"got pipe from {SERVER}: 200 kB in ".encode())
+
+
+def test_a_reader_that_has_enough(desk: Desk) -> None:
+    """The pipe is closed: one sentence, no traceback."""
+    command = " ".join(desk.command("get", f"{URL}/f3000000", "-o", "-"))
+    script = f"{command} | head -c 3; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (1, content(3_000_000)[:3])
+    assert done.stderr == b"tftp: cannot keep f3000000 as -: Broken pipe\n"
+
+
+def test_json(desk: Desk) -> None:
+    """A line for each transfer, on standard output unless that is the file."""
+    done = desk.tftp("--json", "get", f"{URL}/f5", f"{URL}/nosuch")
+    assert done.returncode == 1
+    good, bad = map(json.loads, done.stdout.splitlines())
+    assert (good["ok"], good["octets"], good["local"], good["server"]) == (True, 5, "f5", SERVER)
+    assert (bad["ok"], bad["code"]) == (False, 1)
+    assert bad["error"].startswith("the server says 'no such file'")
+    done = desk.tftp("--json", "get", f"{URL}/f5", "-o", "-")
+    assert done.stdout == content(5)
+    assert json.loads(done.stderr)["ok"]
+
+
+def test_json_of_what_never_began(desk: Desk) -> None:
+    """There is a line all the same."""
+    (desk.directory / "f5").write_bytes(b"mine")
+    facts = json.loads(desk.tftp("--json", "get", f"{URL}/f5").stdout)
+    assert facts == {"action": "get", "file": "f5", "local": "", "ok": False,
+                     "error": "f5 exists already: say -f to replace it, or name another file"}  # fmt: skip
+
+
+def test_sha256(desk: Desk) -> None:
+    """A file with another sum is not kept."""
+    good, bad = hashlib.sha256(content(100_000)).hexdigest(), "0" * 64
+    done = desk.tftp("--sha256", bad, "get", f"{URL}/f100000")
+    assert done.returncode == 1
+    assert done.stderr.decode() == (
+        f"tftp: cannot keep f100000 as f100000: its SHA-256 is {good}, not the one given\n"
+    )
+    assert list(desk.directory.iterdir()) == []
+    assert desk.tftp("--sha256", good, "get", f"{URL}/f100000").returncode == 0
+    assert (desk.directory / "f100000").read_bytes() == content(100_000)
+
+
+def test_several_files_to_a_directory(desk: Desk) -> None:
+    """One that fails does not keep the others."""
+    (desk.directory / "d").mkdir()
+    done = desk.tftp("get", f"{URL}/f5", f"{URL}/nosuch", f"{URL}/f100000", "-o", "d")
+    assert done.returncode == 1
+    assert sorted(os.listdir(desk.directory / "d")) == ["f100000", "f5"]
+
+
+def test_no_file_is_replaced_unasked(desk: Desk) -> None:
+    """With -f it is, by a whole one."""
+    (desk.directory / "f5").write_bytes(b"mine")
+    done = desk.tftp(SERVER, "-c", "get", "f5")
+    assert done.returncode == 1
+    assert done.stderr == b"tftp: f5 exists already: say -f to replace it, or name another file\n"
+    assert (desk.directory / "f5").read_bytes() == b"mine"
+    assert desk.tftp(SERVER, "-c", "get", "-f", "nosuch", "f5").returncode == 1
+    assert (desk.directory / "f5").read_bytes() == b"mine"
+    assert desk.tftp("-f", "get", f"{URL}/f5").returncode == 0
+    assert (desk.directory / "f5").read_bytes() == content(5)
+    assert os.listdir(desk.directory) == ["f5"]
+
+
+def test_a_full_disk(desk: Desk) -> None:
+    """Seen before anything is got, where the size is announced, and when it happens otherwise."""
+    (desk.directory / "small").mkdir()
+    mount = f"mount -t tmpfs -o size=1m tmpfs {desk.directory}/small"
+    wrap = (
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        f'{mount}; printf old >small/f; "$@"; s=$?; cat small/*; exit $s',
+        "sh",
+    )
+    for options in ((), ("--rfc1350",)):
+        done = desk.tftp(*options, "-f", "get", f"{URL}/f3000000", "-o", "small/f", wrap=wrap)
+        assert (done.returncode, done.stdout) == (1, b"old")
+        sentence = "the disk is full: free some space or name a file elsewhere"
+        assert done.stderr.decode() == f"tftp: cannot keep f3000000 as small/f: {sentence}\n"
+
+
+def test_a_limit_on_files(desk: Desk) -> None:
+    """EFBIG: Python ignores the signal, the error remains."""
+    command = desk.command("get", f"{URL}/f3000000", "--rfc1350")
+    limit = (1_000_000, 1_000_000)
+    done = subprocess.run(command, capture_output=True, check=False,
+                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))  # fmt: skip
+    assert done.returncode == 1
+    assert b"the file is too large: free some space or name a file elsewhere\n" in done.stderr
+    assert list(desk.directory.iterdir()) == []
+
+
+def test_where_one_may_not_write(desk: Desk) -> None:
+    """The server is not even asked."""
+    desk.directory.chmod(0o755)
+    done = desk.tftp("get", f"{URL}/f5", wrap=NOBODY)
+    assert done.returncode == 1
+    where = "you may not write in the current directory: name a file elsewhere, or change its mode"
+    assert done.stderr.decode() == f"tftp: f5: {where}\n"
+
+
+def test_what_one_may_not_read(desk: Desk) -> None:
+    """Nor is it written there."""
+    (desk.directory / "secret").write_bytes(b"x")
+    (desk.directory / "secret").chmod(0)
+    done = desk.tftp("put", "secret", f"{URL}/", wrap=NOBODY)
+    assert done.returncode == 1
+    assert done.stderr == b"tftp: secret: you may not read it: check its owner and mode\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "sentence"),
+    [
+        ("put nosuch tftp://10.0.0.1/", 1, "nosuch: there is no such file here: check the name"),
+        ("put - tftp://10.0.0.1/", 1, "name the file on the server: standard input has no name"),
+        ("get tftp://10.0.0.1/", 1, "the URL names no file: add the name to get"),
+        (
+            "get tftp://nosuch.invalid/a",
+            1,
+            "no address is known for nosuch.invalid: check the name, or write",
+        ),
+        ("-6 get tftp://10.0.0.1/a", 1, "no IPv6 address is known for 10.0.0.1: check the name"),
+        ("get a", 1, "no server is named: write HOST:NAME, or connect HOST first"),
+        ("get http://h/a", 1, "no address is known for http"),
+        ("10.0.0.1 70000 -c get a", 1, "70000 is no port: write 1..65535 or a name of /etc/services"),
+        ("10.0.0.1 -c nonsense", 1, "there is no command nonsense: help lists them"),
+        ("10.0.0.1 -c get", 1, "write it as: get [-f] REMOTE [LOCAL]"),
+        ("get tftp://10.0.0.255/a", 1, "that is a broadcast address: name one machine"),
+        ("--option color_blue 10.0.0.1", 1, "there is no option color_blue here"),
+        ("get", 2, "get needs the URL of a file: get tftp://HOST/NAME"),
+    ],
+)
+def test_what_goes_wrong(line: str, code: int, sentence: str, desk: Desk) -> None:
+    """A sentence and an exit code."""
+    done = desk.tftp(*line.split())
+    assert (done.returncode, done.stdout) == (code, b"")
+    assert sentence in done.stderr.decode()
+    assert "Traceback" not in done.stderr.decode()
+
+
+def test_a_script_on_standard_input(desk: Desk) -> None:
+    """As with tftp-hpa: no prompt where nobody types, and here the exit code tells."""
+    script = f"# comment\nconnect {SERVER}\nbinary\nget f5\nget nosuch\nget f100000\nquit\nget f3000000\n"
+    done = desk.tftp(stdin=script.encode())
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert sorted(os.listdir(desk.directory)) == ["f100000", "f5"]
+    assert desk.tftp(SERVER, stdin=b"get f5 again\n").returncode == 0
+
+
+def test_trace(desk: Desk) -> None:
+    """Each packet, readably."""
+    done = desk.tftp("--trace", "--blksize", "100", "--windowsize", "1", SERVER, "-c", "get", "f5")
+    assert done.stderr.decode().splitlines() == [
+        '-> RRQ "f5" octet blksize=100 tsize=0',
+        "<- OACK blksize=100 tsize=5",
+        "-> ACK 0",
+        "<- DATA 1, 5 octets",
+        "-> ACK 1",
+    ]
+
+
+def test_the_time_to_start(desk: Desk) -> None:
+    """Under 150 ms of work: the shortest of some runs counts, for the machine may be busy."""
+    command = [*program("tftp"), "--version"]
+    spent = []
+    for _ in range(6):  # the first one may compile
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        environment = {"PYTHONPATH": str(CHECKOUT), "PYTHONPYCACHEPREFIX": str(desk.directory)}
+        subprocess.run(command, env=environment, cwd=desk.directory, check=True, capture_output=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(spent) < 0.15
