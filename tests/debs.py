@@ -1,4 +1,4 @@
-"""Debian packages unpacked without being installed, because they exclude each other or one file is wanted."""
+"""Debian packages unpacked, not installed: they exclude each other, or only a file of them is wanted."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -85,11 +86,9 @@ class Server:
 
     def memory(self) -> int:
         """Return the peak resident memory of its largest process, octets."""
-        peaks = [0]
-        for pid in _family(self.process.pid):
-            for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-                peaks += [int(line.split()[1]) * 1024] if line.startswith("VmHWM") else []
-        return max(peaks)
+        texts = [Path(f"/proc/{pid}/status").read_text() for pid in _family(self.process.pid)]
+        peaks = [re.search(r"^VmHWM:\s+(\d+) kB$", text, re.MULTILINE) for text in texts]
+        return max(int(peak[1]) * 1024 for peak in peaks if peak)
 
 
 def _family(pid: int) -> list[int]:
@@ -105,8 +104,10 @@ def start(namespace: Namespace, root: Path, generator: Path) -> list[Server]:
             "--max-client-transfers", "5000", "--request-rate", "100000",
         ),
         "tftpd-hpa": ("in.tftpd", "-L", "-a", ":6902", "-u", "nobody", "-s", "-c", str(root)),
-        "atftpd": (str(debs.unpacked("atftpd") / "usr/sbin/atftpd"), "--daemon", "--no-fork",
-                   "--port", "6903", "--user", "nobody.nogroup", "--maxthread", "5000", str(root)),
+        "atftpd": (
+            str(debs.unpacked("atftpd") / "usr/sbin/atftpd"), "--daemon", "--no-fork", "--port", "6903",
+            "--user", "nobody.nogroup", "--maxthread", "5000", str(root),
+        ),
         "dnsmasq": ("dnsmasq", "--conf-file=/dev/null", "--keep-in-foreground", "--port=0", "--user=nobody",
                     "--enable-tftp", f"--tftp-root={root}", "--tftp-max=5000", "--pid-file",
                     "--log-facility=/dev/null"),
@@ -190,15 +191,18 @@ def ratio(ours: list[float], theirs: list[float]) -> tuple[float, float, float]:
 
 def table(rows: list[Row], results: dict[str, dict[str, Result]]) -> tuple[str, list[dict[str, object]]]:
     """Return the results as a table for people and as data."""
-    names = (OURS, *PEERS, CEILING)
-    lines = [f"{'MB/s, median':<36}" + "".join(f"{name:>11}" for name in names) + "  / best peer"]
+    lines = [
+        f"{'MB/s, median':<36}" + "".join(f"{name:>11}" for name in (OURS, *PEERS, CEILING)) + "  / best peer"
+    ]
     data: list[dict[str, object]] = []
     for row in rows:
         found = results[row.name]
         rates = {name: statistics.median(result.rate) / 1e6 for name, result in found.items()}
         best = max((name for name in PEERS if name in found), key=lambda name: rates[name])
         middle, low, high = ratio(found[OURS].rate, found[best].rate)
-        cells = "".join(f"{rates[name]:>11.1f}" if name in rates else f"{'-':>11}" for name in names)
+        cells = "".join(
+            f"{rates[name]:>11.1f}" if name in rates else f"{'-':>11}" for name in (OURS, *PEERS, CEILING)
+        )
         verdict = "" if middle >= row.goal else f"  below {row.goal:g}"
         failures = {name: result.failed for name, result in found.items() if result.failed}
         lines.append(f"{row.name:<36}{cells}  {middle:.2f} ({low:.2f}-{high:.2f}){verdict}"
@@ -207,7 +211,9 @@ def table(rows: list[Row], results: dict[str, dict[str, Result]]) -> tuple[str, 
             "row": row.name, "goal": row.goal, "best_peer": best, "ratio": middle, "ratio_low": low,
             "ratio_high": high, "rates": rates, "failed": failures,
             "first_p99": {name: statistics.median(result.first_p99) for name, result in found.items()},
-            "slowest": {name: statistics.median(result.slowest) for name, result in found.items()},
+            "slowest_over_median": {
+                name: statistics.median(result.slowest) for name, result in found.items()
+            },
             "cpu_s_per_gb": {name: statistics.median(result.cpu) for name, result in found.items()},
         })  # fmt: skip
     return "\n".join(lines), data
