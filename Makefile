@@ -64,11 +64,13 @@ man: ## the manual pages, into build/man
 	@$(NEED) tests/packages
 	@$(PYTHON) -m ptftpd.programs.manual man build/man
 
-# For other systems than Debian, which has packages. Settings that are there already are kept.
+include packaging.mk
+
+# For other systems than Debian, which has packages.
 LIBRARY := $(PREFIX)/lib/ptftpd
 PROGRAMS := sbin/ptftpd=tftpd sbin/pdhcpd=dhcpd sbin/pbootpd=bootpd sbin/pxed=pxed bin/ptftp=tftp bin/tftp=tftp
 
-install: man ## copy everything below DESTDIR, programs to PREFIX
+install: install-data ## copy everything below DESTDIR, programs to PREFIX
 	@for module in $$(find ptftpd -name '*.py'); do \
 		install -D --mode=644 "$$module" "$(DESTDIR)$(LIBRARY)/$$module" || exit; \
 	done
@@ -77,17 +79,6 @@ install: man ## copy everything below DESTDIR, programs to PREFIX
 		install -D --mode=755 /dev/null "$$file" || exit; \
 		printf '%s\n' '#!$(PYTHON) -I' 'import sys' '' 'sys.path.insert(0, "$(LIBRARY)")' \
 			"from ptftpd.programs.$${program#*=} import main" '' 'sys.exit(main())' >"$$file" || exit; \
-	done
-	@for page in build/man/*.[1-8]; do \
-		install -D --mode=644 "$$page" "$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}" || exit; \
-	done
-	@for file in $(wildcard etc/ptftpd/*.conf); do \
-		if [ ! -e "$(DESTDIR)/$$file" ]; then install -D --mode=644 "$$file" "$(DESTDIR)/$$file" || exit; fi; \
-	done
-	@for unit in $(wildcard systemd/*.service systemd/*.socket systemd/*.target); do \
-		file="$(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/}"; \
-		install -D --mode=644 "$$unit" "$$file" || exit; \
-		sed --in-place 's:/usr/sbin/:$(PREFIX)/sbin/:' "$$file" || exit; \
 	done
 
 clean: ## remove what the other targets made

@@ -1,22 +1,24 @@
-"""Renders what people read from the settings: manual pages and the sample configuration files."""
+"""Renders what people read from the settings: the manual pages and the sample configuration files.
+
+What no setting can know, such as the examples, is text in the directory man/ of the source, which has lines
+of the form @NAME@ where the rest comes in.
+"""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import inspect
+import re
 import textwrap
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import ptftpd
-from ptftpd.config import DIRECTORY, NAMED, SECTIONS, Program, make_parser, options, render
+from ptftpd import syntax
+from ptftpd.config import DIRECTORY, NAMED, SECTIONS, Program, options, render
 
 WIDTH = 100  # columns of the sample files
-EXIT_CODES = (
-    ("0", "done"),
-    ("1", "failed; the last line on standard error or in the journal says why"),
-    ("2", "the command line cannot be understood"),
-    ("78", "the configuration cannot be used; every fault was named with its file and line"),
-)
 
 
 def sample(sections: Iterable[str]) -> str:
@@ -34,55 +36,68 @@ def sample(sections: Iterable[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def program_page(program: Program) -> str:
-    """Return the manual page of a program, section 8, in troff."""
-    parser = make_parser(program)
-    parts = [
-        _head(program.name, 8),
-        _section("NAME"),
-        f"{program.name} \\- {_troff(_first_words(program.summary))}",
-    ]
-    usage = " ".join(parser.format_usage().removeprefix("usage: ").split()[1:])
-    parts += [_section("SYNOPSIS"), f".B {program.name}", _troff(usage)]
-    parts += [_section("DESCRIPTION"), _troff(program.summary)]
+def page(name: str, section: int, text: str, parts: Mapping[str, str]) -> str:
+    """Return a manual page in troff: text with each line @NAME@ replaced by that part.
+
+    A part may have such lines as well. ValueError when there is no part of a name.
+    """
+    while match := re.search(r"^@([A-Z]+)@\n", text, re.MULTILINE):
+        if match[1] not in parts:
+            raise ValueError(f"{name}({section}): there is nothing to put in the place of {match[0].strip()}")
+        text = text[: match.start()] + parts[match[1]] + text[match.end() :]
+    return f'.TH {name.upper()} {section} "" "ptftpd {ptftpd.__version__}"\n{text}'
+
+
+def link(name: str, section: int) -> str:
+    """Return a page that stands for another one."""
+    return f".so man{section}/{name}.{section}\n"
+
+
+def options_part(parser: argparse.ArgumentParser) -> str:
+    """Return everything that a command line may hold, in its groups."""
+    lines = [".SH OPTIONS"]
     for group in parser._action_groups:
         actions = [action for action in group._group_actions if action.help is not argparse.SUPPRESS]
-        if actions:
-            parts.append(_section((group.title or "options").upper()))
-            parts += [
-                _item(_invocation(action), (action.help or "").replace("%%", "%")) for action in actions
-            ]
-    parts.append(_section("FILES"))
-    parts += [_item(f"{DIRECTORY}/{name}", "configuration, see ptftpd.conf(5)") for name in program.files]
-    parts.append(_section("EXIT STATUS"))
-    parts += [_item(code, meaning) for code, meaning in EXIT_CODES]
-    parts += [_section("SEE ALSO"), ".BR ptftpd (8), pxed (8), pdhcpd (8), ptftp (1), ptftpd.conf (5)"]
-    return "\n".join(parts) + "\n"
+        if actions and group.title not in (None, "options", "positional arguments"):
+            lines.append(f".SS {_troff(_sentence(group.title or '', end=''))}")
+        for action in actions:
+            lines += _item(_invocation(action), _sentence((action.help or "").replace("%%", "%")))
+    return "\n".join(lines) + "\n"
 
 
-def configuration_page(files: Mapping[str, Iterable[str]]) -> str:
-    """Return the manual page of the configuration, section 5; files: file name -> its sections."""
-    parts = [
-        _head("ptftpd.conf", 5),
-        _section("NAME"),
-        f"{', '.join(files)} \\- configuration of the network boot suite",
-        _section("DESCRIPTION"),
-        _troff(
-            f"Files in {DIRECTORY} of one grammar: [section] lines, and lines of the form key = value, where "
-            "indented lines go on and # begins a comment. pxed.conf is read first by every program, "
-            "then its own file, each followed by what is in its NAME.conf.d; then NAME@IFACE.conf; what is "
-            "read later wins, and the command line over all. Any section may stand in any file. Every "
-            "key is also an option of the programs, with dashes for underscores."
-        ),
-    ]
+def files_part(program: Program) -> str:
+    """Return the configuration files of a program."""
+    names = [f"{DIRECTORY}/{name}" for name in program.files]
+    return (
+        "\n".join(line for name in names for line in _item(name, "Configuration, see ptftpd.conf(5).")) + "\n"
+    )
+
+
+def settings_part() -> str:
+    """Return every section of the configuration files with its keys."""
+    lines = []
     for name in [*SECTIONS, *NAMED]:
         kind = _dataclass(name)
-        parts += [_section(f"[{name}]" if name in SECTIONS else f"[{name} NAME]"), _troff(_about(kind))]
+        header = f"[{name}]" if name in SECTIONS else f"[{name} NAME]"
+        lines += [f".SH SECTION {_troff(header)}", _troff(_sentence(_about(kind)))]
         for key, item in options(kind).items():
-            default = render(item.default)
-            text = f"{item.metadata['help']}. Default: {default or 'none'}."
-            parts.append(_item(f"{key} = {item.metadata['metavar']}", text))
-    return "\n".join(parts) + "\n"
+            facts, default = item.metadata, render(item.default)
+            several = " Takes several values." if facts["many"] else ""
+            preset = f" Default: {default}." if default else ""
+            lines += _item(f"{key} = {_values(item)}", _sentence(facts["help"]) + several + preset)
+    return "\n".join(lines) + "\n"
+
+
+def list_part(items: Iterable[tuple[str, str]]) -> str:
+    """Return terms, each with the text that explains it."""
+    return "\n".join(line for term, text in items for line in _item(term, _sentence(text))) + "\n"
+
+
+def _values(item: dataclasses.Field[Any]) -> str:
+    """Return what may stand behind the = of a setting."""
+    facts = item.metadata
+    words = ("yes", "no") if facts["parse"] is syntax.flag else getattr(facts["parse"], "words", ())
+    return "|".join(words) or str(facts["metavar"])
 
 
 def _dataclass(section: str) -> type:
@@ -98,16 +113,15 @@ def _comment(text: str) -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent="# ", subsequent_indent="# ")
 
 
-def _head(name: str, section: int) -> str:
-    return f'.TH {name.upper()} {section} "" "ptftpd {ptftpd.__version__}"'
+def _sentence(text: str, end: str = ".") -> str:
+    """Return text with a capital letter and a full stop, except where a first word is written as it is."""
+    first = text.split(maxsplit=1)[0] if text else ""
+    plain = first.isalpha() and first.islower()
+    return (text[:1].upper() + text[1:] if plain else text) + ("" if text.endswith(".") else end)
 
 
-def _section(title: str) -> str:
-    return f".SH {_troff(title)}"
-
-
-def _item(term: str, text: str) -> str:
-    return f".TP\n.B {_troff(term)}\n{_troff(text)}"
+def _item(term: str, text: str) -> list[str]:
+    return [".TP", f".B {_troff(term)}", _troff(text)]
 
 
 def _invocation(action: argparse.Action) -> str:
@@ -115,10 +129,6 @@ def _invocation(action: argparse.Action) -> str:
     metavar = action.metavar or ("" if action.option_strings else action.dest)
     metavar = metavar if isinstance(metavar, str) else " ".join(metavar)
     return " ".join(part for part in (", ".join(action.option_strings), metavar) if part)
-
-
-def _first_words(summary: str) -> str:
-    return summary.partition(":")[0].rstrip(".").lower()
 
 
 def _troff(text: str) -> str:

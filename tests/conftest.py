@@ -22,6 +22,7 @@ settings.register_profile(
     deadline=None,  # a busy machine is no failure
     suppress_health_check=[HealthCheck.too_slow],
     print_blob=True,
+    max_examples=int(os.environ.get("PTFTPD_EXAMPLES", "100")),  # of each test; more find more
     derandomize=bool(os.environ.get("CI")),  # the same commit always gives the same verdict
 )
 settings.load_profile("ptftpd")

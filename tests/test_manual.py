@@ -68,4 +68,6 @@ def test_files_are_written(tmp_path: Path) -> None:
 def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
     """Anything else is refused with what can be said."""
     assert main(["nonsense"]) == 2
-    assert "usage: python3 -m ptftpd.programs.manual man|etc DIRECTORY" in capsys.readouterr().err
+    assert (
+        "usage: python3 -m ptftpd.programs.manual man|etc|bash|zsh|fish DIRECTORY" in capsys.readouterr().err
+    )

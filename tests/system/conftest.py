@@ -1,0 +1,73 @@
+"""The Debian systems of the tests: made once, our packages built for each and installed in a booted one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lab import Lab
+from tests.system import building, container, roots
+from tests.system.machine import Machine
+
+MINUTES = 60
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the first of these tests the time to make the Debian systems."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.timeout(20 * MINUTES))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def trees() -> None:
+    """Make the Debian systems that are not there yet."""
+    roots.make_all()
+
+
+@pytest.fixture(scope="session", params=roots.SUITES)
+def suite(request: pytest.FixtureRequest) -> str:
+    """Return a suite of Debian; every test that asks for one runs in all."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def builds(suite: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Return the directories of two builds, which differ in all that must not matter."""
+    directory = tmp_path_factory.mktemp(suite)
+    ways = {"one": building.Build(), "two": building.OTHERWISE}
+    running = {name: building.start(suite, directory / name, build) for name, build in ways.items()}
+    one, two = (building.finish(process, directory / name) for name, process in running.items())
+    return one, two
+
+
+@pytest.fixture(scope="session")
+def packages(builds: tuple[Path, Path]) -> list[Path]:
+    """Return our packages."""
+    return sorted(builds[0].glob("*.deb"))
+
+
+@pytest.fixture(scope="module")
+def fresh(suite: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """Return a booted system on which nothing of ours is installed."""
+    with Lab(tmp_path_factory.mktemp(f"box-{suite}")) as lab:
+        machine = Machine(lab, roots.system(suite).path)
+        yield machine
+    container.remove_cgroups(machine.name)
+
+
+@pytest.fixture(scope="module")
+def installed(fresh: Machine, packages: list[Path]) -> Machine:
+    """Return the system after 'apt install' of our packages."""
+    fresh.install(*packages)
+    return fresh
+
+
+@pytest.fixture
+def machine(installed: Machine) -> Iterator[Machine]:
+    """Return the system with our packages; what a test starts, writes or enables is undone after it."""
+    installed.mark()
+    yield installed
+    installed.reset()

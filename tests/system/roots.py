@@ -1,0 +1,110 @@
+"""Debian systems to test in, as directories: made once by mmdebstrap, kept, never written to afterwards.
+
+A system is what a fresh installation has, and beside it, not installed, what apt needs to install our
+packages without a network. A workshop is a system with what building our packages takes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import shutil
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.debs import cache
+from tests.lab import CHECKOUT
+
+SUITES = ("bookworm", "trixie")
+
+INSTALLED = "systemd systemd-sysv dbus udev iproute2 kmod python3"
+FETCHED = "python3-systemd python3-daemon python3-netifaces procps tftp-hpa"
+BUILDING = "make lintian"
+
+# What would reach for a network, which the system has not got, or take long for nothing.
+MASKED = (
+    "apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer dpkg-db-backup.timer systemd-networkd.service"
+)
+
+
+@dataclass(frozen=True)
+class Root:
+    """One directory tree: its suite, the packages in it, and those whose .deb files are only kept in it."""
+
+    suite: str
+    kind: str
+    installed: tuple[str, ...]
+    fetched: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> Path:
+        """Where it is: elsewhere when anything about it changes."""
+        recipe = hashlib.sha256(repr(self._command(Path("tree"))).encode())
+        return cache() / "roots" / f"{self.suite}-{self.kind}-{recipe.hexdigest()[:12]}"
+
+    def make(self) -> None:
+        """Make it unless it is there; other runs wait meanwhile. What older recipes made goes away."""
+        self.path.parent.mkdir(exist_ok=True)
+        with Path(f"{self.path.parent}/{self.suite}-{self.kind}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if self.path.exists():
+                return
+            for old in self.path.parent.glob(f"{self.suite}-{self.kind}-*"):
+                shutil.rmtree(old)
+            part = self.path.with_suffix(".part")
+            subprocess.run(self._command(part), check=True)
+            part.rename(self.path)
+
+    def _command(self, target: Path) -> list[str]:
+        apt = 'APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get'
+        hooks = [f"{apt} clean"]
+        if self.fetched:
+            wanted = " ".join(self.fetched)
+            hooks.append(f"{apt} -qq --yes --download-only --install-recommends install {wanted} >/dev/null")
+        if "systemd" in self.installed:
+            hooks.append(f'chroot "$1" systemctl --quiet mask {MASKED}')
+        hooks.append('rm -f "$1/etc/resolv.conf" "$1/etc/hostname"; : >"$1/etc/machine-id"')
+        return [
+            "mmdebstrap", "--quiet", "--mode=root", "--format=directory", "--variant=minbase",
+            f"--include={','.join(self.installed)}",
+            "--skip=cleanup/apt/lists,cleanup/apt/cache",
+            "--aptopt=Acquire::Languages none",
+            *(f"--customize-hook={hook}" for hook in hooks),
+            self.suite, str(target), f"deb {_mirror()} {self.suite} main",
+        ]  # fmt: skip
+
+
+def system(suite: str) -> Root:
+    """Return the fresh installation of a suite."""
+    return Root(suite, "system", tuple(INSTALLED.split()), tuple(FETCHED.split()))
+
+
+def workshop(suite: str) -> Root:
+    """Return where packages for a suite are built: with the list of 'make deb' and lintian."""
+    lines = (CHECKOUT / "debian/packages").read_text().splitlines()
+    needed = [line for line in lines if line and not line.startswith("#")]
+    return Root(suite, "workshop", (*needed, *BUILDING.split()))
+
+
+def make_all() -> None:
+    """Make every tree that is missing, two at a time."""
+    trees = [make(suite) for suite in SUITES for make in (workshop, system)]
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(tree.make) for tree in trees]:
+            done.result()
+
+
+def _mirror() -> str:
+    """Return the archive that this machine gets its packages from."""
+    command = [
+        "apt-get",
+        "indextargets",
+        "--format",
+        "$(REPO_URI)",
+        "Identifier: Packages",
+        "Component: main",
+    ]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    return next((uri for uri in listed if "security" not in uri), "http://deb.debian.org/debian")

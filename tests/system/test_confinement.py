@@ -1,0 +1,109 @@
+"""What the servers may do on a booted system: next to nothing, unless a drop-in says otherwise."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.system.machine import BOOT_FILE, Machine
+
+EXPOSURE = {
+    "ptftpd.service": 10,
+    "ptftpd@eth0.service": 10,
+    "pdhcpd@eth0.service": 13,
+    "pbootpd@eth0.service": 13,
+}
+
+
+@pytest.mark.parametrize("unit", EXPOSURE)
+def test_exposure(machine: Machine, unit: str) -> None:
+    """systemd-analyze security, in tenths; 100 is a service without any confinement."""
+    shown = machine.run("systemd-analyze", "security", f"--threshold={EXPOSURE[unit]}", unit, check=False)
+    assert shown.returncode == 0, shown.stdout[-200:]
+
+
+@pytest.fixture
+def process(machine: Machine) -> dict[str, str]:
+    """Return the lines of /proc/PID/status of a server that has sent a file, by name."""
+    machine.serve()
+    machine.systemctl("start", "ptftpd.socket")
+    assert machine.get() == BOOT_FILE
+    lines = machine.path(f"/proc/{machine.pid('ptftpd')}/status").read_text().splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def test_the_process(process: dict[str, str]) -> None:
+    """No capability, not even one to regain; a filter on system calls; no way to other users."""
+    for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"):
+        assert int(process[name], 16) == 0, name
+    assert process["NoNewPrivs"] == "1"
+    assert process["Seccomp"] == "2"
+
+
+def test_the_user(machine: Machine, process: dict[str, str]) -> None:
+    """One of our own, without a shell."""
+    account = machine.run("getent", "passwd", "ptftpd").stdout.strip().split(":")
+    assert process["Uid"].split() == [account[2]] * 4
+    assert account[6] == "/usr/sbin/nologin"
+
+
+ATTEMPTS = {
+    "write a file": 'open("/srv/tftp/x", "w")',
+    "see home directories": 'open("/root/.bashrc")',
+    "open a raw socket": "socket.socket(socket.AF_PACKET, socket.SOCK_RAW)",
+    "listen on TCP": 'socket.create_server(("", 8080))',
+    "become root": "os.setuid(0)",
+    "map memory to write and execute": "mmap.mmap(-1, 4096, prot=7)",
+    "make a namespace": 'subprocess.run(["unshare", "--user", "true"], check=True)',
+    "look at other processes": 'open("/proc/1/status")',
+}
+
+
+def test_what_a_server_cannot_do(machine: Machine) -> None:
+    """All of it fails in the place of ptftpd.service, though not by itself."""
+    lines = ["import mmap, os, socket, subprocess"]
+    for what, code in ATTEMPTS.items():
+        lines += [
+            "try:",
+            f"    {code}",
+            f"    print('done: {what}')",
+            "except Exception:",
+            f"    print('failed: {what}')",
+        ]
+    machine.write("/usr/local/lib/attempts.py", "\n".join(lines))
+    run = "[Service]\nType=oneshot\nExecStart=\nExecStart=/usr/bin/python3 -u /usr/local/lib/attempts.py\n"
+    outside = machine.run("/usr/bin/python3", "/usr/local/lib/attempts.py").stdout
+    assert "failed" not in outside
+    machine.drop_in("ptftpd.service", run)
+    machine.systemctl("start", "ptftpd.service")
+    said = [record["MESSAGE"] for record in machine.records("_SYSTEMD_UNIT=ptftpd.service")]
+    expected = {f"failed: {what}" for what in ATTEMPTS}
+    if "+BPF_FRAMEWORK" not in machine.systemctl("--version"):  # Debian 12's systemd has no SocketBindDeny=
+        expected = expected - {"failed: listen on TCP"} | {"done: listen on TCP"}
+    assert set(said) == expected
+
+
+def test_raw_sockets_by_the_example(machine: Machine) -> None:
+    """/usr/share/doc/ptftpd/examples/raw-sockets.conf gives the DHCP server CAP_NET_RAW and nothing else."""
+    machine.run(
+        "install", "-D", "-m", "644", "/usr/share/doc/ptftpd/examples/raw-sockets.conf",
+        "/etc/systemd/system/pdhcpd@.service.d/raw-sockets.conf",
+    )  # fmt: skip
+    machine.systemctl("daemon-reload")
+    machine.systemctl("start", "pdhcpd@eth0")
+    status = machine.path(f"/proc/{machine.pid('pdhcpd@eth0')}/status").read_text()
+    assert f"CapEff:\t{1 << 13:016x}\n" in status  # CAP_NET_RAW
+
+
+def test_home_by_the_example(machine: Machine) -> None:
+    """/usr/share/doc/ptftpd/examples/home.conf; without it files below /home are hidden."""
+    machine.write("/home/somebody/file", "at home")
+    machine.configure("[pxe]\nroot = /home/somebody\n")
+    machine.systemctl("start", "ptftpd.socket")
+    assert machine.get("file", wait=1) == b""
+    machine.run(
+        "install", "-D", "-m", "644", "/usr/share/doc/ptftpd/examples/home.conf",
+        "/etc/systemd/system/ptftpd.service.d/home.conf",
+    )  # fmt: skip
+    machine.systemctl("daemon-reload")
+    machine.systemctl("try-restart", "ptftpd")
+    assert machine.get("file") == b"at home"

@@ -1,0 +1,74 @@
+"""The packages themselves: built twice to the same octets, and nothing that lintian objects to."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+from tests.lab import CHECKOUT
+from tests.system import roots
+
+NAMES = ("ptftp", "ptftpd", "python3-ptftpd")
+
+# Tags of lintian that we know better than, each with the reason.
+ARGUED = {
+    "package-supports-alternative-init-but-no-init.d-script": "systemd starts the servers, through its "
+    "sockets; for other systems there are --daemon and --pidfile",
+}
+
+
+def digests(directory: Path) -> dict[str, str]:
+    """Return what each package of a build is."""
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in directory.glob("*.deb")}
+
+
+def test_built_twice_equal(builds: tuple[Path, Path]) -> None:
+    """In another directory, under another umask, locale and time zone, the packages are the same."""
+    one, two = map(digests, builds)
+    assert {name.partition("_")[0] for name in one} == set(NAMES)
+    assert one == two
+
+
+def test_lintian(builds: tuple[Path, Path]) -> None:
+    """Pedantic tags count as well; those that are left are argued for above."""
+    said = [line.split() for line in (builds[0] / "lintian").read_text().splitlines() if line[1:2] == ":"]
+    assert [line for line in said if line[0] != "N:" and line[2] not in ARGUED] == []
+
+
+def test_unit_tests_run_when_it_is_built(suite: str) -> None:
+    """Unless DEB_BUILD_OPTIONS says nocheck, as it does in these tests."""
+    command = [
+        "systemd-nspawn", "--quiet", f"--directory={roots.workshop(suite).path}", "--volatile=overlay",
+        "--register=no", "--keep-unit", "--as-pid2", f"--bind-ro={CHECKOUT}:/checkout", "--chdir=/checkout",
+        "make", "--dry-run", "--silent", "-f", "debian/rules", "override_dh_auto_test",
+    ]  # fmt: skip
+    shown = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    assert "pytest" in shown.stdout, shown.stderr
+
+
+def test_control_files_agree(packages: list[Path]) -> None:
+    """The version of the changelog is the program's, and no package is for one architecture."""
+    text = (CHECKOUT / "ptftpd/__init__.py").read_text()
+    version = text.partition('__version__ = "')[2].partition('"')[0]
+    assert {path.name for path in packages} == {f"{name}_{version}_all.deb" for name in NAMES}
+
+
+def test_make_install(tmp_path: Path) -> None:
+    """On systems that are not Debian: everything below DESTDIR, and the programs run from PREFIX."""
+    subprocess.run(
+        ["make", "install", "NEED=true", f"DESTDIR={tmp_path}", "PREFIX=/opt/boot"], cwd=CHECKOUT, check=True
+    )
+    service = (tmp_path / "opt/boot/lib/systemd/system/pdhcpd@.service").read_text()
+    assert "\nExecStart=/opt/boot/sbin/pdhcpd %i\n" in service
+    assert (tmp_path / "opt/boot/lib/systemd/system/pdhcpd@.service.d/10-sandbox.conf").exists()
+    assert (tmp_path / "opt/boot/share/man/man8/pxed.8").exists()
+    assert (tmp_path / "etc/ptftpd/pxed.conf").exists()
+    library = tmp_path / "opt/boot/lib/ptftpd"
+    for program in ("sbin/pxed", "sbin/ptftpd", "sbin/pdhcpd", "sbin/pbootpd", "bin/ptftp"):
+        script = (tmp_path / "opt/boot" / program).read_text().replace("/opt/boot/lib/ptftpd", str(library))
+        shown = subprocess.run(
+            ["/usr/bin/python3", "-I", "-", "--version"], input=script, capture_output=True, text=True
+        )
+        assert shown.returncode == 0, shown.stderr
+    assert "2." in shown.stdout
