@@ -21,6 +21,9 @@ programs.display programs.probing programs.commands programs.locations programs.
 service
 manual completions workers
 config
+commandline ini
+values
+program
 tftp.probe
 tftp.server tftp.client dhcp.server
 tftp.attempt

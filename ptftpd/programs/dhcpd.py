@@ -9,12 +9,12 @@ import sys
 from collections.abc import Sequence
 
 from ptftpd import net, service
-from ptftpd.config import Loaded, Positional, Program
 from ptftpd.dhcp import proxy, reply
 from ptftpd.dhcp.server import Server
 from ptftpd.dhcp.store import Store
 from ptftpd.log import Log
 from ptftpd.loop import Loop
+from ptftpd.program import Loaded, Positional, Program
 from ptftpd.programs.explaining import EXPLAIN
 from ptftpd.settings import Settings
 

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from ptftpd import net, service
-from ptftpd.config import Loaded, Positional, Program
 from ptftpd.errors import ConfigError, Error, TransferError
 from ptftpd.log import Log
 from ptftpd.loop import Loop
+from ptftpd.program import Loaded, Positional, Program
 from ptftpd.programs.dhcpd import BOOT_FILE, INTERFACE, Dhcpd
 from ptftpd.programs.tftpd import Tftpd
 from ptftpd.settings import Settings

@@ -6,7 +6,7 @@ import dataclasses
 import os
 import socket
 
-from ptftpd import config
+from ptftpd import values
 from ptftpd.errors import Error
 from ptftpd.programs.display import Display, explain
 from ptftpd.programs.locations import Location, base
@@ -18,7 +18,7 @@ from ptftpd.tftp.outcome import OK, Failure
 
 NOWHERE = "a file to see whether this server answers"  # it will say that there is none
 
-SETTINGS = config.options(Settings)
+SETTINGS = values.options(Settings)
 
 
 def parse(key: str, text: str) -> object:

@@ -7,13 +7,13 @@ import sys
 from collections.abc import Callable, Sequence
 
 from ptftpd import syntax
-from ptftpd.config import render
 from ptftpd.errors import Error
 from ptftpd.programs import commands
 from ptftpd.programs.commands import COMMANDS
 from ptftpd.programs.locations import Location, base, remote
 from ptftpd.programs.session import SETTINGS, Session
 from ptftpd.tftp.outcome import DEFAULT_TIMEOUT, MAX_WAIT
+from ptftpd.values import render
 
 PROMPT = "tftp> "
 

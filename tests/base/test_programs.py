@@ -14,7 +14,7 @@ import pytest
 
 import ptftpd
 from ptftpd import config
-from ptftpd.config import Program
+from ptftpd.program import Program
 from tests.base.setting_texts import values
 from tests.lab import CHECKOUT
 
