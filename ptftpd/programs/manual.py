@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ptftpd import completions, config, manual
-from ptftpd.programs import arguments, bootpd, dhcpd, pxed, tftpd
-from ptftpd.programs.commands import COMMANDS, Command
+from ptftpd.client import arguments
+from ptftpd.client.commands import COMMANDS, Command
+from ptftpd.programs import bootpd, dhcpd, pxed, tftpd
 
 PROGRAMS = (tftpd.PROGRAM, dhcpd.PROGRAM, bootpd.PROGRAM, pxed.PROGRAM)
 CLIENT = "ptftp"
