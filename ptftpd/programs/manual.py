@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ptftpd import completions, manual
+from ptftpd.client import arguments
+from ptftpd.client.commands import COMMANDS, Command
 from ptftpd.commandline import make_parser
 from ptftpd.program import Program
-from ptftpd.programs import arguments, bootpd, dhcpd, pxed, tftpd
-from ptftpd.programs.commands import COMMANDS, Command
+from ptftpd.programs import bootpd, dhcpd, pxed, tftpd
 
 PROGRAMS = (tftpd.PROGRAM, dhcpd.PROGRAM, bootpd.PROGRAM, pxed.PROGRAM)
 CLIENT = "ptftp"
