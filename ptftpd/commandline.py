@@ -24,8 +24,10 @@ class _Parser(argparse.ArgumentParser):
 
 def make_parser(program: Program) -> argparse.ArgumentParser:
     """Return the parser of a program's command line."""
+    words = (each.metavar if each.required else f"[{each.metavar}]" for each in program.positionals)
     parser = _Parser(
         prog=program.name, description=program.summary, allow_abbrev=False, add_help=False,
+        usage=" ".join(["%(prog)s [OPTION]...", *words]),
         epilog=f"Configuration: {', '.join(f'{DIRECTORY}/{name}' for name in program.files)}.",
     )  # fmt: skip
     for positional in program.positionals:
@@ -34,11 +36,13 @@ def make_parser(program: Program) -> argparse.ArgumentParser:
     _add_common(parser)
     if "tftp" not in program.sections:
         parser.add_argument("-r", "--rfc1350", action="store_true", help=IGNORED_RFC1350)
+    questions = parser.add_argument_group("questions")
     for query in program.queries:
-        group = parser.add_argument_group("questions")
-        group.add_argument(f"--{query.name}", dest=f"?{query.name}", metavar=query.metavar, help=query.help)
+        questions.add_argument(
+            f"--{query.name}", dest=f"?{query.name}", metavar=query.metavar, help=query.help
+        )
         for name, metavar, help in query.parameters:
-            group.add_argument(f"--{name}", dest=f"?{name}", metavar=metavar, help=help)
+            questions.add_argument(f"--{name}", dest=f"?{name}", metavar=metavar, help=help)
     taken = {"-c", "-v", "-D", "-h"}
     for section in program.sections:
         group = parser.add_argument_group(f"settings of [{section}]")
@@ -72,12 +76,26 @@ def _add_option(
     shown = render(item.default)
     help = facts["help"].replace("%", "%%") + (f" (default: {shown})" if shown else "")
     if facts["parse"] is syntax.flag:
-        group.add_argument(*names, dest=f"{section}:{key}", action="store_const", const="yes", help=help)
+        _add_flag(group, f"{section}:{key}", names, help, bool(item.default))
         return
     group.add_argument(
         *names, dest=f"{section}:{key}", metavar=facts["metavar"], help=help,
         action="append" if facts["many"] else "store",
     )  # fmt: skip
+
+
+def _add_flag(group: argparse._ArgumentGroup, dest: str, names: list[str], help: str, default: bool) -> None:
+    """Add a flag and its opposite, for what a file says; --help has the one that changes the default."""
+    for given, which in (("yes", names), ("no", [_opposite(dest)])):
+        told = f"do not {help}" if given == "no" else help
+        hidden = (given == "yes") == default
+        group.add_argument(
+            *which, dest=dest, action="store_const", const=given, help=argparse.SUPPRESS if hidden else told
+        )
+
+
+def _opposite(dest: str) -> str:
+    return f"--no-{dest.partition(':')[2].replace('_', '-')}"
 
 
 def read_arguments(values: Values, program: Program, arguments: argparse.Namespace) -> None:
@@ -102,7 +120,9 @@ def _given(program: Program, arguments: argparse.Namespace) -> Iterator[tuple[st
     for name, given in vars(arguments).items():
         section, _, key = name.partition(":")
         if key and given is not None:
-            yield f"--{key.replace('_', '-')}", section, key, given if isinstance(given, list) else [given]
+            flag = options(SECTIONS[section])[key].metadata["parse"] is syntax.flag
+            option = _opposite(name) if flag and given == "no" else f"--{key.replace('_', '-')}"
+            yield option, section, key, given if isinstance(given, list) else [given]
     for positional in program.positionals:
         given = getattr(arguments, positional.metavar)
         if positional.key and given is not None:

@@ -50,7 +50,8 @@ def test_a_page_has_every_option(program: Program) -> None:
     page = rendered("man")[f"{program.name}.8"].replace("\\-", "-")
     for section in program.sections:
         for key in set(options(SECTIONS[section])) - program.exclude:
-            assert f"--{key.replace('_', '-')}" in page
+            word = key.replace("_", "-")
+            assert f"--{word}" in page or f"--no-{word}" in page
 
 
 def test_the_configuration_page_has_every_key() -> None:

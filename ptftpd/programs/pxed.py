@@ -11,7 +11,9 @@ from ptftpd.errors import ConfigError, Error, TransferError
 from ptftpd.log import Log
 from ptftpd.loop import Loop
 from ptftpd.program import Loaded, Positional, Program
+from ptftpd.programs import tftpd
 from ptftpd.programs.dhcpd import BOOT_FILE, INTERFACE, Dhcpd
+from ptftpd.programs.explaining import EXPLAIN
 from ptftpd.programs.tftpd import Tftpd
 from ptftpd.settings import Settings
 from ptftpd.tftp.files import Tree
@@ -22,6 +24,7 @@ PROGRAM = Program(
     sections=("pxe", "dhcp", "bootp", "tftp", "daemon"),
     positionals=(INTERFACE, Positional("ROOT", "pxe", "root", "directory of the files to serve"), BOOT_FILE),
     exclude=frozenset({"interface", "address"}),
+    queries=(EXPLAIN, *tftpd.PROGRAM.queries),
 )
 
 

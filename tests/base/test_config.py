@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ptftpd import config, settings
+from ptftpd import config, settings, syntax
 from ptftpd.commandline import make_parser
 from ptftpd.errors import ConfigError
 from ptftpd.program import Loaded, Program
@@ -463,11 +463,31 @@ class TestCommandLine:
         assert len(names) == len(set(names))
         for section in program.sections:
             for key, item in options(settings.SECTIONS[section]).items():
-                option = f"--{key.replace('_', '-')}"
+                word = key.replace("_", "-")
+                option = f"--{word}"
+                if item.metadata["parse"] is syntax.flag:
+                    assert (f"--no-{word}" in names) == (option in names)
                 assert (option in names) == (key not in program.exclude)
                 assert item.metadata["short"] == "" or len(item.metadata["short"]) == 1
         for action in actions:
             assert action.help
+
+    def test_a_flag_and_its_opposite(self, tmp_path: Path) -> None:
+        """What a file switches on can be switched off for once, and --help shows what changes the default."""
+        write(tmp_path, {"pxed.conf": "[dhcp]\nbootp = yes\n"})
+        assert load(tmp_path, "eth0").settings.dhcp.bootp
+        loaded = load(tmp_path, "eth0", "--no-bootp", "--no-probe").settings
+        assert (loaded.dhcp.bootp, loaded.dhcp.probe) == (False, False)
+        assert loaded.sources["dhcp", "bootp"] == "--no-bootp"
+        shown = make_parser(pxed.PROGRAM).format_help()
+        assert "--no-probe " in shown
+        assert "--bootp " in shown
+        assert "--probe " not in shown
+        assert "--no-bootp" not in shown
+
+    def test_usage_is_one_line(self) -> None:
+        """Options are many and stand below; what a user has to say is what the first line is for."""
+        assert make_parser(pxed.PROGRAM).format_usage() == "usage: pxed [OPTION]... IFACE [ROOT] [BOOTFILE]\n"
 
     def test_argv_of_the_process(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "argv", ["pxed", "eth7"])
