@@ -43,6 +43,7 @@ NAMED: dict[str, tuple[type, str]] = {  # [KIND NAME]: (dataclass, field of Sett
     "subnet": (schema.Subnet, "subnets"),
     "directory": (schema.Directory, "directories"),
     "remap": (schema.Remap, "remaps"),
+    "menu": (schema.Menu, "menus"),
 }
 
 

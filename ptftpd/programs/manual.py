@@ -16,7 +16,7 @@ from ptftpd.programs.commands import COMMANDS, Command
 PROGRAMS = (tftpd.PROGRAM, dhcpd.PROGRAM, bootpd.PROGRAM, pxed.PROGRAM)
 CLIENT = "ptftp"
 FILES = {
-    "pxed.conf": ("pxe", "daemon", "host", "class"),
+    "pxed.conf": ("pxe", "menu", "daemon", "host", "class"),
     "ptftpd.conf": ("tftp", "directory", "remap"),
     "pdhcpd.conf": ("dhcp", "subnet"),
     "pbootpd.conf": ("bootp",),
