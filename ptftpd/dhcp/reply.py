@@ -69,8 +69,7 @@ def nak(request: Request, reason: str, server: int) -> Message:
     """Return a DHCPNAK with a reason for people."""
     reply = _to(request, options.NAK, server)
     reply.options[options.MESSAGE] = reason.encode()
-    if reply.giaddr:
-        reply.flags |= wire.BROADCAST  # the relay must not use the address that is refused (RFC 2131 §4.1)
+    _broadcast_by_relay(reply)  # which must not use the address that is refused (RFC 2131 §4.1)
     _echo(request, reply)
     return reply
 
@@ -84,6 +83,7 @@ def proxy(request: Request, kind: int, server: int, boot: pxe.Boot) -> Message:
     reply.options |= fields.options
     reply.options |= {code: values[code] for code in request.parameters if values.get(code)}
     reply.options.setdefault(options.VENDOR, BOOT_THIS)
+    _broadcast_by_relay(reply)
     _echo(request, reply)
     return reply
 
@@ -128,6 +128,12 @@ def _to(request: Request, kind: int, server: int) -> Message:
             options.SERVER_ID: wire.addresses(server),
         },
     )
+
+
+def _broadcast_by_relay(reply: Message) -> None:
+    """Have the relay agent broadcast a reply without yiaddr: it has no address to send it to."""
+    if reply.giaddr:
+        reply.flags |= wire.BROADCAST
 
 
 def _boot_fields(client: pxe.Client, boot: pxe.Boot) -> Body:
