@@ -18,6 +18,7 @@ from ptftpd.syntax import (
     address,
     address4,
     address_range,
+    ascii_line,
     auto,
     boot_choice,
     choice,
@@ -132,6 +133,31 @@ class Pxe:
         short="n",
         many=True,
     )
+    menu_prompt: str = option(
+        "Press F8 for the boot menu", ascii_line, "what PXE firmware shows before its menu", metavar="TEXT"
+    )
+    menu_timeout: int = option(
+        10,
+        integer(0, 255),
+        "seconds until the first entry of the menu is booted; 0: at once, 255: the menu waits for ever",
+        metavar="SECONDS",
+    )
+
+
+@dataclass(frozen=True)
+class Menu:
+    """[menu NAME]: one entry, shown as NAME, of the menu that PXE firmware gets in place of [pxe] boot and
+    boot_file. What a [host] gets, a [class] by more than its architecture, and iPXE wins over the menu."""
+
+    boot_file: str = option("", text, "boot file of this entry", metavar="FILE")
+    boot: tuple[tuple[str, str], ...] = option(
+        (),
+        boot_choice,
+        "boot file by architecture; the entry is only shown to those that have one",
+        metavar="ARCH=FILE",
+        many=True,
+    )
+    local: bool = option(False, flag, "boot from the local disk")
 
 
 @dataclass(frozen=True)
@@ -503,6 +529,7 @@ class Settings:
     classes: dict[str, Class] = field(default_factory=dict)
     hosts: dict[str, Host] = field(default_factory=dict)
     subnets: dict[str, Subnet] = field(default_factory=dict)
+    menus: dict[str, Menu] = field(default_factory=dict)
     sources: dict[tuple[str, str], str] = field(default_factory=dict)
 
 
@@ -519,4 +546,5 @@ NAMED: dict[str, tuple[type, str]] = {  # [KIND NAME]: (dataclass, field of Sett
     "subnet": (Subnet, "subnets"),
     "directory": (Directory, "directories"),
     "remap": (Remap, "remaps"),
+    "menu": (Menu, "menus"),
 }

@@ -22,6 +22,13 @@ def text(value: str) -> str:
     return value
 
 
+def ascii_line(value: str) -> str:
+    """Return one line that every firmware can show."""
+    if not (value.isascii() and value.isprintable() and 0 < len(value) < 128):
+        raise ValueError("must be 1..127 characters of ASCII: firmware shows nothing else")
+    return value
+
+
 def flag(value: str) -> bool:
     """Return True for yes, true, on, 1 and False for no, false, off, 0."""
     lowered = value.lower()

@@ -36,8 +36,8 @@ dhcp.explain
 dhcp.machine dhcp.proxy dhcp.bootp
 dhcp.networks
 dhcp.outcome dhcp.plan
-tftp.sender tftp.receiver tftp.names tftp.limits dhcp.pool dhcp.told
-dhcp.rules dhcp.monitor
+tftp.sender tftp.receiver tftp.names tftp.limits dhcp.pool dhcp.told dhcp.decision
+dhcp.rules dhcp.menu dhcp.monitor
 settings
 syntax
 dhcp.reply

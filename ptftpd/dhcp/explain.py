@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 
-from ptftpd.dhcp import options, registry, request, wire
+from ptftpd.dhcp import menu, options, registry, request, wire
+from ptftpd.dhcp.bootp import Bootp
+from ptftpd.dhcp.decision import Decision
 from ptftpd.dhcp.machine import Machine
-from ptftpd.dhcp.networks import Network
+from ptftpd.dhcp.networks import Network, Networks
 from ptftpd.dhcp.outcome import Outcome
 from ptftpd.dhcp.proxy import Proxy
-from ptftpd.dhcp.pxe import Boot
 from ptftpd.dhcp.request import Request
 from ptftpd.dhcp.sheet import Sheet
 from ptftpd.dhcp.wire import Message
@@ -28,25 +29,47 @@ BOOT_OPTIONS = {
 }  # fmt: skip
 
 
-def explain(settings: Settings, machine: Machine, proxy: Proxy, message: Message, now: float) -> str:
-    """Return what comes of a message, a line a field. The machine is used up by it: its leases change."""
-    asked = request.parse(message, False, settings.dhcp.identity)
-    asked.key = machine.networks.identify(asked, settings.dhcp.identity)
-    network = machine.networks.find(asked)
-    had = _had(asked, network, now)
-    if settings.dhcp.mode == "proxy":
-        outcome = proxy.receive(message, direct=False)
-    else:
-        outcome = machine.receive(message, now, direct=False)
-    lines = [outcome.asked]
-    if not outcome.data or network is None or outcome.request is None:
-        return "\n".join([*lines, f"is not answered: {outcome.done or outcome.ignored}"])
-    sheet, boot = machine.told(outcome.request, network)
-    reply = wire.decode(outcome.data)
-    lines.append(f"{_name(reply)} of {len(outcome.data)} octets to {outcome.destination[0]}, "
-                 f"port {outcome.destination[1]}")  # fmt: skip
-    account = _Account(settings, outcome, network, sheet, boot)
-    return "\n".join([*lines, *account.header(reply, had), *account.options(reply)])
+class Explainer:
+    """Answers one question with copies of the machines that answer clients: their leases change by it."""
+
+    def __init__(self, settings: Settings, interface: str, own: int, networks: Networks) -> None:
+        """own is the server's address on the interface; networks has the leases as they are."""
+        self._settings, self._networks = settings, networks
+        self._machine = Machine(settings, interface, own, networks)
+        self._proxy = Proxy(settings, interface, own)
+        self._bootp = Bootp(settings, interface, own, networks, frozenset())
+        self._decision = Decision(settings, own)
+
+    def explain(self, message: Message, now: float) -> str:
+        """Return what comes of a message, a line a field; one without option 53 is BOOTP."""
+        asked = request.parse(message, False, self._settings.dhcp.identity)
+        asked.key = self._networks.identify(asked, self._settings.dhcp.identity)
+        network = self._networks.find(asked)
+        had = _had(asked, network, now)
+        outcome = self._outcome(message, now)
+        lines = [outcome.asked]
+        if asked.kind and self._settings.dhcp.mode == "auto":
+            lines.append("as long as no other DHCP server answers; for the other case add --mode proxy")
+        if not outcome.data or network is None or outcome.request is None:
+            return "\n".join([*lines, f"is not answered: {outcome.done or outcome.ignored}"])
+        reply = wire.decode(outcome.data)
+        lines.append(f"{_name(reply)} of {len(outcome.data)} octets to {outcome.destination[0]}, "
+                     f"port {outcome.destination[1]}")  # fmt: skip
+        sheet, _ = self._machine.told(outcome.request, network)
+        account = _Account(self._settings, outcome, network, sheet)
+        lines += [*account.header(reply, had), *account.options(reply)]
+        rules = self._decision.candidates(outcome.request.client)
+        if len(rules) > 1:
+            lines.append("boot rules that fit this client, the most specific first:")
+            lines += [_line(rule.boot_file, account.place(rule.origin)) for rule in rules]
+        return "\n".join(lines)
+
+    def _outcome(self, message: Message, now: float) -> Outcome:
+        if options.MESSAGE_TYPE not in message.options:
+            return self._bootp.receive(message, now)
+        if self._settings.dhcp.mode == "proxy":
+            return self._proxy.receive(message, direct=False)
+        return self._machine.receive(message, now, direct=False)
 
 
 def _had(asked: Request, network: Network | None, now: float) -> str:
@@ -58,68 +81,71 @@ def _had(asked: Request, network: Network | None, now: float) -> str:
 
 
 def _name(reply: Message) -> str:
-    return options.NAMES[options.number(reply, options.MESSAGE_TYPE, 1)]
+    return options.NAMES.get(options.number(reply, options.MESSAGE_TYPE, 1), "BOOTREPLY")
 
 
 class _Account:
     """Knows where each field of one reply is from."""
 
-    def __init__(
-        self, settings: Settings, outcome: Outcome, network: Network, sheet: Sheet, boot: Boot | None
-    ) -> None:
-        self._settings, self._outcome, self._network = settings, outcome, network
-        self._sheet, self._boot = sheet, boot
+    def __init__(self, settings: Settings, outcome: Outcome, network: Network, sheet: Sheet) -> None:
+        self._settings, self._outcome, self._network, self._sheet = settings, outcome, network, sheet
+        self._boot = self.place(str(outcome.fields.get("DHCP_BOOT_RULE", "")))
 
     def header(self, reply: Message, had: str) -> list[str]:
         """Return a line for each header field that says something."""
-        rule = self._place(self._boot.origin) if self._boot else ""
         server = (
-            self._place("[pxe] tftp_server") if self._settings.pxe.tftp_server else "this server's address"
+            self.place("[pxe] tftp_server") if self._settings.pxe.tftp_server else "this server's address"
         )
         fields = [
             ("yiaddr", wire.dotted(reply.yiaddr) if reply.yiaddr else "", self._address(reply.yiaddr, had)),
             ("siaddr", wire.dotted(reply.siaddr) if reply.siaddr else "", server),
             ("giaddr", wire.dotted(reply.giaddr) if reply.giaddr else "", "the relay agent"),
-            ("sname", reply.sname.decode("ascii", "replace"), "as siaddr"),
-            ("file", reply.file.decode("utf-8", "replace"), rule),
+            ("sname", reply.sname.decode("ascii", "replace"), "the server's address as text"),
+            ("file", reply.file.decode("utf-8", "replace"), self._boot),
         ]
         return [_line(name, value, origin) for name, value, origin in fields if value]
 
     def options(self, reply: Message) -> list[str]:
         """Return a line for each option, in the order of the reply."""
         return [
-            _line(f"{code} {registry.name(code)}", registry.show(code, value), self._option(code))
+            _line(f"{code} {registry.name(code)}", self._shown(code, value), self._option(code))
             for code, value in reply.options.items()
         ]
+
+    def _shown(self, code: int, value: bytes) -> str:
+        if code == options.MESSAGE_TYPE:
+            return options.NAMES[wire.number(value)]
+        described = menu.describe(value) if code == options.VENDOR and code not in self._sheet else ""
+        return described or registry.show(code, value)
 
     def _address(self, address: int, had: str) -> str:
         dotted = wire.dotted(address)
         for name, host in self._settings.hosts.items():
             if str(host.address) == dotted:
-                return self._place(f"[host {name}] address")
+                return self.place(f"[host {name}] address")
         if any(str(kept) == dotted for _, kept in self._settings.dhcp.reserve):
-            return self._place("[dhcp] reserve")
+            return self.place("[dhcp] reserve")
         section = self._network.plan.section
         chosen = ("dhcp", "range") in self._settings.sources or section != "dhcp"
-        where = self._place(f"[{section}] range") if chosen else "the interface's network"
+        where = self.place(f"[{section}] range") if chosen else "the interface's network"
         return f"{had or 'free'}, of {where}"
 
     def _option(self, code: int) -> str:
         if code in self._sheet:
-            return self._place(self._sheet[code].origin)
+            return self.place(self._sheet[code].origin)
         if code in ECHOED:
             return "as the client or its relay agent sent it"
         if code in BOOT_OPTIONS and self._boot:
-            return self._place(self._boot.origin)
+            return self._boot
         if code == options.LEASE_TIME:
             asked = self._outcome.request is not None and self._outcome.request.seconds
             section = self._network.plan.section
             own = section != "dhcp" and self._settings.subnets[section.partition(" ")[2]].lease_time
-            lease_time = self._place(f"[{section if own else 'dhcp'}] lease_time")
+            lease_time = self.place(f"[{section if own else 'dhcp'}] lease_time")
             return f"the client's wish within the bounds, {lease_time}" if asked else lease_time
         return PROTOCOL.get(code, "")
 
-    def _place(self, origin: str) -> str:
+    def place(self, origin: str) -> str:
         """Return '[section] key' with the file and line where it stands, or that it is the default."""
         found = re.match(r"\[([^\]]+)\] (\w+)", origin)
         if not found:
@@ -128,5 +154,5 @@ class _Account:
         return f"{origin} ({source})"
 
 
-def _line(name: str, value: str, origin: str) -> str:
+def _line(name: str, value: str, origin: str = "") -> str:
     return f"  {name:<30}  {value:<30}  {origin}".rstrip()

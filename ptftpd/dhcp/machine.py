@@ -20,11 +20,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ptftpd.dhcp import options, pxe, reply, request, wire
+from ptftpd.dhcp.decision import Decision
 from ptftpd.dhcp.networks import Network, Networks
 from ptftpd.dhcp.outcome import Outcome
 from ptftpd.dhcp.pool import Lease
 from ptftpd.dhcp.request import RENEWING, SELECTING, Request
-from ptftpd.dhcp.rules import boot_rules
 from ptftpd.dhcp.sheet import Sheet
 from ptftpd.dhcp.told import Sheets
 from ptftpd.dhcp.wire import Message
@@ -44,8 +44,7 @@ class Machine:
         self._interface = interface
         self._own = own
         self._settings = settings.dhcp
-        self._rules = pxe.Rules(boot_rules(settings))
-        self._boot_server = int(settings.pxe.tftp_server or own)
+        self._decision = Decision(settings, own)
         self._sheets = Sheets(settings)
         self._bodies: dict[object, tuple[Sheet, reply.Body]] = {}  # a sheet is kept, so its id stays its own
         self._handlers: dict[int, Callable[[Request, Network, Outcome, float], None]] = {
@@ -76,7 +75,7 @@ class Machine:
 
     def told(self, asked: Request, network: Network) -> tuple[Sheet, pxe.Boot | None]:
         """Return the options that a client is told, and what it is to boot."""
-        return self._sheets.sheet(network.plan.sheet, asked.client), self._boot(asked.client)
+        return self._sheets.sheet(network.plan.sheet, asked.client), self._decision.boot(asked.client)
 
     def _body(self, asked: Request, seconds: int, sheet: Sheet, boot: pxe.Boot | None) -> reply.Body:
         """Return what a reply has in common with those to other clients of the kind; made once."""
@@ -106,7 +105,7 @@ class Machine:
         if network is None:
             return "relayed from a network that is not configured"
         known = asked.key in network.plan.subnet.reserved or (lease is not None and lease.expires > now)
-        boots = asked.client.is_pxe or (asked.client.is_http and self._boot(asked.client) is not None)
+        boots = asked.client.is_pxe or (asked.client.is_http and self._decision.boot(asked.client))
         if not (known or boots or self._settings.answer_all):
             return "not a PXE client (answer_all is off)"
         return ""
@@ -203,7 +202,7 @@ class Machine:
         sheet, boot = self.told(asked, network)
         body = self._body(asked, network.plan.seconds(asked.seconds) if yiaddr else 0, sheet, boot)
         answer = reply.offer_or_ack(asked, kind, yiaddr, self._own, body)
-        booted = f", boot file {boot.file} from {wire.dotted(boot.server)}" if boot else ""
+        booted = f", {boot.about}" if boot else ""
         self._answer(asked, outcome, answer, yiaddr or asked.message.ciaddr, booted)
         if boot:
             outcome.fields["DHCP_BOOT_FILE"] = boot.file
@@ -217,6 +216,3 @@ class Machine:
         dotted = wire.dotted(address)
         outcome.answer(answer, f"on {dotted} to {asked.hardware} via {self._interface}{more}")
         outcome.fields["DHCP_ADDRESS"] = dotted
-
-    def _boot(self, client: pxe.Client) -> pxe.Boot | None:
-        return pxe.choose_boot(self._rules, client, self._boot_server)

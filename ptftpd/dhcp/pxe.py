@@ -59,7 +59,7 @@ ARCHITECTURES = {
 }
 # Ethernet prefixes of Raspberry Pi boards; they call themselves architecture 0.
 RASPBERRY_PI = {
-    bytes.fromhex(prefix) for prefix in ("b827eb", "dca632", "e45f01", "d83add", "28cdc1", "2ccf67")
+    bytes.fromhex(prefix) for prefix in ("b827eb", "dca632", "e45f01", "d83add", "28cdc1", "2ccf67", "88a29e")
 }
 BOOT_ITEM = 71  # sub-option of option 43: which boot server, which layer (PXE 2.1 §2.4.5)
 NAMES = tuple(dict.fromkeys(ARCHITECTURES.values()))
@@ -91,6 +91,11 @@ class Client:
     def is_pxe(self) -> bool:
         """Whether it boots over the network: firmware, or iPXE whatever vendor class it was built with."""
         return self.ipxe or self.vendor_class.startswith("PXEClient") or self.is_raspberry_pi
+
+    @property
+    def shows_menus(self) -> bool:
+        """Whether it is PXE firmware, which shows the menu that it is offered."""
+        return self.vendor_class.startswith("PXEClient") and not self.is_raspberry_pi
 
     @property
     def is_http(self) -> bool:
@@ -169,6 +174,12 @@ class Rule:
         )
 
     @property
+    def is_default(self) -> bool:
+        """Whether nothing but the architecture makes it match; iPXE counts as more than that."""
+        plain = Rule(self.origin, self.boot_file, architectures=self.architectures)
+        return self == plain and IPXE not in self.architectures
+
+    @property
     def generality(self) -> tuple[bool, bool, bool, int, bool, int, int, str]:
         """Sorts the more specific rule first: iPXE, one machine, switch port, prefix, class, architectures.
 
@@ -213,9 +224,8 @@ class Rules:
         return sorted((rule for rule in rules if rule.matches(client)), key=lambda rule: rule.generality)
 
 
-def choose_boot(rules: Rules, client: Client, server: int) -> Boot | None:
-    """Return what a client is to boot, from a TFTP server unless it is a URL; None when no rule fits."""
-    rule = rules.choose(client)
+def boot(rule: Rule | None, client: Client, server: int) -> Boot | None:
+    """Return what a client is to boot by a rule, from a TFTP server unless it is a URL; None for nothing."""
     if client.is_http and (rule is None or "://" not in rule.boot_file):
         return None  # it could do nothing with a file to be had by TFTP
     if rule is None:
@@ -228,13 +238,26 @@ class Boot:
     """What a client is to boot, and from which TFTP server; every field of a reply is filled from here."""
 
     server: int
-    file: str
+    file: str  # '' for a machine that knows its files
     origin: str  # the rule that chose the file
+    menu: bytes = b""  # option 43 that offers a menu, or answers who chose from it
+
+    @property
+    def about(self) -> str:
+        """What it is, for the log."""
+        if self.menu and self.menu[0] != BOOT_ITEM:
+            first = f"{self.file} from {wire.dotted(self.server)}" if self.file else "the local disk"
+            return f"boot menu, first {first}"
+        return f"boot file {self.file} from {wire.dotted(self.server)}"
 
 
 def suboption(message: Message, code: int, wanted: int) -> bytes:
     """Return a sub-option of an option that encapsulates others (43, 82); b"" when it is not there."""
-    value = message.options.get(code, b"")
+    return suboption_of(message.options.get(code, b""), wanted)
+
+
+def suboption_of(value: bytes, wanted: int) -> bytes:
+    """Return a sub-option of an option's value; b"" when it is not there."""
     position = 0
     while position + 2 <= len(value) and value[position] != wire.END:
         if value[position] == wire.PAD:

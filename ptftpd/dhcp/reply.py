@@ -69,8 +69,7 @@ def nak(request: Request, reason: str, server: int) -> Message:
     """Return a DHCPNAK with a reason for people."""
     reply = _to(request, options.NAK, server)
     reply.options[options.MESSAGE] = reason.encode()
-    if reply.giaddr:
-        reply.flags |= wire.BROADCAST  # the relay must not use the address that is refused (RFC 2131 §4.1)
+    _broadcast_by_relay(reply)  # which must not use the address that is refused (RFC 2131 §4.1)
     _echo(request, reply)
     return reply
 
@@ -82,8 +81,9 @@ def proxy(request: Request, kind: int, server: int, boot: pxe.Boot) -> Message:
     fields, values = _boot_fields(request.client, boot), _boot_values(request.client, boot)
     reply.siaddr, reply.sname, reply.file = fields.siaddr, fields.sname, fields.file
     reply.options |= fields.options
-    reply.options |= {code: values[code] for code in request.parameters if code in values}
-    reply.options[options.VENDOR] = BOOT_THIS
+    reply.options |= {code: values[code] for code in request.parameters if values.get(code)}
+    reply.options.setdefault(options.VENDOR, BOOT_THIS)
+    _broadcast_by_relay(reply)
     _echo(request, reply)
     return reply
 
@@ -130,10 +130,16 @@ def _to(request: Request, kind: int, server: int) -> Message:
     )
 
 
+def _broadcast_by_relay(reply: Message) -> None:
+    """Have the relay agent broadcast a reply without yiaddr: it has no address to send it to."""
+    if reply.giaddr:
+        reply.flags |= wire.BROADCAST
+
+
 def _boot_fields(client: pxe.Client, boot: pxe.Boot) -> Body:
     """Return siaddr, sname and file, and the options that a booting client gets without asking.
 
-    No option 60 but where it must be: EDK2 would ask port 4011 instead of booting.
+    No option 60 but where it must be, and never without 43: EDK2 would ask port 4011 instead of booting.
     """
     name, unasked = _name(boot), {}
     if len(name) > 127:
@@ -144,6 +150,8 @@ def _boot_fields(client: pxe.Client, boot: pxe.Boot) -> Body:
         unasked[options.VENDOR_CLASS] = HTTP_CLASS  # EDK2 passes over offers that do not say so
     elif client.is_raspberry_pi:
         unasked |= {options.VENDOR_CLASS: PXE_CLASS, options.VENDOR: RASPBERRY_PI}
+    if boot.menu:
+        unasked |= {options.VENDOR_CLASS: PXE_CLASS, options.VENDOR: boot.menu}
     return Body(boot.server, _dotted(boot), name if len(name) < 128 else b"", unasked)
 
 
@@ -153,7 +161,7 @@ def _boot_values(client: pxe.Client, boot: pxe.Boot) -> dict[int, bytes]:
     iPXE needs siaddr and prefers file, EDK2 prefers option 67, GRUB takes its prefix from file. Old ROMs read
     option 67 as a C string and show what follows it; RFC 2132 §2 has all delete the NUL.
     """
-    ends_with_nul = client.is_pxe and not client.ipxe
+    ends_with_nul = boot.file and client.is_pxe and not client.ipxe
     return {
         options.TFTP_SERVER_NAME: _dotted(boot),
         options.TFTP_SERVER_ADDRESS: wire.addresses(boot.server),

@@ -112,9 +112,10 @@ class Server:
 
     def _apply(self, settings: Settings, link: net.Link, networks: Networks) -> None:
         own = int(link.address)
+        machine, proxy = Machine(settings, link.name, own, networks), Proxy(settings, link.name, own)
+        self._machine, self._proxy = machine, proxy  # both, now that neither finds fault
         self._link, self._mode = link, "full" if self._only_bootp else settings.dhcp.mode
-        self._machine = Machine(settings, link.name, own, networks)
-        self._proxy = Proxy(settings, link.name, own)
+        self._serves_menu = bool(settings.menus)
         names = frozenset({socket.gethostname().lower(), socket.gethostname().partition(".")[0].lower()})
         self._bootp = Bootp(settings, link.name, own, networks, names)
         self._answers_bootp = self._only_bootp or settings.dhcp.bootp
@@ -197,8 +198,8 @@ class Server:
     def _boot_request(
         self, message: wire.Message, peer: tuple[str, int], now: float, direct: bool
     ) -> Outcome | None:
-        """Return what comes of a message to port 4011; while leasing addresses, nobody is sent there."""
-        if not self._proxies:
+        """Return what comes of a message to port 4011; only a proxy or a menu sends clients there."""
+        if not (self._proxies or self._serves_menu):
             return Outcome(None, self._link.name, ignored="asks the proxyDHCP port while this is no proxy")
         return self._proxy.receive_boot_request(message, peer)
 

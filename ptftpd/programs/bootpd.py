@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from ptftpd import service
 from ptftpd.program import Program
 from ptftpd.programs.dhcpd import BOOT_FILE, INTERFACE, Dhcpd
+from ptftpd.programs.explaining import EXPLAIN_BOOTP
 
 PROGRAM = Program(
     name="pbootpd",
@@ -15,6 +16,7 @@ PROGRAM = Program(
     sections=("bootp", "dhcp", "pxe", "daemon"),
     positionals=(INTERFACE, BOOT_FILE),
     exclude=frozenset({"root", "lease_time", "mode", "answer_all", "authoritative", "quarantine", "bootp"}),
+    queries=(EXPLAIN_BOOTP,),
 )
 
 

@@ -10,8 +10,11 @@ from collections.abc import Sequence
 
 from ptftpd import net, service
 from ptftpd.dhcp import proxy, reply
+from ptftpd.dhcp.decision import Decision
+from ptftpd.dhcp.plan import plans
 from ptftpd.dhcp.server import Server
 from ptftpd.dhcp.store import Store
+from ptftpd.errors import ConfigError
 from ptftpd.log import Log
 from ptftpd.loop import Loop
 from ptftpd.program import Loaded, Positional, Program
@@ -48,7 +51,10 @@ class Dhcpd:
         self._server: Server | None = None
 
     def check(self) -> None:
-        """Raise Error when the interface, its address or the port is not there."""
+        """Raise Error when the interface or a port is not there, or a setting does not fit the network."""
+        link = net.link(self.interface)
+        plans(self.settings, link.name, link.address, link.network)
+        Decision(self.settings, int(link.address))
         self.open({}, trial=True)
         for sock in self._sockets:
             sock.close()
@@ -56,9 +62,7 @@ class Dhcpd:
     def open(self, activated: dict[str, list[socket.socket]], *, trial: bool = False) -> None:
         """Take the sockets named dhcp and pxe from systemd, or open ports 67 and 4011 on the interface."""
         net.link(self.interface)
-        ports = {"dhcp": reply.SERVER_PORT}
-        if self.settings.dhcp.mode != "full" and not self.only_bootp:
-            ports["pxe"] = proxy.PORT
+        ports = self._ports(self.settings)
         for sock in itertools.chain.from_iterable(activated.values()):  # also one that this mode leaves alone
             net.confine(sock, self.interface)
         self._sockets = []
@@ -68,6 +72,13 @@ class Dhcpd:
             ]
         for sock in self._sockets:
             net.deepen(sock, QUEUE)
+
+    def _ports(self, settings: Settings) -> dict[str, int]:
+        """Return the ports that these settings take, by the names that their sockets have in systemd."""
+        ports = {"dhcp": reply.SERVER_PORT}
+        if (settings.dhcp.mode != "full" or settings.menus) and not self.only_bootp:
+            ports["pxe"] = proxy.PORT
+        return ports
 
     def workers(self) -> int:
         """One: the leases have one writer."""
@@ -91,8 +102,13 @@ class Dhcpd:
         return f"serving {self.serves} on {self.interface} ({link.address}/{link.network.prefixlen})"
 
     def reload(self, loaded: Loaded) -> None:
-        """Answer by other settings; the leases stay."""
+        """Answer by other settings; the leases stay. ConfigError when these take a port that is not open."""
         assert self._server is not None
+        served = {sock.getsockname()[1] for sock in self._sockets}
+        for port in self._ports(loaded.settings).values():
+            if port not in served:
+                why = "a [menu]" if loaded.settings.dhcp.mode == "full" else "[dhcp] mode"
+                raise ConfigError(f"{why} takes UDP port {port}, which is not open yet: restart instead")
         self._server.reload(loaded.settings, net.link(self.interface))
         self.settings = loaded.settings
 

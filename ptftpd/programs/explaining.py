@@ -9,11 +9,9 @@ from typing import TypeVar
 
 from ptftpd import net, syntax
 from ptftpd.dhcp import options, pxe, wire
-from ptftpd.dhcp.explain import explain
-from ptftpd.dhcp.machine import Machine
+from ptftpd.dhcp.explain import Explainer
 from ptftpd.dhcp.networks import Networks
 from ptftpd.dhcp.plan import plans
-from ptftpd.dhcp.proxy import Proxy
 from ptftpd.dhcp.store import Store
 from ptftpd.dhcp.wire import Message
 from ptftpd.errors import Error
@@ -24,12 +22,19 @@ T = TypeVar("T")
 
 def answer(loaded: Loaded, mac: str, parameters: dict[str, str]) -> str:
     """Return the reply to a DHCPDISCOVER of a client, a line a field; Error for values that cannot be."""
-    message = discover(mac, parameters)
+    return _explain(loaded, discover(mac, parameters))
+
+
+def answer_bootp(loaded: Loaded, mac: str, parameters: dict[str, str]) -> str:
+    """Return the reply to a BOOTREQUEST of a client, a line a field; Error for values that cannot be."""
+    return _explain(loaded, bootrequest(mac, parameters))
+
+
+def _explain(loaded: Loaded, message: Message) -> str:
     settings, link, now = loaded.settings, net.link(loaded.interface), time.monotonic()
     path = os.path.join(settings.dhcp.state_dir, f"leases-{link.name}.sqlite")
     networks = Networks(plans(settings, link.name, link.address, link.network), Store(path).peek(now))
-    machine = Machine(settings, link.name, int(link.address), networks)
-    return explain(settings, machine, Proxy(settings, link.name, int(link.address)), message, now)
+    return Explainer(settings, link.name, int(link.address), networks).explain(message, now)
 
 
 def discover(mac: str, parameters: dict[str, str]) -> Message:
@@ -51,9 +56,16 @@ def discover(mac: str, parameters: dict[str, str]) -> Message:
     if "circuit-id" in given:
         port = given["circuit-id"].encode()[:255]
         said[options.RELAY_AGENT] = b"\1" + wire.octets(len(port), 1) + port
-    giaddr = int(_value("relay", syntax.address4, given["relay"])) if "relay" in given else 0
-    hardware = _value("explain", syntax.mac, mac)
-    return Message(giaddr=giaddr, chaddr=hardware.ljust(16, b"\0"), options=said)
+    message = bootrequest(mac, given)
+    message.options = said
+    return message
+
+
+def bootrequest(mac: str, parameters: dict[str, str]) -> Message:
+    """Return the BOOTREQUEST that a client described by the parameters sends."""
+    relay = parameters.get("relay", "")
+    giaddr = int(_value("relay", syntax.address4, relay)) if relay else 0
+    return Message(giaddr=giaddr, chaddr=_value("explain", syntax.mac, mac).ljust(16, b"\0"))
 
 
 def _value(option: str, parse: Callable[[str], T], text: str) -> T:
@@ -71,6 +83,7 @@ def _architecture(text: str) -> int:
     return int(text) if text.isdigit() else next(n for n, known in pxe.ARCHITECTURES.items() if known == name)
 
 
+RELAY = ("relay", "ADDRESS", "with --explain: the relay agent that it is behind (giaddr)")
 EXPLAIN = Query(
     "explain",
     "MAC",
@@ -87,7 +100,8 @@ EXPLAIN = Query(
         ("user-class", "TEXT", "with --explain: its user class (option 77), such as iPXE"),
         ("client-id", "HEX", "with --explain: its client identifier (option 61)"),
         ("guid", "GUID", "with --explain: its GUID (option 97)"),
-        ("relay", "ADDRESS", "with --explain: the relay agent that it is behind (giaddr)"),
+        RELAY,
         ("circuit-id", "TEXT", "with --explain: its switch port, as the relay agent names it (option 82.1)"),
     ),
 )
+EXPLAIN_BOOTP = Query(EXPLAIN.name, EXPLAIN.metavar, EXPLAIN.help, answer_bootp, (RELAY,))

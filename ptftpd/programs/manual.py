@@ -19,7 +19,7 @@ from ptftpd.programs import bootpd, dhcpd, pxed, tftpd
 PROGRAMS = (tftpd.PROGRAM, dhcpd.PROGRAM, bootpd.PROGRAM, pxed.PROGRAM)
 CLIENT = "ptftp"
 FILES = {
-    "pxed.conf": ("pxe", "daemon", "host", "class"),
+    "pxed.conf": ("pxe", "menu", "daemon", "host", "class"),
     "ptftpd.conf": ("tftp", "directory", "remap"),
     "pdhcpd.conf": ("dhcp", "subnet"),
     "pbootpd.conf": ("bootp",),

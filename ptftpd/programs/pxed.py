@@ -114,6 +114,9 @@ def _boot_files(settings: Settings) -> Iterator[tuple[str, str]]:
     """Yield (where it is set, name) of every boot file; a URL is not ours to check."""
     pxe, sources = settings.pxe, settings.sources
     named = [("pxe", "boot_file", pxe.boot_file), *(("pxe", "boot", name) for _, name in pxe.boot)]
+    for menu, item in settings.menus.items():
+        named += [(f"menu {menu}", "boot_file", item.boot_file)]
+        named += [(f"menu {menu}", "boot", name) for _, name in item.boot]
     named += [(f"class {name}", "boot_file", rule.boot_file) for name, rule in settings.classes.items()]
     named += [(f"host {name}", "boot_file", host.boot_file) for name, host in settings.hosts.items()]
     for section, key, name in named:

@@ -11,6 +11,7 @@ A machine's serial console is the output of its process.
 
 from __future__ import annotations
 
+import itertools
 import os
 import pwd
 import shutil
@@ -43,6 +44,7 @@ class Firmware:
     loader: str  # which boot file it gets with files.ARGUMENTS
     mac: str
     arguments: Callable[[str, Path], tuple[str, ...]]  # (its network card, a directory of its own)
+    program: str = "qemu-system-x86_64"
 
 
 def _bios(card: str, directory: Path) -> tuple[str, ...]:
@@ -63,8 +65,31 @@ def _uefi(card: str, directory: Path) -> tuple[str, ...]:
     )  # fmt: skip
 
 
+def _uefi_http(card: str, directory: Path) -> tuple[str, ...]:
+    return *_uefi(card, directory), "-fw_cfg", "name=opt/org.tianocore/IPv4PXESupport,string=n"
+
+
+def _arm64(card: str, directory: Path) -> tuple[str, ...]:
+    firmware = "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd"
+    return "-machine", "virt", "-cpu", "cortex-a57", "-bios", firmware, "-device", f"{card},romfile="
+
+
+def _slof(card: str, directory: Path) -> tuple[str, ...]:
+    """Return an IBM POWER machine that is to boot by BOOTP; mitigations that TCG has not are left out."""
+    machine = "pseries,cap-cfpc=broken,cap-sbbc=broken,cap-ibs=broken,cap-ccf-assist=off"
+    return "-machine", machine, "-device", card, "-prom-env", "boot-command=boot net:bootp"
+
+
 BIOS = Firmware("BIOS", "SeaBIOS, its card's boot ROM is iPXE", "pxelinux.0", "52:54:00:00:00:01", _bios)
 UEFI = Firmware("UEFI", "EDK2 with its own PXE client", "grubx64.efi", "52:54:00:00:00:02", _uefi)
+
+HTTP_UEFI = Firmware("UEFI-HTTP", "EDK2, which is to boot by HTTP", "", "52:54:00:00:00:05", _uefi_http)
+ARM64 = Firmware(
+    "UEFI-arm64", "EDK2 of the arm64 architecture", "", "52:54:00:00:00:03", _arm64, "qemu-system-aarch64"
+)
+SLOF = Firmware(
+    "SLOF", "Open Firmware of POWER, by BOOTP", "", "52:54:00:00:00:04", _slof, "qemu-system-ppc64"
+)
 
 
 def missing() -> list[str]:
@@ -86,13 +111,14 @@ def booted(console: Process, token: str, timeout: float) -> str:
 
 
 class BootNetwork:
-    """A context manager: a server's namespace, a switch with a machine's socket, a packet capture.
+    """A context manager: a server's namespace, a switch for machines, a packet capture.
 
     What it logs stays where `directory` says when it is left by an exception, which says so; else it goes.
     """
 
     def __init__(self) -> None:
         self._stack = ExitStack()
+        self._taps = itertools.count()
 
     def __enter__(self) -> BootNetwork:
         with ExitStack() as stack:
@@ -124,33 +150,41 @@ class BootNetwork:
             server.wait_listening(port)
         return server
 
-    def switch_on(self, firmware: Firmware) -> Process:
-        """Return the running machine; its output is its serial console. It ends when it powers itself off."""
+    def switch_on(self, firmware: Firmware, bridge: str = "br0") -> Process:
+        """Return the running machine; its output is its serial console. It ends when it powers itself off.
+
+        bridge: the network that it is on, in the namespace switch.
+        """
+        tap = f"tap{next(self._taps)}"
+        self.switch.tap(tap)
+        self.switch.plug(tap, bridge)
         uuid = f"00112233-4455-6677-8899-{firmware.mac.replace(':', '')}"
         card = f"virtio-net-pci,netdev=cable,mac={firmware.mac}"
         return self.switch.start(
-            "qemu-system-x86_64", "-nodefaults", "-nographic", "-monitor", "none", "-no-reboot",
+            firmware.program, "-nodefaults", "-nographic", "-monitor", "none", "-no-reboot",
             # KVM inside virtual machines is not to be relied on; this always works.
             "-machine", "graphics=off", "-accel", "tcg", "-m", 512, "-uuid", uuid, "-serial", "stdio",
-            "-netdev", "tap,id=cable,ifname=tap0,script=no,downscript=no",
-            *firmware.arguments(card, self.directory), name=firmware.name,
+            "-netdev", f"tap,id=cable,ifname={tap},script=no,downscript=no",
+            *firmware.arguments(card, self._new_directory(firmware.mac)), name=firmware.name,
         )  # fmt: skip
 
     def _connect(self) -> None:
-        """Lay the cables: server's eth0 - switch - tap0."""
+        """Lay the cable from the server's eth0 to the switch, where the machines' cables end too."""
         self.server, self.switch = self.lab.namespace("server"), self.lab.namespace("switch")
-        self.switch.bridge("br0")
+        self.add_bridge("br0")
         self.lab.cable(self.server, self.switch, "eth0", "port1")
-        self.switch.tap("tap0")
-        for device in ("port1", "tap0"):
-            self.switch.plug(device, "br0")
+        self.switch.plug("port1", "br0")
         self.server.address(f"{SERVER_ADDRESS}/24")
-        self.switch.start(sys.executable, ROUTER, "br0", name="router")
         # -Z root: it would give up root before it opens the file
         tcpdump = self.switch.start(
-            "tcpdump", "-i", "tap0", "-U", "--immediate-mode", "-Z", "root", "-w", self.capture
+            "tcpdump", "-i", "br0", "-U", "--immediate-mode", "-Z", "root", "-w", self.capture
         )
         tcpdump.wait_for("listening on")
+
+    def add_bridge(self, name: str) -> None:
+        """Add a network for machines to be on."""
+        self.switch.bridge(name)
+        self.switch.start(sys.executable, ROUTER, name, name="router")
 
     def _new_directory(self, name: str) -> Path:
         path = self.directory / name

@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 
 from ptftpd.dhcp import wire
-from ptftpd.dhcp.explain import explain
-from ptftpd.dhcp.proxy import Proxy
+from ptftpd.dhcp.explain import Explainer
 from ptftpd.dhcp.registry import option
 from ptftpd.dhcp.wire import Message
 from ptftpd.errors import Error
-from ptftpd.programs.explaining import EXPLAIN, discover
-from ptftpd.settings import Class, Dhcp, Host, Pxe, Subnet
+from ptftpd.programs.explaining import EXPLAIN, bootrequest, discover
+from ptftpd.settings import Class, Dhcp, Host, Menu, Pxe, Subnet
 from tests.machine.dhcp_site import MAC, OWN, Site, answer, ip, mac, ranges
 
 NOTHING = {name: "" for name, _, _ in EXPLAIN.parameters}
@@ -29,6 +28,9 @@ SOURCES = {
     ("dhcp", "option"): "pdhcpd.conf:9",
     ("dhcp", "range"): "--range",
 }
+
+
+RULES = ["boot rules that fit this client, the most specific first:"]
 
 
 def site(**fields: Any) -> Site:
@@ -47,7 +49,12 @@ def explained(made: Site, hardware: bytes = MAC, **parameters: str) -> list[list
     message = discover(
         hardware.hex(":"), NOTHING | {name.replace("_", "-"): text for name, text in parameters.items()}
     )
-    text = explain(made.settings, made.machine, Proxy(made.settings, "eth0", int(OWN)), message, made.now)
+    return explained_message(made, message)
+
+
+def explained_message(made: Site, message: Message) -> list[list[str]]:
+    """Return the lines of the explanation of a message, each as its columns."""
+    text = Explainer(made.settings, "eth0", int(OWN), made.networks).explain(message, made.now)
     return [re.split(r"  +", line.strip()) for line in text.splitlines()]
 
 
@@ -58,9 +65,9 @@ def test_every_field_has_its_origin() -> None:
     assert lines[2:] == [
         ["yiaddr", "10.0.0.10", "free, of [dhcp] range (--range)"],
         ["siaddr", "10.0.0.1", "this server's address"],
-        ["sname", "10.0.0.1", "as siaddr"],
+        ["sname", "10.0.0.1", "the server's address as text"],
         ["file", "boot.efi", "[pxe] boot_file (pxed.conf:3)"],
-        ["53 dhcp-message-type", "2", "what answers this message"],
+        ["53 dhcp-message-type", "DHCPOFFER", "what answers this message"],
         ["54 dhcp-server-identifier", "10.0.0.1", "this server's address"],
         ["51 dhcp-lease-time", "3600", "[dhcp] lease_time (default)"],
         ["58 dhcp-renewal-time", "1800", "half of the lease time"],
@@ -81,7 +88,8 @@ def test_it_is_the_reply_that_is_sent() -> None:
     """The same machine makes both."""
     message = discover(MAC.hex(":"), NOTHING | {"arch": "bios"})
     sent = answer(site().machine.receive(message, 1000, direct=False))
-    shown = {line[0]: line[1] for line in explained(site(), arch="bios")[2:]}
+    lines = explained(site(), arch="bios")
+    shown = {line[0]: line[1] for line in lines[2 : lines.index(RULES)]}
     assert (shown["yiaddr"], shown["file"]) == (wire.dotted(sent.yiaddr), "pxelinux.0")
     assert {int(name.split()[0]) for name in shown if name[0].isdigit()} == set(sent.options)
 
@@ -140,6 +148,51 @@ def test_of_a_proxy() -> None:
     lines = explained(site(mode="proxy"), arch="7")
     assert ["60 vendor-class-identifier", "PXEClient", "[pxe] boot_file (pxed.conf:3)"] in lines
     assert not [line for line in lines if line[0] in {"yiaddr", "51 dhcp-lease-time"}]
+
+
+def test_of_auto_mode() -> None:
+    """Which of the two answers it is depends on the network, which is not asked."""
+    lines = explained(site(mode="auto"), arch="7")
+    assert lines[1] == ["as long as no other DHCP server answers; for the other case add --mode proxy"]
+    assert lines[2][0].startswith("DHCPOFFER")
+
+
+def test_of_a_menu() -> None:
+    made = site()
+    menus = {"Debian": Menu(boot_file="pxelinux.0"), "Disk": Menu(local=True)}
+    made.settings = replace(
+        made.settings, menus=menus, sources=SOURCES | {("menu Debian", "boot_file"): "pxed.conf:7"}
+    )
+    where = "[menu Debian] boot_file (pxed.conf:7)"
+    lines = explained(made, arch="7")
+    assert ["43 vendor-encapsulated-options", "menu of Debian, Disk; the first after 10 s", where] in lines
+    assert ["60 vendor-class-identifier", "PXEClient", where] in lines
+    assert ["file", "pxelinux.0", where] in lines
+
+
+def test_of_bootp() -> None:
+    """RFC 951: what pbootpd, or pdhcpd with bootp, would answer."""
+    made = site()
+    lines = explained_message(made, bootrequest(mac(80).hex(":"), {}))
+    assert lines[0] == ["BOOTREQUEST from 52:54:00:00:00:50 via eth0"]
+    assert lines[1] == ["BOOTREPLY of 300 octets to 255.255.255.255, port 68"]
+    assert ["yiaddr", "10.0.0.80", "[host web] address (default)"] in lines
+    assert ["file", "boot.efi", "[pxe] boot_file (pxed.conf:3)"] in lines
+    assert ["3 routers", "10.0.0.254", "[pxe] gateway (default)"] in lines
+    stranger = explained_message(site(), bootrequest(MAC.hex(":"), {"relay": "10.0.0.9"}))
+    assert stranger == [
+        ["BOOTREQUEST from 52:54:00:12:34:56 via eth0 through 10.0.0.9"],
+        ["is not answered: no address is reserved for this BOOTP client (dynamic is off)"],
+    ]
+
+
+def test_the_rules_that_fit() -> None:
+    """Why it is not another file: the first of these decided."""
+    lines = explained(site(), arch="bios")
+    assert lines[lines.index(RULES) + 1 :] == [
+        ["pxelinux.0", "[pxe] boot bios (default)"],
+        ["boot.efi", "[pxe] boot_file (pxed.conf:3)"],
+    ]
 
 
 @pytest.mark.parametrize(

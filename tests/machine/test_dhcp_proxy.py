@@ -47,8 +47,11 @@ def test_the_offer_is_one_that_firmware_takes(vendor: bytes) -> None:
 
 
 def test_the_offer_goes_back_through_the_relay() -> None:
-    """RFC 2131 §4.1: to the relay agent's port 67."""
-    assert offer(giaddr=ip("10.5.0.1")).destination == ("10.5.0.1", 67)
+    """RFC 2131 §4.1: to the relay agent's port 67, which must broadcast it: there is no yiaddr."""
+    outcome = offer(giaddr=ip("10.5.0.1"))
+    assert outcome.destination == ("10.5.0.1", 67)
+    assert answer(outcome).flags == wire.BROADCAST
+    assert answer(offer()).flags == 0
 
 
 def test_only_pxe_clients_get_an_offer() -> None:
