@@ -32,14 +32,14 @@ class Pxed:
     """The TFTP and the DHCP daemon on one loop."""
 
     def __init__(self, loaded: Loaded) -> None:
-        self.settings = loaded.settings
-        self._tftpd = Tftpd(loaded)
-        self._parts = (self._tftpd, Dhcpd(loaded))
+        self._loaded = loaded
+        self._tftpd, self._dhcpd = Tftpd(loaded), Dhcpd(loaded)
+        self._parts = (self._tftpd, self._dhcpd)
 
     def check(self) -> None:
         """Raise Error when the interface, a root, a boot file or a port is not there."""
         net.link(self._tftpd.interface)
-        check_boot_files(self.settings)
+        check_boot_files(self._loaded.settings)
         for part in self._parts:
             part.check()
 
@@ -63,16 +63,20 @@ class Pxed:
     def serve(self, loop: Loop, log: Log) -> str:
         """Begin to serve both; say which boot files are missing, which other servers may have."""
         try:
-            check_boot_files(self.settings)
-        except Error as error:
+            check_boot_files(self._loaded.settings)
+        except ConfigError as error:
             log.warning("", str(error))
         return "; ".join(part.serve(loop, log) for part in self._parts)
 
     def reload(self, loaded: Loaded) -> None:
-        """Go on with other settings."""
-        for part in self._parts:
-            part.reload(loaded)
-        self.settings = loaded.settings
+        """Go on with other settings; Error changes nothing, in either part."""
+        self._tftpd.reload(loaded)
+        try:
+            self._dhcpd.reload(loaded)
+        except Error:
+            self._tftpd.reload(self._loaded)
+            raise
+        self._loaded = loaded
 
     def drain(self) -> None:
         """Take no more requests."""
