@@ -101,6 +101,8 @@ class Prober:
             if self._socket is None:
                 self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
                 self._socket.setblocking(False)
+                interface = self._link.name.encode()
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface)
             net.send_from(
                 self._socket, b"", (wire.dotted(address), DISCARD),
                 source=str(self._link.address), ifindex=self._link.index,
