@@ -416,7 +416,7 @@ class TestCommandLine:
         ([], "the following arguments are required: IFACE"),
         (["eth0", "a", "b", "c"], "unrecognized arguments: c"),
         (["eth0", "--nonsense"], "unrecognized arguments: --nonsense"),
-        (["eth0", "--blk", "8"], "unrecognized arguments: --blk 8"),
+        (["eth0", "--blk=8"], "unrecognized arguments: --blk=8"),
         (["eth0", "--blksize"], "argument --blksize: expected one argument"),
         (["eth0", "--blksize", "7"], "--blksize 7: must be 8..65464"),
         (["eth0", "-n", "192.0.2.1", "-n", "x"],
