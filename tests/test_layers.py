@@ -26,7 +26,7 @@ tftp.server client.transfer dhcp.server
 client.attempt
 dhcp.prober
 tftp.transfer tftp.catalog client.channel client.local client.trace client.progress
-tftp.clients tftp.uploads
+tftp.clients tftp.uploads client.job
 links
 loop net neighbours log tftp.files dhcp.store
 dhcp.explain

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from ptftpd.client.attempt import Result, Watch
+from ptftpd.client.job import Result, Watch
 from ptftpd.client.progress import Progress
 from ptftpd.client.trace import describe
 from ptftpd.log import printable

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ptftpd.client.attempt import Result
+from ptftpd.client.job import Result
 from ptftpd.tftp import wire
 from ptftpd.tftp.outcome import OK, Failure
 from ptftpd.tftp.transfer import amount

@@ -8,8 +8,8 @@ import socket
 
 from ptftpd import config
 from ptftpd.client import local
-from ptftpd.client.attempt import Result
 from ptftpd.client.display import Display
+from ptftpd.client.job import Result
 from ptftpd.client.locations import Location, base
 from ptftpd.client.reasons import explain
 from ptftpd.client.transfer import PORT, Client, Server, find

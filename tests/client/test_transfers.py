@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ptftpd.client import local
-from ptftpd.client.attempt import Watch
+from ptftpd.client.job import Watch
 from ptftpd.client.transfer import Client, Server
 from ptftpd.settings import Client as Settings
 from ptftpd.tftp.outcome import OK
