@@ -6,8 +6,9 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ptftpd.config import SECTIONS, options
-from ptftpd.settings import Client
+from ptftpd.client.settings import Settings as Client
+from ptftpd.config import SECTIONS
+from ptftpd.option import options
 
 # What can be completed for a value of this name, as (bash, zsh, fish) say it.
 WORDS_OF = {

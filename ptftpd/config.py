@@ -25,6 +25,7 @@ from ptftpd import settings as schema
 from ptftpd import syntax
 from ptftpd.dhcp.registry import Option
 from ptftpd.errors import ConfigError
+from ptftpd.option import options
 from ptftpd.settings import Settings
 
 DIRECTORY = "/etc/ptftpd"
@@ -278,11 +279,6 @@ def _options_of(section: str) -> dict[str, dataclasses.Field[Any]] | None:
     if len(words) >= 2 and words[0] in NAMED:
         return options(NAMED[words[0]][0])
     return None
-
-
-def options(section: type) -> dict[str, dataclasses.Field[Any]]:
-    """Return the option() fields of a section's dataclass by key."""
-    return {item.name: item for item in dataclasses.fields(section) if "parse" in item.metadata}
 
 
 # Values ----------------------------------------------------------------------------------------

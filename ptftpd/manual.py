@@ -16,7 +16,8 @@ from typing import Any
 
 import ptftpd
 from ptftpd import syntax
-from ptftpd.config import DIRECTORY, NAMED, SECTIONS, Program, options, render
+from ptftpd.config import DIRECTORY, NAMED, SECTIONS, Program, render
+from ptftpd.option import options
 
 WIDTH = 100  # columns of the sample files
 

@@ -35,14 +35,14 @@ dhcp.networks
 dhcp.outcome dhcp.plan
 tftp.sender tftp.receiver tftp.names tftp.limits dhcp.pool dhcp.told
 dhcp.rules dhcp.monitor
-settings
+settings client.settings
 syntax
 dhcp.reply
 dhcp.request dhcp.sheet
 dhcp.pxe
 tftp.options tftp.outcome tftp.netascii dhcp.options dhcp.registry
 tftp.wire dhcp.wire
-errors tftp dhcp client programs
+errors option tftp dhcp client programs
 """
 
 # A machine is handed octets and the time; with these it could fetch them, and its tests would not be exact.

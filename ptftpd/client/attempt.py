@@ -13,8 +13,8 @@ from time import monotonic
 
 from ptftpd.client.channel import TICK, Channel
 from ptftpd.client.job import Job, Machine, Result, Watch
+from ptftpd.client.settings import Settings
 from ptftpd.errors import TransferError, WireError
-from ptftpd.settings import Client as Settings
 from ptftpd.tftp import options, wire
 from ptftpd.tftp.outcome import DEFAULT_RETRIES, DEFAULT_TIMEOUT, OK, Backoff, Failure, Outcome
 from ptftpd.tftp.receiver import Receiver

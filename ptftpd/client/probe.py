@@ -8,9 +8,9 @@ from time import monotonic
 from ptftpd.client.attempt import MAX_BLKSIZE, Attempt
 from ptftpd.client.channel import Channel
 from ptftpd.client.job import Job, Machine, Result, Watch
+from ptftpd.client.settings import Settings
 from ptftpd.client.transfer import Server, unreachable
 from ptftpd.errors import TransferError
-from ptftpd.settings import Client as Settings
 from ptftpd.tftp import options, wire
 from ptftpd.tftp.outcome import INF, Backoff, Failure
 from ptftpd.tftp.receiver import Receiver

@@ -11,8 +11,8 @@ from ptftpd.client.attempt import Attempt, wishes
 from ptftpd.client.channel import Channel
 from ptftpd.client.job import Job, Machine, Result, Watch
 from ptftpd.client.local import Target
+from ptftpd.client.settings import Settings
 from ptftpd.errors import Error, TransferError
-from ptftpd.settings import Client as Settings
 from ptftpd.tftp import netascii, options, wire
 from ptftpd.tftp.outcome import Backoff, Failure
 from ptftpd.tftp.receiver import Receiver

@@ -10,14 +10,13 @@ from collections.abc import Sequence
 from ptftpd import net, service
 from ptftpd.config import Loaded, Positional, Program, Query
 from ptftpd.errors import TransferError
-from ptftpd.log import Log
+from ptftpd.log import Log, amount
 from ptftpd.loop import Loop
 from ptftpd.settings import Settings
 from ptftpd.tftp.catalog import Catalog
 from ptftpd.tftp.clients import Clients
 from ptftpd.tftp.files import Tree
 from ptftpd.tftp.server import Server
-from ptftpd.tftp.transfer import amount
 
 
 def map_test(loaded: Loaded, name: str, parameters: dict[str, str]) -> str:
