@@ -29,7 +29,7 @@ tftp.server client.transfer dhcp.server
 client.attempt
 dhcp.prober
 tftp.transfer tftp.catalog client.channel client.local client.trace client.progress
-tftp.clients tftp.uploads
+tftp.clients tftp.uploads client.job
 links
 loop net neighbours log tftp.files dhcp.store
 dhcp.explain
@@ -38,14 +38,14 @@ dhcp.networks
 dhcp.outcome dhcp.plan
 tftp.sender tftp.receiver tftp.names tftp.limits dhcp.pool dhcp.told dhcp.decision
 dhcp.rules dhcp.menu dhcp.monitor
-settings
+settings client.settings
 syntax
 dhcp.reply
 dhcp.request dhcp.sheet
 dhcp.pxe
 tftp.options tftp.outcome tftp.netascii dhcp.options dhcp.registry
 tftp.wire dhcp.wire
-errors tftp dhcp client programs
+errors option tftp dhcp client programs
 """
 
 # A machine is handed octets and the time; with these it could fetch them, and its tests would not be exact.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ptftpd import net
-from ptftpd.log import Log
+from ptftpd.log import Log, amount
 from ptftpd.loop import INF, Loop
 from ptftpd.tftp import options, wire
 from ptftpd.tftp.outcome import OK, Failure, Outcome
@@ -240,12 +240,3 @@ def record(
         rate = f" ({amount(octets / seconds)}/s)" if octets >= 100_000 else ""
         verb = "received" if request.writing else "sent"
         log.info(verb, f"{verb} {way}: {amount(octets)} in {seconds:.1f} s{rate}{extra}", **facts)
-
-
-def amount(octets: float) -> str:
-    """Return a number of octets for people: '512 B', '42 kB', '1.5 MB'."""
-    for unit in ("B", "kB", "MB"):
-        if octets < 999.5:
-            return f"{octets:.0f} {unit}" if unit != "MB" or octets >= 10 else f"{octets:.1f} {unit}"
-        octets /= 1000
-    return f"{octets:.1f} GB"

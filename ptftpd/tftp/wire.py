@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from struct import Struct
+from struct import Struct, pack
 
 from ptftpd.errors import WireError
 
@@ -16,6 +16,7 @@ MAX_REQUEST = 2048  # RFC 2347 allows 512; longer ones of firmware with long pat
 MAX_OPTIONS = 32  # in one request; the registry has fewer than ten
 
 header = Struct("!HH")  # (opcode, block number) of DATA and ACK, (opcode, code) of ERROR
+_DATA = pack("!H", DATA)
 unpack_header = header.unpack_from
 pack_header = header.pack_into
 
@@ -56,6 +57,24 @@ def error(datagram: bytes) -> tuple[int, str]:
     if opcode != ERROR:
         raise WireError("not an ERROR", 0)
     return code, _text(datagram[4:].partition(b"\0")[0])
+
+
+def is_run(buf: bytearray, n: int, segment: int, block: int) -> bool:
+    """Return whether buf[:n] is DATA block, block + 1, ... up to 65535, in datagrams of segment octets.
+
+    The last one may be shorter. This looks at the octets of all headers at once, not at each datagram.
+    """
+    count = -(-n // segment)
+    if block + count > 1 << 16:
+        return False
+    numbers = pack(f"!{count}H", *range(block, block + count))
+    opcodes = _DATA * count
+    return (
+        buf[0:n:segment] == opcodes[::2]
+        and buf[1:n:segment] == opcodes[1::2]
+        and buf[2:n:segment] == numbers[::2]
+        and buf[3:n:segment] == numbers[1::2]
+    )
 
 
 def make_request(opcode: int, name: str, mode: str, options: dict[str, str]) -> bytes:

@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from ptftpd import config, settings, syntax
 from ptftpd.commandline import make_parser
 from ptftpd.errors import ConfigError
+from ptftpd.option import options
 from ptftpd.program import Loaded, Program
 from ptftpd.programs import dhcpd, pxed, tftpd
-from ptftpd.values import dump, options
+from ptftpd.values import dump
 from tests.base.setting_texts import ALL, EVERYTHING, SECTIONS, TEXTS, TYPES, takes, values
 
 # What pxed eth0 reads, the most general first.
