@@ -31,7 +31,7 @@ dhcp.prober
 tftp.transfer tftp.catalog client.channel client.local client.trace client.progress
 tftp.clients tftp.uploads client.job
 links
-loop net neighbours log tftp.files dhcp.store
+loop net neighbours log tftp.files tftp.chunks dhcp.store
 dhcp.explain
 dhcp.machine dhcp.proxy dhcp.bootp
 dhcp.networks
