@@ -1,4 +1,4 @@
-"""The whole life of a lease with real clients, side by side on one network: dhclient, dhcpcd, systemd-networkd.
+"""The life of a lease with real clients, side by side on one network: dhclient, dhcpcd, systemd-networkd.
 
 The server says when they are to renew and to rebind (options 58 and 59), which is seconds here. None of them
 is a PXE client: the server answers everybody.
@@ -36,7 +36,7 @@ DHCP=ipv4
 LinkLocalAddressing=no
 IPv6AcceptRA=no
 """
-# It must not see this machine's configuration and state, nor wait for a udev: it does not where /sys is read-only.
+# A client must not see this machine's own state; where /sys is read-only, networkd does not wait for udev.
 UNSHARED = """
 mount --make-rprivate /
 for place in /run/systemd /run/dhcpcd /var/lib/dhcpcd /etc/systemd/network; do
@@ -88,7 +88,8 @@ class Network:
 
     def _command(self, client: str, disk: Path) -> str:
         if client == "dhclient":
-            return f"exec dhclient -4 -d -v -cf /dev/null -lf {disk}/leases -pf {disk}/pid -sf {self.script} eth0"
+            files = f"-cf /dev/null -lf {disk}/leases -pf {disk}/pid -sf {self.script}"
+            return f"exec dhclient -4 -d -v {files} eth0"
         if client.startswith("dhcpcd"):
             (disk / "conf").write_text(f"script {self.script}\nduid\nrelease\n")
             keep = f"mount --bind {disk} /var/lib/dhcpcd"
