@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ptftpd.config import SECTIONS, options
-from ptftpd.settings import Client
+from ptftpd.settings import SECTIONS, Client
+from ptftpd.values import options
 
 # What can be completed for a value of this name, as (bash, zsh, fish) say it.
 WORDS_OF = {

@@ -16,7 +16,9 @@ from typing import Any
 
 import ptftpd
 from ptftpd import syntax
-from ptftpd.config import DIRECTORY, NAMED, SECTIONS, Program, options, render
+from ptftpd.program import DIRECTORY, Program
+from ptftpd.settings import NAMED, SECTIONS
+from ptftpd.values import options, render
 
 WIDTH = 100  # columns of the sample files
 

@@ -283,12 +283,13 @@ class Burst:
         self._gso = [*self._plain, (SOL_UDP, UDP_SEGMENT, struct.pack("=H", segment))]
 
     def send(self, run: memoryview | bytes) -> None:
-        """Send run, cut into datagrams; what the kernel has no room for is lost, as on the wire.
+        """Send a view cut into datagrams, or bytes as one datagram, which may be longer than a segment.
 
-        ConnectionRefusedError when the peer has closed its port; other errors pass like loss: the
-        machine's timer bounds them.
+        What the kernel has no room for is lost, as on the wire. ConnectionRefusedError when the peer has
+        closed its port; other errors pass like loss: the machine's timer bounds them.
         """
-        segment, size = self._segment, len(run)
+        size = len(run)
+        segment = size if isinstance(run, bytes) else self._segment
         start = 0
         while start < size:
             many = self._whole_runs and size - start > segment

@@ -17,11 +17,12 @@ from typing import Any, Protocol
 from systemd import daemon as systemd
 
 from ptftpd import config, net
-from ptftpd.config import Loaded, Program
 from ptftpd.errors import EX_CONFIG, ConfigError, Error
 from ptftpd.links import LinkWatch
 from ptftpd.log import DEBUG, INFO, Log
 from ptftpd.loop import INF, Loop
+from ptftpd.program import Loaded, Program
+from ptftpd.values import dump
 from ptftpd.workers import SIGNALS, Notify, Supervisor
 
 STOP_TIMEOUT = 30.0  # seconds that running transfers get after SIGTERM
@@ -76,7 +77,7 @@ def main(program: Program, argv: Sequence[str] | None, make: Callable[[Loaded], 
             Log(program.name).error("", line)
         return _decline(sockets, error)
     if loaded.action == "dump":
-        print(config.dump(program, loaded.settings), end="")
+        print(dump(program, loaded.settings), end="")
         return 0
     log = Log(program.name, DEBUG if loaded.debug else INFO, fields=loaded.verbose)
     try:

@@ -2,7 +2,7 @@
 
 The INI reader, the command line, --help, the manual pages, the sample files and the completions are
 all made from the option() fields here. A setting's key is the field's name, its long option the same
-words with dashes. To add a setting, add a field; nothing else has to know.
+words with dashes. A new setting is a field; a new section a dataclass and its line in the tables at the end.
 """
 
 from __future__ import annotations
@@ -531,3 +531,20 @@ class Settings:
     subnets: dict[str, Subnet] = field(default_factory=dict)
     menus: dict[str, Menu] = field(default_factory=dict)
     sources: dict[tuple[str, str], str] = field(default_factory=dict)
+
+
+SECTIONS: dict[str, type] = {
+    "daemon": Daemon,
+    "pxe": Pxe,
+    "tftp": Tftp,
+    "dhcp": Dhcp,
+    "bootp": Bootp,
+}
+NAMED: dict[str, tuple[type, str]] = {  # [KIND NAME]: (dataclass, field of Settings)
+    "class": (Class, "classes"),
+    "host": (Host, "hosts"),
+    "subnet": (Subnet, "subnets"),
+    "directory": (Directory, "directories"),
+    "remap": (Remap, "remaps"),
+    "menu": (Menu, "menus"),
+}

@@ -15,17 +15,20 @@ ROOT = Path(__file__).parent.parent
 LAYERS = """
 programs.manual
 programs.pxed programs.bootpd programs.tftp
-programs.tftpd programs.dhcpd programs.arguments programs.shell
-programs.session programs.editing
-programs.display programs.probing programs.commands programs.locations programs.explaining
+programs.tftpd programs.dhcpd client.arguments client.prompt
+client.session client.editing
+client.display client.probe_table client.commands client.locations programs.explaining
 service
 manual completions workers
 config
-tftp.probe
-tftp.server tftp.client dhcp.server
-tftp.attempt
+commandline ini
+values
+program
+client.probe client.reasons
+tftp.server client.transfer dhcp.server
+client.attempt
 dhcp.prober
-tftp.transfer tftp.catalog tftp.channel tftp.local tftp.trace
+tftp.transfer tftp.catalog client.channel client.local client.trace client.progress
 tftp.clients tftp.uploads
 links
 loop net neighbours log tftp.files dhcp.store
@@ -42,7 +45,7 @@ dhcp.request dhcp.sheet
 dhcp.pxe
 tftp.options tftp.outcome tftp.netascii dhcp.options dhcp.registry
 tftp.wire dhcp.wire
-errors tftp dhcp programs
+errors tftp dhcp client programs
 """
 
 # A machine is handed octets and the time; with these it could fetch them, and its tests would not be exact.

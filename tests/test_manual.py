@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from ptftpd import config
-from ptftpd.config import NAMED, SECTIONS, options
+from ptftpd.program import Program
 from ptftpd.programs import pxed
 from ptftpd.programs.manual import FILES, PROGRAMS, main, rendered
+from ptftpd.settings import NAMED, SECTIONS
+from ptftpd.values import options
 
 ETC = Path(__file__).parent.parent / "etc" / "ptftpd"
 
@@ -43,12 +45,13 @@ def test_a_sample_uncommented_is_read(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)
-def test_a_page_has_every_option(program: config.Program) -> None:
+def test_a_page_has_every_option(program: Program) -> None:
     """Nothing that --help shows is missing."""
     page = rendered("man")[f"{program.name}.8"].replace("\\-", "-")
     for section in program.sections:
         for key in set(options(SECTIONS[section])) - program.exclude:
-            assert f"--{key.replace('_', '-')}" in page
+            word = key.replace("_", "-")
+            assert f"--{word}" in page or f"--no-{word}" in page
 
 
 def test_the_configuration_page_has_every_key() -> None:

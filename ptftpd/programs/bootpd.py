@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from ptftpd import service
-from ptftpd.config import Program
+from ptftpd.program import Program
 from ptftpd.programs.dhcpd import BOOT_FILE, INTERFACE, Dhcpd
 from ptftpd.programs.explaining import EXPLAIN_BOOTP
 

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Sequence
 
 from ptftpd import net, service
-from ptftpd.config import Loaded, Positional, Program
 from ptftpd.dhcp import proxy, reply
 from ptftpd.dhcp.decision import Decision
 from ptftpd.dhcp.plan import plans
@@ -18,6 +17,7 @@ from ptftpd.dhcp.store import Store
 from ptftpd.errors import ConfigError
 from ptftpd.log import Log
 from ptftpd.loop import Loop
+from ptftpd.program import Loaded, Positional, Program
 from ptftpd.programs.explaining import EXPLAIN
 from ptftpd.settings import Settings
 

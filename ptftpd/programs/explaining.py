@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ptftpd import net, syntax
-from ptftpd.config import Loaded, Query
 from ptftpd.dhcp import options, pxe, wire
 from ptftpd.dhcp.explain import Explainer
 from ptftpd.dhcp.networks import Networks
@@ -16,6 +15,7 @@ from ptftpd.dhcp.plan import plans
 from ptftpd.dhcp.store import Store
 from ptftpd.dhcp.wire import Message
 from ptftpd.errors import Error
+from ptftpd.program import Loaded, Query
 
 T = TypeVar("T")
 

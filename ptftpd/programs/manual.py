@@ -9,9 +9,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ptftpd import completions, config, manual
-from ptftpd.programs import arguments, bootpd, dhcpd, pxed, tftpd
-from ptftpd.programs.commands import COMMANDS, Command
+from ptftpd import completions, manual
+from ptftpd.client import arguments
+from ptftpd.client.commands import COMMANDS, Command
+from ptftpd.commandline import make_parser
+from ptftpd.program import Program
+from ptftpd.programs import bootpd, dhcpd, pxed, tftpd
 
 PROGRAMS = (tftpd.PROGRAM, dhcpd.PROGRAM, bootpd.PROGRAM, pxed.PROGRAM)
 CLIENT = "ptftp"
@@ -51,9 +54,9 @@ def _pages() -> dict[str, str]:
     return pages | links
 
 
-def _server_page(program: config.Program) -> str:
+def _server_page(program: Program) -> str:
     parts = {
-        "OPTIONS": manual.options_part(config.make_parser(program)),
+        "OPTIONS": manual.options_part(make_parser(program)),
         "SERVER": _text("server.inc"),
         "FILES": manual.files_part(program),
     }
@@ -70,7 +73,7 @@ def _text(name: str) -> str:
 
 def _completions(shell: str) -> dict[str, str]:
     render, pattern = SHELLS[shell]
-    known = {program.name: completions.arguments(config.make_parser(program)) for program in PROGRAMS}
+    known = {program.name: completions.arguments(make_parser(program)) for program in PROGRAMS}
     known[CLIENT] = completions.arguments(arguments.make_parser(CLIENT), arguments.VERBS)
     return {pattern.format(name): render(name, found) for name, found in known.items()}
 

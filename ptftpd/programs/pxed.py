@@ -7,11 +7,13 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from ptftpd import net, service
-from ptftpd.config import Loaded, Positional, Program
 from ptftpd.errors import ConfigError, Error, TransferError
 from ptftpd.log import Log
 from ptftpd.loop import Loop
+from ptftpd.program import Loaded, Positional, Program
+from ptftpd.programs import tftpd
 from ptftpd.programs.dhcpd import BOOT_FILE, INTERFACE, Dhcpd
+from ptftpd.programs.explaining import EXPLAIN
 from ptftpd.programs.tftpd import Tftpd
 from ptftpd.settings import Settings
 from ptftpd.tftp.files import Tree
@@ -22,6 +24,7 @@ PROGRAM = Program(
     sections=("pxe", "dhcp", "bootp", "tftp", "daemon"),
     positionals=(INTERFACE, Positional("ROOT", "pxe", "root", "directory of the files to serve"), BOOT_FILE),
     exclude=frozenset({"interface", "address"}),
+    queries=(EXPLAIN, *tftpd.PROGRAM.queries),
 )
 
 
@@ -29,14 +32,14 @@ class Pxed:
     """The TFTP and the DHCP daemon on one loop."""
 
     def __init__(self, loaded: Loaded) -> None:
-        self.settings = loaded.settings
-        self._tftpd = Tftpd(loaded)
-        self._parts = (self._tftpd, Dhcpd(loaded))
+        self._loaded = loaded
+        self._tftpd, self._dhcpd = Tftpd(loaded), Dhcpd(loaded)
+        self._parts = (self._tftpd, self._dhcpd)
 
     def check(self) -> None:
         """Raise Error when the interface, a root, a boot file or a port is not there."""
         net.link(self._tftpd.interface)
-        check_boot_files(self.settings)
+        check_boot_files(self._loaded.settings)
         for part in self._parts:
             part.check()
 
@@ -60,16 +63,20 @@ class Pxed:
     def serve(self, loop: Loop, log: Log) -> str:
         """Begin to serve both; say which boot files are missing, which other servers may have."""
         try:
-            check_boot_files(self.settings)
-        except Error as error:
+            check_boot_files(self._loaded.settings)
+        except ConfigError as error:
             log.warning("", str(error))
         return "; ".join(part.serve(loop, log) for part in self._parts)
 
     def reload(self, loaded: Loaded) -> None:
-        """Go on with other settings."""
-        for part in self._parts:
-            part.reload(loaded)
-        self.settings = loaded.settings
+        """Go on with other settings; Error changes nothing, in either part."""
+        self._tftpd.reload(loaded)
+        try:
+            self._dhcpd.reload(loaded)
+        except Error:
+            self._tftpd.reload(self._loaded)
+            raise
+        self._loaded = loaded
 
     def drain(self) -> None:
         """Take no more requests."""

@@ -7,13 +7,13 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from ptftpd.client import arguments
+from ptftpd.client.arguments import Invocation
+from ptftpd.client.display import Display
+from ptftpd.client.locations import Location, remote
+from ptftpd.client.prompt import LeaveError, Shell, put_all
+from ptftpd.client.session import Session
 from ptftpd.errors import Error
-from ptftpd.programs import arguments
-from ptftpd.programs.arguments import Invocation
-from ptftpd.programs.display import Display
-from ptftpd.programs.locations import Location, remote
-from ptftpd.programs.session import Session
-from ptftpd.programs.shell import LeaveError, Shell, put_all
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 
 from ptftpd import net, service
-from ptftpd.config import Loaded, Positional, Program, Query
 from ptftpd.errors import TransferError
 from ptftpd.log import Log
 from ptftpd.loop import Loop
+from ptftpd.program import Loaded, Positional, Program, Query
 from ptftpd.settings import Settings
 from ptftpd.tftp.catalog import Catalog
 from ptftpd.tftp.clients import Clients

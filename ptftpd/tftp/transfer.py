@@ -111,12 +111,15 @@ class Transfer:
             return
         except OSError:
             return  # an ICMP error of the way, such as 'no route': like a lost datagram
-        self.take(buffer, size, now)
-
-    def take(self, buffer: bytearray, size: int, now: float) -> None:
-        """Act on the datagram buffer[:size]."""
         self._seen = now
         self._go_on(self.machine.receive(buffer, size, now), now)
+
+    def take(self, buffer: bytearray, size: int, now: float) -> None:
+        """Act on the datagram buffer[:size] of a shared port, where a wake-up may bring several."""
+        self.flush(now)  # the machine uses the buffer of what it had to say again
+        if not self._closed:
+            self._seen = now
+            self._go_on(self.machine.receive(buffer, size, now), now)
 
     def flush(self, now: float) -> None:
         """Send what the machine had to say; the server calls it at the end of each wake-up.
@@ -142,6 +145,7 @@ class Transfer:
         A copy of the request is answered with the first datagram again while nothing was acknowledged,
         and ignored later; any other request, or one after a silence, means that the client started over.
         """
+        self.flush(now)  # which may end it
         if datagram != self.request.datagram or self._ended:
             return False
         again = self.machine.repeat(now)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from ptftpd import config, settings
+from ptftpd import settings, values
+from ptftpd.program import Program
 
 # Each is right for some setting; every setting takes at least one of them.
 TEXTS = (
@@ -23,15 +24,15 @@ TEXTS = (
     "always ntp-servers=192.0.2.1, 192.0.2.2", "43=1=text:a, b; 2=0xff",
 )  # fmt: skip
 
-SECTIONS = {kind: kind for kind in config.SECTIONS} | {kind: f"{kind} some name" for kind in config.NAMED}
-TYPES = {SECTIONS[kind]: section for kind, section in config.SECTIONS.items()} | {
-    SECTIONS[kind]: section for kind, (section, _) in config.NAMED.items()
+SECTIONS = {kind: kind for kind in settings.SECTIONS} | {kind: f"{kind} some name" for kind in settings.NAMED}
+TYPES = {SECTIONS[kind]: section for kind, section in settings.SECTIONS.items()} | {
+    SECTIONS[kind]: section for kind, (section, _) in settings.NAMED.items()
 }
 
 # (section, key, option) of every setting that a file may hold.
-ALL = [(name, key, item) for name, section in TYPES.items() for key, item in config.options(section).items()]
+ALL = [(name, key, item) for name, section in TYPES.items() for key, item in values.options(section).items()]
 
-EVERYTHING = config.Program("everything", "", tuple(config.SECTIONS), ())
+EVERYTHING = Program("everything", "", tuple(settings.SECTIONS), ())
 
 
 def identity(value: Any) -> str:

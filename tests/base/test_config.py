@@ -11,14 +11,17 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from ptftpd import config
-from ptftpd.config import Loaded, Program
+from ptftpd import config, settings, syntax
+from ptftpd.commandline import make_parser
 from ptftpd.errors import ConfigError
+from ptftpd.program import Loaded, Program
 from ptftpd.programs import dhcpd, pxed, tftpd
+from ptftpd.values import dump, options
 from tests.base.setting_texts import ALL, EVERYTHING, SECTIONS, TEXTS, TYPES, takes, values
 
 # What pxed eth0 reads, the most general first.
@@ -129,7 +132,7 @@ class TestOrder:
 
     def test_no_file_at_all(self, tmp_path: Path) -> None:
         loaded = load(tmp_path, "eth0")
-        assert values(loaded.settings) == config.Settings()
+        assert values(loaded.settings) == settings.Settings()
         assert loaded.settings.sources == {}
 
     def test_rules_stay_in_the_order_of_the_files(self, tmp_path: Path) -> None:
@@ -144,7 +147,7 @@ class TestOrder:
 class TestGrammar:
     """What may stand in a file."""
 
-    def read(self, directory: Path, text: str) -> config.Settings:
+    def read(self, directory: Path, text: str) -> settings.Settings:
         """Return the settings of a file."""
         write(directory, {"a.conf": text})
         return load(directory, "-c", str(directory / "a.conf"), program=EVERYTHING).settings
@@ -233,10 +236,10 @@ class TestProblems:
     ])  # fmt: skip
     def test_one_file(self, tmp_path: Path, text: str | bytes, told: list[str]) -> None:
         known = {
-            "KEYS_OF_TFTP": ", ".join(sorted(config.options(config.SECTIONS["tftp"]))),
-            "KEYS_OF_DHCP": ", ".join(sorted(config.options(config.SECTIONS["dhcp"]))),
+            "KEYS_OF_TFTP": ", ".join(sorted(options(settings.SECTIONS["tftp"]))),
+            "KEYS_OF_DHCP": ", ".join(sorted(options(settings.SECTIONS["dhcp"]))),
             "SECTIONS": ", ".join(
-                [f"[{x}]" for x in config.SECTIONS] + [f"[{x} NAME]" for x in config.NAMED]
+                [f"[{x}]" for x in settings.SECTIONS] + [f"[{x} NAME]" for x in settings.NAMED]
             ),
         }
         expected = [re.sub("|".join(known), lambda word: known[word[0]], line) for line in told]
@@ -281,7 +284,7 @@ class TestProblems:
         with pytest.raises(ConfigError, match=r"/pxed\.conf\.d/a\.conf: no such file$"):
             load(tmp_path, "eth0")
 
-    @settings(max_examples=150)
+    @hypothesis.settings(max_examples=150)
     @given(lines=st.lists(
         st.one_of(
             st.sampled_from([f"[{section}]" for section in SECTIONS.values()]),
@@ -308,7 +311,7 @@ class TestProblems:
             except ConfigError as error:
                 told = str(error)
             else:
-                assert isinstance(loaded.settings, config.Settings)
+                assert isinstance(loaded.settings, settings.Settings)
                 return
         for line in told.split("\n"):
             assert re.match(rf"{re.escape(file.name)}(:[1-9][0-9]*)?: .", line), line
@@ -329,7 +332,7 @@ class TestDump:
         assert loaded.action == "dump"
         shown = [
             re.split(r"  +# ", line)
-            for line in config.dump(pxed.PROGRAM, loaded.settings).replace(f"{tmp_path}/", "").splitlines()
+            for line in dump(pxed.PROGRAM, loaded.settings).replace(f"{tmp_path}/", "").splitlines()
         ]
         for line in [
             ["root = /a, /b", "pxed.conf:2"],
@@ -345,21 +348,19 @@ class TestDump:
             assert line in shown
 
     def test_every_setting_is_shown(self, tmp_path: Path) -> None:
-        text = config.dump(EVERYTHING, load(tmp_path, program=EVERYTHING).settings)
-        for section, kind in config.SECTIONS.items():
+        text = dump(EVERYTHING, load(tmp_path, program=EVERYTHING).settings)
+        for section, kind in settings.SECTIONS.items():
             part = text.split(f"[{section}]\n")[1].split("\n\n")[0]
-            assert [line.split(" = ")[0].split(" =")[0] for line in part.splitlines()] == list(
-                config.options(kind)
-            )
+            assert [line.split(" = ")[0].split(" =")[0] for line in part.splitlines()] == list(options(kind))
 
-    @settings(max_examples=60)
+    @hypothesis.settings(max_examples=60)
     @given(chosen=st.sets(st.sampled_from(CHOICES), max_size=30))
     def test_read_back(self, chosen: set[tuple[str, str, str]]) -> None:
         """What is shown is a configuration file that gives the same settings."""
         lines = []
         for section, kind in TYPES.items():
             lines.append(f"[{section}]")
-            for key, item in config.options(kind).items():
+            for key, item in options(kind).items():
                 texts = [text for where, name, text in sorted(chosen) if (where, name) == (section, key)]
                 if texts:
                     between = "\n  " if item.metadata["lines"] else ", "
@@ -368,7 +369,7 @@ class TestDump:
             first, second = Path(directory, "first"), Path(directory, "second")
             first.write_text("\n".join(lines))
             loaded = config.load(EVERYTHING, ["-c", str(first)]).settings
-            second.write_text(config.dump(EVERYTHING, loaded))
+            second.write_text(dump(EVERYTHING, loaded))
             again = config.load(EVERYTHING, ["-c", str(second)]).settings
             lines = first.read_text().splitlines()
         assert values(again) == values(loaded)
@@ -457,16 +458,36 @@ class TestCommandLine:
     )
     def test_every_setting_has_its_option(self, program: Program) -> None:
         """Each has its own, long ones made of the key, and none is taken twice."""
-        actions = config.make_parser(program)._actions
+        actions = make_parser(program)._actions
         names = [name for action in actions for name in action.option_strings]
         assert len(names) == len(set(names))
         for section in program.sections:
-            for key, item in config.options(config.SECTIONS[section]).items():
-                option = f"--{key.replace('_', '-')}"
+            for key, item in options(settings.SECTIONS[section]).items():
+                word = key.replace("_", "-")
+                option = f"--{word}"
+                if item.metadata["parse"] is syntax.flag:
+                    assert (f"--no-{word}" in names) == (option in names)
                 assert (option in names) == (key not in program.exclude)
                 assert item.metadata["short"] == "" or len(item.metadata["short"]) == 1
         for action in actions:
             assert action.help
+
+    def test_a_flag_and_its_opposite(self, tmp_path: Path) -> None:
+        """What a file switches on can be switched off for once, and --help shows what changes the default."""
+        write(tmp_path, {"pxed.conf": "[dhcp]\nbootp = yes\n"})
+        assert load(tmp_path, "eth0").settings.dhcp.bootp
+        loaded = load(tmp_path, "eth0", "--no-bootp", "--no-probe").settings
+        assert (loaded.dhcp.bootp, loaded.dhcp.probe) == (False, False)
+        assert loaded.sources["dhcp", "bootp"] == "--no-bootp"
+        shown = make_parser(pxed.PROGRAM).format_help()
+        assert "--no-probe " in shown
+        assert "--bootp " in shown
+        assert "--probe " not in shown
+        assert "--no-bootp" not in shown
+
+    def test_usage_is_one_line(self) -> None:
+        """Options are many and stand below; what a user has to say is what the first line is for."""
+        assert make_parser(pxed.PROGRAM).format_usage() == "usage: pxed [OPTION]... IFACE [ROOT] [BOOTFILE]\n"
 
     def test_argv_of_the_process(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "argv", ["pxed", "eth7"])

@@ -7,14 +7,16 @@ import re
 import socket
 import tomllib
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import partial, partialmethod
 from pathlib import Path
 
 import pytest
 
 import ptftpd
 from ptftpd import config
-from ptftpd.config import Program
+from ptftpd.errors import Error
+from ptftpd.program import Loaded, Program
+from ptftpd.programs import dhcpd, pxed, tftpd
 from tests.base.setting_texts import values
 from tests.lab import CHECKOUT
 
@@ -192,3 +194,26 @@ class TestCheckOfBootFiles:
         for argv in (["boot.efi"], ["http://192.0.2.1/x"], ["absent", "-t", "192.0.2.1"]):
             self.check(str(tmp_path), *argv)  # what follows, the ports, may be root's alone
             assert "boot file" not in capsys.readouterr().err
+
+
+def test_pxed_takes_over_settings_in_both_parts_or_in_neither(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What DHCP cannot use is not what TFTP goes on with."""
+    took: list[tuple[str, str]] = []
+
+    def take(daemon: object, part: str, loaded: Loaded) -> None:
+        if part == "DHCP" and loaded.settings.pxe.boot_file == "bad":
+            raise Error("must be good")
+        took.append((part, loaded.settings.pxe.boot_file))
+
+    monkeypatch.setattr(tftpd.Tftpd, "reload", partialmethod(take, "TFTP"))
+    monkeypatch.setattr(dhcpd.Dhcpd, "reload", partialmethod(take, "DHCP"))
+    first, second, bad = (
+        config.load(pxed.PROGRAM, ["eth0", str(tmp_path), name]) for name in ("first", "second", "bad")
+    )
+    daemon = pxed.Pxed(first)
+    daemon.reload(second)
+    with pytest.raises(Error, match="must be good"):
+        daemon.reload(bad)
+    assert took == [("TFTP", "second"), ("DHCP", "second"), ("TFTP", "bad"), ("TFTP", "second")]

@@ -7,11 +7,13 @@ import warnings
 from ipaddress import IPv4Address
 from typing import Any
 
+import hypothesis
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ptftpd import config, syntax
+from ptftpd import settings, syntax
+from ptftpd.values import options, render, split
 from tests.base.setting_texts import ALL, TEXTS, identity, takes
 
 Field = dataclasses.Field[Any]
@@ -22,13 +24,13 @@ def read(item: Field, shown: str) -> object:
     """Return the value that a setting has when a file says what is shown."""
     if not shown:
         return item.default
-    values = tuple(item.metadata["parse"](part) for part in config._split(item, shown))
+    values = tuple(item.metadata["parse"](part) for part in split(item, shown))
     return values if item.metadata["many"] else values[0]
 
 
 @every_setting
 def test_the_default_is_read_as_it_is_shown(section: str, key: str, item: Field) -> None:
-    assert read(item, config.render(item.default)) == item.default
+    assert read(item, render(item.default)) == item.default
 
 
 @every_setting
@@ -37,7 +39,7 @@ def test_each_value_is_read_as_it_is_shown(section: str, key: str, item: Field) 
     assert taken, "no text of setting_texts.TEXTS is right for this setting: add one"
     for text in taken:
         value = read(item, text)
-        assert read(item, config.render(value)) == value, text
+        assert read(item, render(value)) == value, text
 
 
 @every_setting
@@ -45,9 +47,9 @@ def test_several_values_are_read_as_they_are_shown(section: str, key: str, item:
     parse = item.metadata["parse"]
     several = tuple(parse(text) for text in TEXTS if takes(item, text) and "," not in text)
     if item.metadata["many"]:
-        assert read(item, config.render(several)) == several
+        assert read(item, render(several)) == several
     else:
-        assert config.render(several[0])
+        assert render(several[0])
 
 
 @every_setting
@@ -60,7 +62,7 @@ def test_the_help_is_a_sentence(section: str, key: str, item: Field) -> None:
 
 
 @every_setting
-@settings(max_examples=25)
+@hypothesis.settings(max_examples=25)
 @given(text=st.text(max_size=40))
 @example(text="9" * 5000)
 @example(text="(" * 5000)
@@ -101,7 +103,7 @@ def reason(parse: Any, text: str) -> str:
     ("dhcp", "quarantine", 0, 604_800),
 ])  # fmt: skip
 def test_bounds(section: str, key: str, low: float, high: float) -> None:
-    parse = config.options(config.SECTIONS[section])[key].metadata["parse"]
+    parse = options(settings.SECTIONS[section])[key].metadata["parse"]
     assert parse(f"{low:.10g}" if low < 1 else str(low)) == low
     assert parse(str(high)) == high
     for beyond in (low - 1, low - 0.01, high + 1, high * 1000):

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from ptftpd.programs.arguments import Invocation, read
+from ptftpd.client.arguments import Invocation, read
 from ptftpd.settings import Client
 
 

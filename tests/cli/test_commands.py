@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from ptftpd.client import commands
+from ptftpd.client.editing import candidates
+from ptftpd.client.prompt import split
 from ptftpd.errors import Error
-from ptftpd.programs import commands
-from ptftpd.programs.editing import candidates
-from ptftpd.programs.shell import split
 
 # tftp(1) of tftp-hpa, the help of atftp, and the help of the earlier ptftp.
 HPA = "ascii binary connect get help literal mode put quit rexmt status timeout trace verbose ?"

@@ -6,13 +6,14 @@ import json
 
 import pytest
 
-from ptftpd.programs.display import Display, explain
-from ptftpd.programs.probing import facts, table
+from ptftpd.client.attempt import Result
+from ptftpd.client.display import Display
+from ptftpd.client.probe import Answer, Rate, Report
+from ptftpd.client.probe_table import facts, table
+from ptftpd.client.reasons import explain
 from ptftpd.tftp import wire
-from ptftpd.tftp.attempt import Result
 from ptftpd.tftp.options import Terms
 from ptftpd.tftp.outcome import OK, Failure
-from ptftpd.tftp.probe import Answer, Rate, Report
 
 GOOD = Result(outcome=OK, octets=2_000_000, seconds=0.5, terms=Terms(1468, 64), resent=3)
 

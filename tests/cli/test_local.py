@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from ptftpd.client import local
+from ptftpd.client.local import Download, Stream, Target
 from ptftpd.errors import Error, TransferError
-from ptftpd.tftp import local, wire
-from ptftpd.tftp.local import Download, Stream, Target
+from ptftpd.tftp import wire
 
 OLD, NEW = b"what was there before", b"what came"
 WRONG = "0" * 64

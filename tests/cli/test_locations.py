@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from ptftpd.client.locations import Location, base, remote
 from ptftpd.errors import Error
-from ptftpd.programs.locations import Location, base, remote
 
 
 @pytest.mark.parametrize(

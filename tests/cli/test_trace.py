@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ptftpd.client.trace import describe
 from ptftpd.tftp import wire
-from ptftpd.tftp.trace import describe
 
 
 @pytest.mark.parametrize(

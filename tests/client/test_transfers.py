@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from ptftpd.client import local
+from ptftpd.client.attempt import Watch
+from ptftpd.client.transfer import Client, Server
 from ptftpd.settings import Client as Settings
-from ptftpd.tftp import local
-from ptftpd.tftp.attempt import Watch
-from ptftpd.tftp.client import Client, Server
 from ptftpd.tftp.outcome import OK
 from tests.client.conftest import Desk
 from tests.client.servers import KINDS, WRITABLE, serving

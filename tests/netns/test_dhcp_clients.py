@@ -154,5 +154,5 @@ def test_no_such_interface(network: Network) -> None:
     """The sentence names those that there are."""
     server: Namespace = network.server
     refused = server.run(*program("dhcpd"), "nosuch0", check=False)
-    assert refused.returncode == 1
+    assert refused.returncode == 78
     assert "there is no network interface nosuch0 here (there are: eth0)" in refused.stderr

@@ -1,4 +1,4 @@
-"""The life of a lease with real clients, side by side on one network: dhclient, dhcpcd, systemd-networkd.
+"""The whole life of a lease, with dhclient, dhcpcd and systemd-networkd side by side on one network.
 
 The server says when they are to renew and to rebind (options 58 and 59), which is seconds here. None of them
 is a PXE client: the server answers everybody.
@@ -36,7 +36,8 @@ DHCP=ipv4
 LinkLocalAddressing=no
 IPv6AcceptRA=no
 """
-# A client must not see this machine's own state; where /sys is read-only, networkd does not wait for udev.
+# It must not see this machine's configuration and state, nor wait for a udev, as it does unless /sys is
+# read-only.
 UNSHARED = """
 mount --make-rprivate /
 for place in /run/systemd /run/dhcpcd /var/lib/dhcpcd /etc/systemd/network; do

@@ -455,7 +455,7 @@ class TestBurst:
     """A run is cut into the same datagrams, however it is sent."""
 
     SEGMENT = 1000
-    RUN = random.Random(1).randbytes(200_000)
+    RUN = memoryview(random.Random(1).randbytes(200_000))
 
     def pair(
         self, networks: Networks, sockets: ExitStack, family: str, faults: Sequence[int] = ()
@@ -480,9 +480,9 @@ class TestBurst:
             found.append(client.recv(65536))
         return found
 
-    def cut(self, run: bytes, segment: int = SEGMENT) -> list[bytes]:
+    def cut(self, run: memoryview, segment: int = SEGMENT) -> list[bytes]:
         """Return the datagrams that a run consists of."""
-        return [run[start : start + segment] for start in range(0, len(run), segment)]
+        return [bytes(run[start : start + segment]) for start in range(0, len(run), segment)]
 
     @pytest.mark.parametrize("family", ["4", "6", "shared 4", "shared 6", "shared mapped"])
     @pytest.mark.parametrize(("size", "calls"), [
@@ -495,9 +495,20 @@ class TestBurst:
         """The last one is shorter; at most 64 of them go in one call."""
         sock, more, client = self.pair(networks, sockets, family)
         run = self.RUN[:size]
-        net.Burst(sock, self.SEGMENT, **more).send(memoryview(run))  # type: ignore[arg-type]
+        net.Burst(sock, self.SEGMENT, **more).send(run)  # type: ignore[arg-type]
         assert self.received(client) == self.cut(run)
         assert len(sock.calls) == calls
+
+    @pytest.mark.parametrize("family", ["4", "6", "shared 4", "shared 6", "shared mapped"])
+    @pytest.mark.parametrize("size", [11, 12, 13, 40, 1000])
+    def test_octets_are_one_datagram(
+        self, networks: Networks, sockets: ExitStack, family: str, size: int
+    ) -> None:
+        """RFC 2348: with blksize 8 an OACK or an ERROR is longer than a segment, and must not be cut."""
+        sock, more, client = self.pair(networks, sockets, family)
+        answer = bytes(self.RUN[:size])
+        net.Burst(sock, 12, **more).send(answer)  # type: ignore[arg-type]
+        assert self.received(client) == [answer]
 
     @pytest.mark.parametrize("segment", [12, 516, 1432, 1468])
     def test_segments(self, networks: Networks, sockets: ExitStack, segment: int) -> None:

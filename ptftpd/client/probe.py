@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from time import monotonic
 
+from ptftpd.client.attempt import MAX_BLKSIZE, Attempt, Machine, Make, Result, Watch
+from ptftpd.client.channel import Channel
+from ptftpd.client.local import Target
+from ptftpd.client.transfer import Server, unreachable
 from ptftpd.errors import TransferError
 from ptftpd.settings import Client as Settings
 from ptftpd.tftp import options, wire
-from ptftpd.tftp.attempt import MAX_BLKSIZE, Attempt, Machine, Make, Result, Watch
-from ptftpd.tftp.channel import Channel
-from ptftpd.tftp.client import Server, unreachable
-from ptftpd.tftp.local import Target
 from ptftpd.tftp.outcome import Backoff, Failure
 from ptftpd.tftp.receiver import Receiver
 

@@ -11,8 +11,8 @@ from typing import Any, NoReturn
 
 import ptftpd
 from ptftpd import syntax
+from ptftpd.client.session import SETTINGS, parse
 from ptftpd.errors import Error
-from ptftpd.programs.session import SETTINGS, parse
 from ptftpd.settings import Client as Settings
 
 VERBS = ("get", "put", "probe")

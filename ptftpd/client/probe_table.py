@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from ptftpd.client.probe import Rate, Report
 from ptftpd.tftp import options
-from ptftpd.tftp.probe import Rate, Report
 from ptftpd.tftp.transfer import amount
 
 

@@ -7,13 +7,13 @@ import sys
 from collections.abc import Callable, Sequence
 
 from ptftpd import syntax
-from ptftpd.config import render
+from ptftpd.client import commands
+from ptftpd.client.commands import COMMANDS
+from ptftpd.client.locations import Location, base, remote
+from ptftpd.client.session import SETTINGS, Session
 from ptftpd.errors import Error
-from ptftpd.programs import commands
-from ptftpd.programs.commands import COMMANDS
-from ptftpd.programs.locations import Location, base, remote
-from ptftpd.programs.session import SETTINGS, Session
 from ptftpd.tftp.outcome import DEFAULT_TIMEOUT, MAX_WAIT
+from ptftpd.values import render
 
 PROMPT = "tftp> "
 
@@ -51,7 +51,7 @@ class Shell:
                 for line in sys.stdin:
                     self.execute(split(line))
                 return not self.failed
-            from ptftpd.programs import editing
+            from ptftpd.client import editing
 
             with editing.line_editor():
                 while True:

@@ -6,19 +6,21 @@ import dataclasses
 import os
 import socket
 
-from ptftpd import config
+from ptftpd import values
+from ptftpd.client import local
+from ptftpd.client.attempt import Result
+from ptftpd.client.display import Display
+from ptftpd.client.locations import Location, base
+from ptftpd.client.reasons import explain
+from ptftpd.client.transfer import PORT, Client, Server, find
 from ptftpd.errors import Error
-from ptftpd.programs.display import Display, explain
-from ptftpd.programs.locations import Location, base
 from ptftpd.settings import Client as Settings
-from ptftpd.tftp import local, options
-from ptftpd.tftp.attempt import Result
-from ptftpd.tftp.client import PORT, Client, Server, find
+from ptftpd.tftp import options
 from ptftpd.tftp.outcome import OK, Failure
 
 NOWHERE = "a file to see whether this server answers"  # it will say that there is none
 
-SETTINGS = config.options(Settings)
+SETTINGS = values.options(Settings)
 
 
 def parse(key: str, text: str) -> object:
@@ -116,8 +118,8 @@ class Session:
 
     def probe(self, at: Location) -> bool:
         """Print what the server can do, told by a file to read; without a name only whether it answers."""
-        from ptftpd.programs import probing  # seldom wanted, and starting up is to be quick
-        from ptftpd.tftp.probe import probe
+        from ptftpd.client import probe_table  # seldom wanted, and starting up is to be quick
+        from ptftpd.client.probe import probe
 
         display = self.display
         try:
@@ -137,10 +139,12 @@ class Session:
                 "port": server.port,
                 "ok": True,
             }
-            display.record(about | probing.facts(report), aside=False)
+            display.record(about | probe_table.facts(report), aside=False)
             return True
         known = (
-            probing.table(report) if at.name else ["name a file of it, to see its options: probe HOST NAME"]
+            probe_table.table(report)
+            if at.name
+            else ["name a file of it, to see its options: probe HOST NAME"]
         )
         print("\n".join([f"{server.name} port {server.port} answers{trip}", *known]))
         return True

@@ -7,12 +7,12 @@ import socket
 from dataclasses import dataclass
 from time import monotonic
 
+from ptftpd.client.attempt import Attempt, Machine, Make, Result, Watch, wishes
+from ptftpd.client.channel import Channel
+from ptftpd.client.local import Target
 from ptftpd.errors import Error, TransferError
 from ptftpd.settings import Client as Settings
 from ptftpd.tftp import netascii, options, wire
-from ptftpd.tftp.attempt import Attempt, Machine, Make, Result, Watch, wishes
-from ptftpd.tftp.channel import Channel
-from ptftpd.tftp.local import Target
 from ptftpd.tftp.outcome import Backoff, Failure
 from ptftpd.tftp.receiver import Receiver
 from ptftpd.tftp.sender import Read, Sender

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
+from ptftpd.client.channel import TICK, Channel, Trace
 from ptftpd.errors import TransferError, WireError
 from ptftpd.settings import Client as Settings
 from ptftpd.tftp import options, wire
-from ptftpd.tftp.channel import TICK, Channel, Trace
 from ptftpd.tftp.outcome import DEFAULT_RETRIES, DEFAULT_TIMEOUT, OK, Backoff, Failure, Outcome
 from ptftpd.tftp.receiver import Receiver
 from ptftpd.tftp.sender import Sender

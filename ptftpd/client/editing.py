@@ -7,8 +7,8 @@ import os
 import readline
 from collections.abc import Iterator
 
+from ptftpd.client import commands
 from ptftpd.errors import Error
-from ptftpd.programs import commands
 
 HISTORY = 1000  # lines kept
 LOCAL_FROM = {"put": 1, "get": 2}  # the word from which on a command takes files of this machine

@@ -1,0 +1,1 @@
+"""The TFTP client: its command line, its prompt, and the transfers behind them."""

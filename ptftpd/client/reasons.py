@@ -1,0 +1,53 @@
+"""Why a transfer failed, and what the user can do about it."""
+
+from __future__ import annotations
+
+from ptftpd.client.attempt import Result
+from ptftpd.tftp import wire
+from ptftpd.tftp.outcome import OK, Failure
+from ptftpd.tftp.transfer import amount
+
+_GET_HINTS = {
+    wire.NOT_FOUND: "check the name, which most servers look up below a root directory of theirs",
+    wire.ACCESS: "the server may read only files that everybody may, and only below its root directory",
+}
+_PUT_HINTS = {
+    wire.NOT_FOUND: "many servers take only files that are there already; have it created there first",
+    wire.ACCESS: "the server does not let its clients write that file",
+    wire.DISK_FULL: "free some space on the server",
+    wire.EXISTS: "the server replaces no files; choose another name",
+}
+_LOCAL_HINTS = {
+    wire.DISK_FULL: "free some space or name a file elsewhere",
+    wire.EXISTS: "say -f to replace it, or name another file",
+    wire.ACCESS: "name a file elsewhere, or change the mode of its directory",
+}
+_MEANINGS = {
+    wire.UNDEFINED: "no reason given",
+    wire.NOT_FOUND: "file not found",
+    wire.ACCESS: "access violation",
+    wire.DISK_FULL: "disk full",
+    wire.ILLEGAL: "illegal operation",
+    wire.UNKNOWN_TID: "unknown transfer",
+    wire.EXISTS: "file exists",
+    wire.NO_USER: "no such user",
+    wire.OPTIONS: "options refused",
+}
+
+
+def explain(failure: Failure, result: Result, *, writing: bool, local: bool) -> str:
+    """Return why a transfer failed and what to do, as the end of a sentence. local: here, not there."""
+    reason, hint = failure.reason, ""
+    if failure.from_peer:
+        reason = (
+            f"the server says {reason!r}" if reason else _MEANINGS.get(failure.code, f"error {failure.code}")
+        )
+        hint = (_PUT_HINTS if writing else _GET_HINTS).get(failure.code, "")
+    elif local:
+        hint = _LOCAL_HINTS.get(failure.code, "")
+        reason = "you may not write there" if failure.code == wire.ACCESS else reason
+    elif not result.answered and result.misread:
+        hint = "is a TFTP server running there, and does a firewall let its answers from other ports in?"
+    elif result.answered and failure.code == wire.UNDEFINED and result.outcome is not OK:
+        hint = f"it broke off after {amount(result.octets)}; try again, with --retries to wait longer"
+    return f"{reason}: {hint}" if hint else reason
