@@ -336,6 +336,9 @@ class Bootp:
     dynamic: bool = option(
         False, flag, "give clients without a reservation a free address too, which they keep for ever"
     )
+    always_rfc1048: bool = option(
+        False, flag, "send mask and router to clients too that do not say that they know such options"
+    )
 
 
 @dataclass(frozen=True)
@@ -364,6 +367,12 @@ class Class:
     rollover: int = option(0, integer(0, 1), "the TFTP block number after 65535", metavar="0|1")
     boot_file: str = option("", text, "boot file of these clients", metavar="FILE")
     ipxe_file: str = option("", text, "boot file of these clients once they run iPXE", metavar="FILE")
+    reply_delay: float = option(
+        0.0,
+        seconds(0, 10),
+        "how long DHCP replies wait: the ROM of the Raspberry Pi 3 misses one that comes at once",
+        metavar="SECONDS",
+    )
     option: tuple[registry.Option, ...] = option(
         (),
         registry.option,

@@ -27,7 +27,7 @@ program
 client.probe client.reasons
 tftp.server client.transfer dhcp.server
 client.attempt
-dhcp.prober
+dhcp.prober dhcp.held
 tftp.transfer tftp.catalog client.channel client.local client.trace client.progress
 tftp.clients tftp.uploads client.job
 links

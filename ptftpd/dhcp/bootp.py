@@ -31,7 +31,7 @@ class Bootp:
         self._interface = interface
         self._own = own
         self._names = names | {"", wire.dotted(own)}
-        self._dynamic = settings.bootp.dynamic
+        self._dynamic, self._always_rfc1048 = settings.bootp.dynamic, settings.bootp.always_rfc1048
         self._rules = pxe.Rules(boot_rules(settings))
         self._boot_server = int(settings.pxe.tftp_server or own)
         self._sheets = Sheets(settings)
@@ -83,14 +83,14 @@ class Bootp:
             outcome.fields |= {"DHCP_BOOT_FILE": rule.boot_file, "DHCP_BOOT_RULE": rule.origin}
 
     def _reply(self, message: Message, yiaddr: int, boot_file: str, sheet: Sheet) -> Message:
-        """Return the reply; without a magic cookie in the request there are no options in it."""
+        """Return the reply; without a magic cookie in the request there are by default no options in it."""
         name = boot_file.encode("utf-8", "surrogateescape")
         answer = Message(
             op=wire.BOOTREPLY, htype=message.htype, hlen=message.hlen, xid=message.xid, secs=message.secs,
             flags=message.flags & wire.BROADCAST, ciaddr=message.ciaddr, yiaddr=yiaddr,
             siaddr=self._boot_server, giaddr=message.giaddr, chaddr=message.chaddr,
             sname=wire.dotted(self._own).encode(), file=name if len(name) < 128 else b"",
-            cookie=message.cookie,
+            cookie=message.cookie or self._always_rfc1048,
         )  # fmt: skip
         room = VEND - len(wire.COOKIE) - 1
         for code in sorted(sheet):  # the mask before the router

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ptftpd.dhcp import menu, pxe
 from ptftpd.dhcp.pxe import Boot, Client, Rule
-from ptftpd.dhcp.rules import boot_rules
+from ptftpd.dhcp.rules import boot_rules, class_rules
 from ptftpd.settings import Settings
 
 
@@ -19,6 +19,9 @@ class Decision:
         self._server = int(settings.pxe.tftp_server or own)
         self._rules = pxe.Rules(boot_rules(settings))
         self._menu = menu.entries(settings)
+        slow = {f"[class {name}]": group for name, group in settings.classes.items() if group.reply_delay}
+        self._slow = pxe.Rules(rule for name, group in slow.items() for rule in class_rules(name, group))
+        self._delays = {name: group.reply_delay for name, group in slow.items()}
         self._prompt, self._timeout = settings.pxe.menu_prompt, settings.pxe.menu_timeout
 
     def boot(self, client: Client) -> Boot | None:
@@ -47,9 +50,14 @@ class Decision:
                 return boot and replace(boot, menu=menu.item(*item[:2]))
         return None
 
+    def delay(self, client: Client) -> float:
+        """Return how long replies to a client wait, seconds."""
+        rule = self._slow.choose(client)
+        return self._delays[rule.origin] if rule else 0.0
+
     def candidates(self, client: Client) -> list[Rule]:
-        """Return every rule that names a boot file for a client, the most specific first."""
-        return self._rules.matching(client)
+        """Return every rule with a boot file that the client could load, the most specific first."""
+        return [rule for rule in self._rules.matching(client) if rule.serves(client)]
 
     def _offer(self, client: Client) -> Boot | None:
         """Return the menu of the entries that suit a client, None when none does."""

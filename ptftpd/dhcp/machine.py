@@ -8,10 +8,10 @@ A client's address is in one of these states, and moved by these messages and by
     leased -> free       RELEASE, or the end of the lease; the client gets it back while nobody needs it
     leased -> quarantine DECLINE by the client that has it; free after the time set
 
-Answered are clients that boot by PXE, and every other one whose machine holds a lease or a reservation
-here: the installer and the installed system that a PXE boot led to go on renewing. answer_all widens that to
-everyone. What tells machines apart is request.identity's to say. Clients behind relay agents are served from
-their own network's addresses.
+Answered are clients that boot over the network, and every other one whose machine holds a lease or a
+reservation here: the installer and the installed system that a boot led to go on renewing. answer_all widens
+that to everyone. What tells machines apart is request.identity's to say. Clients behind relay agents are
+served from their own network's addresses.
 """
 
 from __future__ import annotations
@@ -105,7 +105,8 @@ class Machine:
         if network is None:
             return "relayed from a network that is not configured"
         known = asked.key in network.plan.subnet.reserved or (lease is not None and lease.expires > now)
-        boots = asked.client.is_pxe or (asked.client.is_http and self._decision.boot(asked.client))
+        client = asked.client
+        boots = client.boots and not (client.is_http and self._decision.boot(client) is None)
         if not (known or boots or self._settings.answer_all):
             return "not a PXE client (answer_all is off)"
         return ""
@@ -215,4 +216,5 @@ class Machine:
     def _answer(self, asked: Request, outcome: Outcome, answer: Message, address: int, more: str) -> None:
         dotted = wire.dotted(address)
         outcome.answer(answer, f"on {dotted} to {asked.hardware} via {self._interface}{more}")
+        outcome.delay = self._decision.delay(asked.client)
         outcome.fields["DHCP_ADDRESS"] = dotted

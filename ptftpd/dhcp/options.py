@@ -33,6 +33,7 @@ SUBNET_SELECTION = 118  # RFC 3011
 CLASSLESS_ROUTES = 121  # RFC 3442
 TFTP_SERVER_ADDRESS = 150  # RFC 5859
 IPXE = 175  # iPXE's own options, encapsulated
+PXELINUX_MAGIC = 208  # RFC 5071 §3
 CLASSLESS_ROUTES_MS = 249  # the same, as Windows asked for it before it had a number
 
 DISCOVER, OFFER, REQUEST, DECLINE, ACK, NAK, RELEASE, INFORM = range(1, 9)

@@ -18,6 +18,7 @@ class Outcome:
     interface: str
     data: bytes = b""  # empty: nothing is sent
     destination: tuple[str, int] = ("", 0)
+    delay: float = 0.0  # seconds to wait before it is sent
     commit: tuple[Lease, ...] = ()
     done: str = ""  # what was answered or done, for the log
     kind: str = "lease"  # of that record: 'lease' or 'no-lease'
@@ -45,7 +46,7 @@ class Outcome:
     @property
     def boots(self) -> bool:
         """Whether it is a machine that boots over the network: what it asks is worth a record of its own."""
-        return self.request is not None and (self.request.client.is_pxe or self.request.client.is_http)
+        return self.request is not None and self.request.client.boots
 
     @property
     def asked(self) -> str:

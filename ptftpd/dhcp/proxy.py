@@ -66,4 +66,5 @@ class Proxy:
     def _answer(self, asked: Request, outcome: Outcome, kind: int, boot: pxe.Boot) -> None:
         answer = reply.proxy(asked, kind, self._own, boot)
         outcome.answer(answer, f"to {asked.hardware} via {self._interface}, {boot.about}")
+        outcome.delay = self._decision.delay(asked.client)
         outcome.fields |= {"DHCP_BOOT_FILE": boot.file, "DHCP_BOOT_RULE": boot.origin}

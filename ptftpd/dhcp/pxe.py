@@ -102,6 +102,17 @@ class Client:
         """Whether it is UEFI firmware that loads its boot file by HTTP."""
         return self.vendor_class.startswith("HTTPClient")
 
+    def loads(self, boot_file: str) -> bool:
+        """Return whether it can load a file: HTTP Boot only a URL, other firmware only what TFTP has."""
+        if self.is_http:
+            return "://" in boot_file
+        return self.ipxe or not self.vendor_class.startswith("PXEClient") or "://" not in boot_file
+
+    @property
+    def boots(self) -> bool:
+        """Whether it boots a machine in any way. U-Boot takes an address, but no proxy's offer."""
+        return self.is_pxe or self.is_http or self.vendor_class.startswith("U-Boot")
+
     @property
     def is_raspberry_pi(self) -> bool:
         """Whether it is the boot ROM or EEPROM of a Raspberry Pi, which may leave option 60 out."""
@@ -173,6 +184,10 @@ class Rule:
             )
         )
 
+    def serves(self, client: Client) -> bool:
+        """Return whether the client meets every condition, and can load the file if there is one."""
+        return self.matches(client) and (not self.boot_file or client.loads(self.boot_file))
+
     @property
     def is_default(self) -> bool:
         """Whether nothing but the architecture makes it match; iPXE counts as more than that."""
@@ -211,9 +226,12 @@ class Rules:
                 self._by_mac.setdefault(rule.mac, []).append(rule)
 
     def choose(self, client: Client) -> Rule | None:
-        """Return the most specific rule that matches, None when none does."""
+        """Return the most specific rule that matches, None when none does.
+
+        Rules with a file that the client cannot load are passed over: one machine may boot by TFTP and HTTP.
+        """
         own, other = (
-            next((rule for rule in rules if rule.matches(client)), None) if rules else None
+            next((rule for rule in rules if rule.serves(client)), None) if rules else None
             for rules in (self._by_mac.get(client.hardware), self._general)
         )
         return min(own, other, key=lambda rule: rule.generality) if own and other else own or other
@@ -226,8 +244,6 @@ class Rules:
 
 def boot(rule: Rule | None, client: Client, server: int) -> Boot | None:
     """Return what a client is to boot by a rule, from a TFTP server unless it is a URL; None for nothing."""
-    if client.is_http and (rule is None or "://" not in rule.boot_file):
-        return None  # it could do nothing with a file to be had by TFTP
     if rule is None:
         return Boot(server, "", "Raspberry Pi") if client.is_raspberry_pi else None  # it knows its files
     return Boot(server, rule.boot_file, rule.origin)

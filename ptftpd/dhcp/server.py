@@ -10,6 +10,7 @@ from functools import partial
 from ptftpd import net
 from ptftpd.dhcp import options, proxy, wire
 from ptftpd.dhcp.bootp import Bootp
+from ptftpd.dhcp.held import Held
 from ptftpd.dhcp.machine import Machine
 from ptftpd.dhcp.monitor import ACCOMPANIED, ALONE, Monitor
 from ptftpd.dhcp.networks import Networks
@@ -57,6 +58,7 @@ class Server:
         self._buffer = bytearray(MAX_DATAGRAM)
         self._stored = True  # whether the last commit succeeded
         self._only_bootp = only_bootp
+        self._held = Held(loop)
         self._prober: Prober | None = None
         planned = plans(settings, link.name, link.address, link.network)
         self._apply(settings, link, Networks(planned, store.load(loop.now)))
@@ -96,6 +98,7 @@ class Server:
             sock.close()
         if self._prober:
             self._prober.close()
+        self._held.close()
         self._store.close()
 
     @property
@@ -176,7 +179,7 @@ class Server:
             if outcome.commit and not stored:
                 self._log.drop("the lease could not be stored", now, outcome.asked)
             else:
-                self._finish(sock, outcome, now)
+                self._held.hold(partial(self._finish, sock, outcome), outcome.delay, now)
 
     def _message(
         self, message: wire.Message, peer: tuple[str, int], now: float, direct: bool

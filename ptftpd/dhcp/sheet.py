@@ -20,10 +20,17 @@ class Told:
 
 Sheet = dict[int, Told]  # by number
 
+PXELINUX = {209, 210, 211}  # PXELINUX takes these only beside option 208 (RFC 5071 §3)
+PXELINUX_MAGIC = bytes.fromhex("f100747e")
+
 
 def told(origin: str, chosen: Iterable[Option]) -> Sheet:
     """Return options as they were set."""
-    return {option.code: Told(option.value, f"{origin} {option.text}", option.always) for option in chosen}
+    sheet = {option.code: Told(option.value, f"{origin} {option.text}", option.always) for option in chosen}
+    if options.PXELINUX_MAGIC not in sheet and (for_pxelinux := PXELINUX & sheet.keys()):
+        first = sheet[min(for_pxelinux)]
+        sheet[options.PXELINUX_MAGIC] = Told(PXELINUX_MAGIC, first.origin, first.always)
+    return sheet
 
 
 def with_default_route(sheet: Sheet) -> Sheet:

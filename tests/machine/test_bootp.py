@@ -23,11 +23,11 @@ NOW = 1000.0
 class Site:
     """A BOOTP machine on 10.0.0.1/24; MAC has 10.0.0.70, and .10 to .12 are free for others."""
 
-    def __init__(self, *, dynamic: bool = False, **pxe: Any) -> None:
+    def __init__(self, *, dynamic: bool = False, always_rfc1048: bool = False, **pxe: Any) -> None:
         settings = Settings(
             pxe=Pxe(**({"boot_file": "kernel.img"} | pxe)),
             dhcp=Dhcp(range=ranges(".10-.12")),
-            bootp=Choices(dynamic=dynamic),
+            bootp=Choices(dynamic=dynamic, always_rfc1048=always_rfc1048),
             hosts={"one": Host(mac=MAC, address=IPv4Address("10.0.0.70"))},
         )
         self.networks = Networks(plans(settings, "eth0", OWN, NETWORK))
@@ -56,6 +56,13 @@ def test_options_come_with_the_cookie_only() -> None:
     assert reply.options == {}
     assert reply.yiaddr == ip(".70")
     assert len(outcome.data) == 300
+
+
+def test_always_rfc1048() -> None:
+    """B1: by choice, for clients that read the options without asking by a cookie."""
+    reply = answer(Site(always_rfc1048=True).ask(cookie=False))
+    assert reply.cookie
+    assert set(reply.options) == {options.SUBNET_MASK}
 
 
 def test_vend_stays_within_its_64_octets() -> None:

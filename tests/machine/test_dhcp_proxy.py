@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -159,6 +160,30 @@ def test_conditions_of_classes_and_hosts() -> None:
     assert files(settings, hardware=other, o82=at_port, giaddr=ip("10.5.0.1")) == "port"
     assert files(settings, o82=at_port, giaddr=ip("10.5.0.1"), o97=GUID) == "guid"
     assert files(settings, o97=GUID, o77=b"iPXE") == "guid.ipxe"
+
+
+HTTP = {"vendor": b"HTTPClient:Arch:00016:UNDI:003001", "o93": b"\0\x10"}
+
+
+@pytest.mark.parametrize(
+    ("host", "said", "file"),
+    [
+        ("rescue.0", {}, "rescue.0"),
+        ("rescue.0", HTTP, URL),
+        ("http://x/rescue.efi", HTTP, "http://x/rescue.efi"),
+        ("http://x/rescue.efi", {}, "pxelinux.0"),
+        ("http://x/rescue.efi", {"o77": b"iPXE"}, "http://x/rescue.efi"),
+    ],
+)
+def test_a_file_that_the_firmware_cannot_load_is_passed_over(
+    host: str, said: dict[str, Any], file: str
+) -> None:
+    """One machine may boot by TFTP and by HTTP: what is named for the one is of no use to the other."""
+    settings = Settings(
+        pxe=Pxe(boot_file="pxelinux.0", boot=(("x86_64-efi-http", URL),)),
+        hosts={"one": Host(mac=MAC, boot_file=host)},
+    )
+    assert files(settings, **said) == file
 
 
 def test_a_host_cannot_send_ipxe_in_circles() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -11,13 +12,14 @@ import pytest
 
 from ptftpd import net
 from ptftpd.dhcp import options, server, wire
+from ptftpd.dhcp.held import MAX_HELD, Held
 from ptftpd.dhcp.pool import Lease
 from ptftpd.dhcp.server import MAX_BATCH, Server
 from ptftpd.dhcp.store import Store
 from ptftpd.errors import ConfigError, Error
 from ptftpd.log import DEBUG, Log
-from ptftpd.loop import Loop
-from ptftpd.settings import Dhcp, Pxe, Settings
+from ptftpd.loop import INF, Loop
+from ptftpd.settings import Class, Dhcp, Pxe, Settings
 from tests.machine.dhcp_site import MAC, NETWORK, OWN, ip, mac, message, ranges
 
 LINK = net.Link("eth0", 7, MAC, OWN, NETWORK, NETWORK.broadcast_address, 1500)
@@ -129,6 +131,34 @@ def test_no_acknowledgement_leaves_that_is_not_stored(
     bench.disk.full = False
     assert bench.hear(select(20)) == ["commit of 1", "DHCPACK to 255.255.255.255"]
     assert "the lease database can be written again" in capsys.readouterr().err
+
+
+def test_replies_that_wait(bench: Bench) -> None:
+    """[class] reply_delay: some ROMs miss what comes at once. The lease is stored without waiting."""
+    slow = Class(mac=(MAC,), reply_delay=0.5)
+    bench.server.reload(replace(SETTINGS, classes={"slow": slow}), LINK)
+    said = {"o50": wire.addresses(ip(".20")), "o54": wire.addresses(int(OWN))}
+    done = bench.hear(message(options.REQUEST, MAC, **said), select(21))
+    assert done == ["commit of 2", "DHCPACK to 255.255.255.255"]
+    bench.server._held.tick(bench.loop.now + 0.4)
+    assert bench.wire.done == done
+    bench.server._held.tick(bench.loop.now + 0.5)
+    assert bench.wire.done == [*done, "DHCPACK to 255.255.255.255"]
+
+
+def test_only_so_many_replies_wait() -> None:
+    """The rest leave at once; those that wait keep the order of their times."""
+    loop, done = Loop(), []
+    held = Held(loop)
+    for number in range(MAX_HELD + 2):
+        held.hold(lambda _, number=number: done.append(number), 2 if number else 1, 0.0)
+    assert done == [MAX_HELD, MAX_HELD + 1]
+    held.tick(1.0)
+    assert done[2:] == [0]
+    held.tick(2.0)
+    assert done[3:] == list(range(1, MAX_HELD))
+    assert held.deadline == INF
+    loop.close()
 
 
 def test_records(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ptftpd.dhcp import options, pxe, reply, request, wire
-from ptftpd.dhcp.sheet import Sheet, Told, with_default_route
+from ptftpd.dhcp import options, pxe, registry, reply, request, wire
+from ptftpd.dhcp.sheet import Sheet, Told, told, with_default_route
 from ptftpd.dhcp.wire import Message
 
 SERVER, GATEWAY, CLIENT, TFTP = 0x0A000001, 0x0A0000FE, 0x0A000009, 0x0A000002
@@ -115,6 +115,15 @@ def test_the_default_route_is_among_the_classless_routes() -> None:
     assert sheet[121].value == ROUTES[121].value + wire.route(0, 0, GATEWAY)
     assert with_default_route(sheet) == sheet
     assert with_default_route(ROUTES) == ROUTES
+
+
+def test_pxelinux_options_come_with_their_magic() -> None:
+    """P7, RFC 5071 §3: PXELINUX ignores 209, 210 and 211 without option 208; one that was set stays."""
+    sheet = told("x", [registry.option("always pxelinux-pathprefix=http://x/"), registry.option("17=/")])
+    assert sheet[208] == Told(bytes.fromhex("f100747e"), "x always pxelinux-pathprefix=http://x/", True)
+    assert 208 in offer({55: b"\1"}, None, SHEET | sheet).options
+    assert 208 not in told("x", [registry.option("17=/")])
+    assert told("x", [registry.option("208=0x00"), registry.option("209=x")])[208].value == b"\0"
 
 
 # What fits
