@@ -197,5 +197,5 @@ class TestRun:
         """Only DATA makes up a run."""
         run = bytearray(wire.make_data(1, b"12345678") + wire.make_data(2, b"12345678"))
         assert wire.is_run(run, 24, 12, 1)
-        wire.pack_header(run, 12, opcode, 2)
+        wire.header.pack_into(run, 12, opcode, 2)
         assert not wire.is_run(run, 24, 12, 1)
