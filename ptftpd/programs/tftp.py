@@ -11,7 +11,7 @@ from ptftpd.client import arguments
 from ptftpd.client.arguments import Invocation
 from ptftpd.client.display import Display
 from ptftpd.client.locations import Location, remote
-from ptftpd.client.prompt import LeaveError, Shell, put_all
+from ptftpd.client.prompt import LeaveError, Prompt, put_all
 from ptftpd.client.session import Session
 from ptftpd.errors import Error
 
@@ -46,7 +46,7 @@ def _run(session: Session, invocation: Invocation) -> bool:
     words, force = invocation.words, invocation.force
     match invocation.verb:
         case "":
-            return Shell(session).run()
+            return Prompt(session).run()
         case "command":
             return _command(session, words)
         case "get":
@@ -69,7 +69,7 @@ def _run(session: Session, invocation: Invocation) -> bool:
 def _command(session: Session, words: Sequence[str]) -> bool:
     """Carry out the command of -c."""
     try:
-        return Shell(session).execute(words)
+        return Prompt(session).execute(words)
     except LeaveError:
         return True
 

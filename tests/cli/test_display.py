@@ -22,6 +22,12 @@ THERE = [
     (Failure(wire.NOT_FOUND, "no", from_peer=True), False, "the server says 'no': check the name, "),
     (Failure(wire.NOT_FOUND, "", from_peer=True), True, "file not found: many servers take only files that "),
     (Failure(wire.EXISTS, "x", from_peer=True), True, "the server says 'x': the server replaces no files; "),
+    (
+        Failure(wire.ACCESS, "Access violation", from_peer=True),
+        False,
+        "the server says 'Access violation': the ",
+    ),
+    (Failure(wire.ACCESS, "", from_peer=True), True, "access violation: the server does not let its clients"),
     (Failure(wire.UNDEFINED, "", from_peer=True), False, "no reason given"),
     (Failure(42, "", from_peer=True), False, "error 42"),
 ]
@@ -48,6 +54,13 @@ def test_what_fails_here(failure: Failure, sentence: str) -> None:
     assert explain(failure, Result(answered=True), writing=False, local=True).startswith(sentence)
 
 
+def test_a_server_that_explains_itself() -> None:
+    """No hint of ours beside its own."""
+    failure = Failure(wire.ACCESS, "it is a directory", from_peer=True)
+    said = explain(failure, Result(answered=True), writing=False, local=False)
+    assert said == "the server says 'it is a directory'"
+
+
 def test_silence() -> None:
     said = explain(Failure(0, "there is no answer"), Result(misread=True), writing=False, local=False)
     assert said.startswith("there is no answer: is a TFTP server running there, and does a firewall let")
@@ -55,7 +68,7 @@ def test_silence() -> None:
 
 def test_a_break() -> None:
     said = explain(Failure(0, "gone"), Result(answered=True, octets=5000), writing=False, local=False)
-    assert said == "gone: it broke off after 5 kB; try again, with --retries to wait longer"
+    assert said == "gone: it broke off after 5 kB; try again, with more retries to wait longer"
 
 
 def test_a_summary_is_for_terminals_and_the_verbose(capsys: pytest.CaptureFixture[str]) -> None:

@@ -203,7 +203,7 @@ def test_a_server_that_falls_silent(fake: Fake, desk: Desk) -> None:
     for _ in range(3):
         fake.expect(ack(1))
     reason = (
-        "block 2 did not come after 2 retries: it broke off after 512 B; try again, with --retries to wait"
+        "block 2 did not come after 2 retries: it broke off after 512 B; try again, with more retries to wait"
     )
     assert end(client, 1) == f"tftp: cannot get a from {SERVER}: {reason} longer\n"
     assert list(desk.directory.iterdir()) == []
