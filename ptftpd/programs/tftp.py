@@ -20,6 +20,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the client; return its exit code: 0 done, 1 a transfer failed. Mistakes in argv exit with 2."""
     name = os.path.basename(sys.argv[0])
     program = name if name in ("tftp", "ptftp") else "tftp"
+    for number in (signal.SIGTERM, signal.SIGHUP):  # so that half a file is taken away, and the server told
+        if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores SIGHUP
+            signal.signal(number, lambda number, frame: sys.exit(128 + number))
     invocation = arguments.read(sys.argv[1:] if argv is None else argv, program)
     display = Display(program, verbose=invocation.verbose, trace=invocation.trace, records=invocation.records)
     session = Session(invocation.settings, display, family=invocation.family)

@@ -306,6 +306,22 @@ def test_ctrl_c_stops_a_transfer(site: Site, desk: Desk) -> None:
     assert not (desk.directory / "slow").exists()
 
 
+def test_a_server_that_does_not_go_on(site: Site, desk: Desk) -> None:
+    """The bar says since when nothing came, before the first octet too."""
+    with Fake(site, "10.0.0.9") as fake:
+        typist = Typist(desk, "10.0.0.9")
+        typist.type("rexmt 60")
+        typist.terminal.sendline("get slow")
+        fake.request()
+        typist.terminal.expect_exact("nothing for 2 s]")
+        fake.send(data(1, content(512)))
+        assert fake.receive() == ack(1)
+        typist.terminal.expect(r"slow: 512B \[00:\d\d, [\d.]+B/s, nothing for 2 s\]")
+        fake.send(data(2))
+        assert typist.shown()[-1].startswith("got slow from 10.0.0.9: 512 B in ")
+        typist.leave()
+
+
 def test_progress(typist: Typist, desk: Desk) -> None:
     """A bar with the rate and the time left, gone at the end, and a summary."""
     typist.type("blksize 512")
