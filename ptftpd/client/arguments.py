@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import ptftpd
 from ptftpd import syntax
+from ptftpd.client.locations import remote
 from ptftpd.client.session import SETTINGS, parse
 from ptftpd.client.settings import Settings
 from ptftpd.errors import Error
@@ -162,11 +163,11 @@ def _like_atftp(invocation: Invocation, given: argparse.Namespace) -> Invocation
     """Return atftp's -g or -p as a verb: (remote, local) on HOST PORT."""
     if not 1 <= len(invocation.words) <= 2:
         raise Error("name the server: -g or -p with -r REMOTE, -l LOCAL and HOST [PORT]")
-    local, remote = given.local_file or given.output, given.remote_file
-    if not (local or remote):
+    here, there = given.local_file or given.output, given.remote_file
+    if not (here or there):
         raise Error("name the file: -r REMOTE, -l LOCAL or both")
     host, port, *_ = (*invocation.words, "")
-    words = (remote or local, local) if given.verb == "get" else (local or remote, remote or local)
+    words = (there or here, here) if given.verb == "get" else (here or there, there or here)
     return replace(invocation, verb=f"atftp-{given.verb}", words=words, host=host, port=port)
 
 
@@ -179,6 +180,10 @@ def _verb(invocation: Invocation) -> Invocation:
         raise Error("put needs a file and a URL: put FILE tftp://HOST/NAME")
     if verb == "probe" and not 1 <= len(words) <= 2:
         raise Error("probe needs a server and, to see its options, a file of it: probe HOST NAME")
+    for word in {"get": words, "put": words[-1:], "probe": []}[verb]:
+        if not remote(word).host:
+            hint = "; what it is to be called here goes behind -o" if verb == "get" else ""
+            raise Error(f"{word} names no server: write tftp://HOST/NAME or HOST:NAME{hint}")
     if invocation.sha256 and (verb != "get" or len(words) != 1):
         raise Error("--sha256 is for getting one file")
     if invocation.output and verb != "get":

@@ -194,7 +194,7 @@ def _here(name: str, path: str) -> str:
         return path
     if base(name) in ("", ".", ".."):
         raise Error(f"{name or 'the URL'} names no file: add the name to get")
-    return os.path.join(path, base(name))
+    return os.path.join(path or ("." if base(name) == local.STANDARD else ""), base(name))
 
 
 def _port(text: str) -> int:

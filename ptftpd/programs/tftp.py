@@ -11,7 +11,7 @@ from ptftpd.client import arguments
 from ptftpd.client.arguments import Invocation
 from ptftpd.client.display import Display
 from ptftpd.client.locations import Location, remote
-from ptftpd.client.prompt import LeaveError, Prompt, put_all
+from ptftpd.client.prompt import LeaveError, Prompt, put_all, split
 from ptftpd.client.session import Session
 from ptftpd.errors import Error
 
@@ -70,9 +70,9 @@ def _run(session: Session, invocation: Invocation) -> bool:
 
 
 def _command(session: Session, words: Sequence[str]) -> bool:
-    """Carry out the command of -c."""
+    """Carry out the command of -c: several words, or one with blanks."""
     try:
-        return Prompt(session).execute(words)
+        return Prompt(session).execute(words if len(words) > 1 else split(words[0]))
     except LeaveError:
         return True
 

@@ -276,16 +276,30 @@ def test_ctrl_c(fake: Fake, desk: Desk) -> None:
     assert list(desk.directory.iterdir()) == []
 
 
-def test_ended_by_a_signal(fake: Fake, desk: Desk) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_ended_by_a_signal(number: int, fake: Fake, desk: Desk) -> None:
     """As for Ctrl-C, with the exit code that a shell gives to it."""
     client = get(desk)
     fake.request()
     fake.send(data(1, content(512)))
     fake.expect(ack(1))
-    client.terminate()
+    client.send_signal(number)
     assert fake.receive() == error(0, "stopped by the user")
-    assert end(client, 128 + signal.SIGTERM) == ""
+    assert end(client, 128 + number) == ""
     assert list(desk.directory.iterdir()) == []
+
+
+def test_killed(fake: Fake, desk: Desk) -> None:
+    """Without a moment to clean up there is nothing to clean up; meanwhile, too, the old file is there."""
+    (desk.directory / "a").write_bytes(b"old")
+    client = get(desk, "-f")
+    fake.request()
+    fake.send(data(1, content(512)))
+    fake.expect(ack(1))
+    assert [path.read_bytes() for path in desk.directory.iterdir()] == [b"old"]
+    client.kill()
+    assert end(client, -signal.SIGKILL) == ""
+    assert [path.read_bytes() for path in desk.directory.iterdir()] == [b"old"]
 
 
 def test_the_ports_to_send_from(fake: Fake, desk: Desk) -> None:
