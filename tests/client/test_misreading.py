@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from ptftpd.tftp import wire
 from tests.client.conftest import Desk
 from tests.client.fake import PLAIN, Fake
+from tests.lab import wait_until
 from tests.netns.tftp_site import CLIENT, SERVER, SERVER_TOO, Site, ack, content, data, error, error_code, wrq
 
 ALL = {"blksize": "1468", "tsize": "0", "windowsize": "64"}
@@ -38,6 +41,16 @@ def end(client: subprocess.Popen[bytes], status: int = 0) -> str:
 def get(desk: Desk, *options: str) -> subprocess.Popen[bytes]:
     """Start to get the file 'a'."""
     return desk.start(*options, "get", f"tftp://{SERVER}/a")
+
+
+@contextlib.contextmanager
+def stopped(client: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Keep the client from receiving anything meanwhile."""
+    client.send_signal(signal.SIGSTOP)
+    state = Path(f"/proc/{client.pid}/stat")
+    wait_until(lambda: state.read_text().rpartition(") ")[2].startswith("T"), 5, "the client stops")
+    yield
+    client.send_signal(signal.SIGCONT)
 
 
 def finish(fake: Fake, desk: Desk, client: subprocess.Popen[bytes]) -> str:
@@ -169,6 +182,26 @@ def test_an_answer_to_each_copy_of_the_request(fake: Fake, desk: Desk) -> None:
         fake.expect(ack(0))
         other.sendto(data(1, b"wrong"), fake.client)
         assert finish(fake, desk, client) == ""
+
+
+@pytest.mark.parametrize(
+    "answer", [data(1, content(512)), wire.make_oack({"tsize": "512"})], ids=["DATA", "OACK"]
+)
+def test_two_answers_at_once(answer: bytes, fake: Fake, desk: Desk) -> None:
+    """The first one counts, and is still there when the second is thrown away."""
+    client = get(desk)
+    fake.request()
+    with stopped(client), fake.stranger() as other:
+        fake.send(answer)
+        other.sendto(data(1, b"wrong"), fake.client)
+    if wire.unpack_header(answer)[0] == wire.OACK:
+        fake.expect(ack(0))
+        fake.send(data(1, content(512)))
+    fake.expect(ack(1))
+    fake.send(data(2))
+    fake.expect(ack(2))
+    assert end(client) == ""
+    assert (desk.directory / "a").read_bytes() == content(512)
 
 
 def test_strangers_are_not_heard(fake: Fake, desk: Desk) -> None:
