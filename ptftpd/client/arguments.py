@@ -7,6 +7,7 @@ import re
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NoReturn
 
 import ptftpd
@@ -52,6 +53,11 @@ class Invocation:
 class Parser(argparse.ArgumentParser):
     """Says what is wrong with a command line in one line, and exits with 2."""
 
+    def format_help(self) -> str:
+        """Return the help, as wide as the terminal, which is not looked up for each option as it is added."""
+        self.formatter_class = argparse.HelpFormatter
+        return super().format_help()
+
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}\nTry '{self.prog} --help'.\n")
 
@@ -90,6 +96,7 @@ def make_parser(program: str = "tftp", *, like_atftp: bool = False) -> Parser:
     """Return the parser of the options; in atftp's form -l and -r name files."""
     parser = Parser(
         prog=program, usage=USAGE, allow_abbrev=False, add_help=False,
+        formatter_class=partial(argparse.HelpFormatter, width=80),
         description="Transfer files by TFTP: RFC 1350, 2347, 2348, 2349 and 7440.",
         epilog="At the prompt, help lists the commands. Exit status: 0 done, 1 a transfer failed, 2 usage.",
     )  # fmt: skip

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
+from ptftpd.client import progress
 from ptftpd.client.display import Display
 from ptftpd.client.job import Result
 from ptftpd.client.probe import Answer, Rate, Report
@@ -82,6 +84,16 @@ def test_a_summary_is_for_terminals_and_the_verbose(capsys: pytest.CaptureFixtur
 def test_a_server_cannot_write_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     Display("tftp").error("the server says \x1b[2J")
     assert capsys.readouterr().err == "tftp: the server says \\x1b[2J\n"
+
+
+def test_no_bar_without_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """python3-tqdm is recommended, not needed."""
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    monkeypatch.setattr(progress, "BAR_AFTER", 0)
+    bar = progress.Progress("a")
+    bar.update(1, 2)
+    bar.clear()
+    bar.close()
 
 
 REPORT = Report(
