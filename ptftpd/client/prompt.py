@@ -9,7 +9,7 @@ from os.path import expanduser
 
 from ptftpd import syntax
 from ptftpd.client import commands
-from ptftpd.client.commands import COMMANDS
+from ptftpd.client.commands import COMMANDS, Command
 from ptftpd.client.locations import Location, base, remote
 from ptftpd.client.session import DISABLED, Session
 from ptftpd.errors import Error
@@ -216,12 +216,7 @@ class Prompt:
                 print(f"{command.name:<11} {command.help}")
             print("Names may be cut short; help COMMAND tells more.")
         for word in words:
-            command = commands.find(word)
-            print(f"{command.name} {command.usage}".rstrip())
-            print(
-                f"    {command.help[0].upper()}{command.help[1:]}."
-                + (f" {command.more}" if command.more else "")
-            )
+            print(_explained(commands.find(word)))
 
     def _quit(self, words: Sequence[str]) -> None:
         raise LeaveError
@@ -243,6 +238,15 @@ def put_all(session: Session, paths: Sequence[str], there: Location) -> bool:
     below = [Location(f"{directory}{base(path)}", there.host, there.port, there.mode) for path in paths]
     went_well = [session.put(path, at) for path, at in zip(paths, below, strict=True)]
     return all(went_well)
+
+
+def _explained(command: Command) -> str:
+    """Return all that there is to say of a command."""
+    import textwrap
+
+    about = f"{command.help[0].upper()}{command.help[1:]}. {command.more}"
+    lines = textwrap.wrap(about, 78, initial_indent="    ", subsequent_indent="    ")
+    return "\n".join([f"{command.name} {command.usage}".rstrip(), *lines])
 
 
 def _usage(name: str) -> Error:

@@ -32,7 +32,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             session.change_option(option, value)
         if invocation.host:
             session.connect(invocation.host, invocation.port)
-        return 0 if _run(session, invocation) else 1
+        went_well = _run(session, invocation)
+        sys.stdout.flush()
+        return 0 if went_well else 1
+    except BrokenPipeError:  # of 'tftp -c help | head'; nothing is to be written at the exit either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except Error as error:
         display.error(str(error))
         return 1

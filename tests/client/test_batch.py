@@ -117,6 +117,15 @@ def test_a_reader_that_has_enough(desk: Desk) -> None:
     assert done.stderr == b"tftp: cannot keep f3000000 as -: Broken pipe\n"
 
 
+def test_a_reader_of_the_help_that_has_enough(desk: Desk) -> None:
+    """No traceback for a closed pipe."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(desk.command("-c", "help"), stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
 def test_json(desk: Desk) -> None:
     """A line for each transfer, on standard output unless that is the file."""
     done = desk.tftp("--json", "get", f"{URL}/f5", f"{URL}/nosuch")

@@ -231,8 +231,11 @@ def test_help(typist: Typist) -> None:
         "blksize [N|auto]",
         "    Block size to ask for, octets: 8..65464, or what the route carries.",
     ]
-    for name in ("get", "put", "timeout", "literal"):
-        assert typist.type(f"help {name}")[0].startswith(name)
+    for name in listed - {"Names"}:
+        usage, *about = typist.type(f"help {name}")
+        assert usage.startswith(name)
+        assert about
+        assert all(re.match(r"    \S", line) and len(line) <= 78 for line in about)
     assert typist.type("help xyz") == ["tftp: there is no command xyz: help lists them"]
 
 
