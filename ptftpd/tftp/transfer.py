@@ -185,6 +185,18 @@ class Transfer:
         self._go_on(again, now)
         return True
 
+    @property
+    def answered(self) -> bool:
+        """Whether the client has said anything since its request."""
+        return self._seen > self._started
+
+    def give_way(self) -> None:
+        """End it without a record of its own."""
+        if not self._ended:
+            self._ended = True
+            self._owner.ended(self, Failure(wire.UNDEFINED, "gave way"))
+        self.close()
+
     def abandon(self, reason: str, now: float) -> None:
         """End it before its time; the peer is not told, it has started over or will find out."""
         self._end(Failure(wire.UNDEFINED, reason), now)
