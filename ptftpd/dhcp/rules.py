@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 
-from ptftpd.dhcp.pxe import Rule
+from ptftpd.dhcp.boot import Rule
 from ptftpd.settings import Class, Host, Settings
 
 

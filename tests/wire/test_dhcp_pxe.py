@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ptftpd.dhcp import pxe
-from ptftpd.dhcp.pxe import Client, Rule, Rules
+from ptftpd.dhcp.boot import Rule, Rules
+from ptftpd.dhcp.pxe import Client
 from ptftpd.dhcp.wire import Message
 
 MAC = bytes.fromhex("525400123456")
