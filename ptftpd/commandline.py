@@ -10,9 +10,10 @@ from typing import Any, NoReturn
 
 import ptftpd
 from ptftpd import syntax
+from ptftpd.option import options
 from ptftpd.program import DIRECTORY, Program
 from ptftpd.settings import SECTIONS
-from ptftpd.values import Values, options, parse, render, split
+from ptftpd.values import Values, parse, render, split
 
 IGNORED_RFC1350 = "taken by every program of the suite; without effect here, where no TFTP is served"
 

@@ -6,8 +6,9 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ptftpd.settings import SECTIONS, Client
-from ptftpd.values import options
+from ptftpd.client.settings import Settings as Client
+from ptftpd.option import options
+from ptftpd.settings import SECTIONS
 
 # What can be completed for a value of this name, as (bash, zsh, fish) say it.
 WORDS_OF = {

@@ -1,14 +1,19 @@
 """The exceptions that cross a module boundary. Any other exception is a bug."""
 
+EX_TEMPFAIL = 75  # sysexits.h: another start will do
 EX_CONFIG = 78  # sysexits.h: the configuration, not the program, is at fault
 
 
 class Error(Exception):
     """A failure whose text is a sentence for the administrator."""
 
+    exit_code = 1  # of a program that it ends
+
 
 class ConfigError(Error):
     """A setting that cannot be used; str() is 'file:line: [section] key = value: reason'."""
+
+    exit_code = EX_CONFIG
 
     def __init__(self, reason: str, *, source: str = "", setting: str = "") -> None:
         """source is 'file:line' or a command-line option; setting is '[section] key = value'."""
@@ -16,6 +21,12 @@ class ConfigError(Error):
         self.reason = reason
         self.source = source
         self.setting = setting
+
+
+class InterfaceReplacedError(Error):
+    """The sockets are bound to an interface that is gone, though there is one of its name: open them anew."""
+
+    exit_code = EX_TEMPFAIL
 
 
 class WireError(Error):

@@ -6,7 +6,7 @@ import errno
 import socket
 from collections.abc import Callable
 
-from ptftpd.errors import Error
+from ptftpd.errors import Error, InterfaceReplacedError
 from ptftpd.log import Log
 from ptftpd.net import Link, link
 
@@ -28,7 +28,10 @@ class LinkWatch:
         return self._socket.fileno()
 
     def follow(self, now: float) -> None:
-        """Look at the interface again; to be called when the descriptor is readable."""
+        """Look at the interface again; to be called when the descriptor is readable.
+
+        InterfaceReplacedError when it is another one: only root may bind the sockets to that.
+        """
         self._drain()
         found = self._look()
         if found == self._known:
@@ -37,10 +40,7 @@ class LinkWatch:
         if isinstance(found, str):
             self._log.warning("", f"{found}; nothing can be served until then")
         elif isinstance(self._first, Link) and found.index != self._first.index:
-            # The sockets are bound to the one that is gone, and only root may bind them anew.
-            self._log.error(
-                "", f"interface {self._name} is a new one of that name: stop and start this server"
-            )
+            raise InterfaceReplacedError(f"interface {self._name} was replaced by a new one of that name")
         else:
             self._change(found)
 

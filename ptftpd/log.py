@@ -112,6 +112,15 @@ def printable(value: str) -> str:
     return value if value.isprintable() else "".join(c if c.isprintable() else _escape(c) for c in value)
 
 
+def amount(octets: float) -> str:
+    """Return a number of octets for people: '512 B', '42 kB', '1.5 MB'."""
+    for unit in ("B", "kB", "MB"):
+        if octets < 999.5:
+            return f"{octets:.0f} {unit}" if unit != "MB" or octets >= 10 else f"{octets:.1f} {unit}"
+        octets /= 1000
+    return f"{octets:.1f} GB"
+
+
 def _escape(character: str) -> str:
     """Return a character as a Python escape; a surrogate escape as the octet that it stands for."""
     number = ord(character)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import os
 import select
 import time
 from collections.abc import Callable
@@ -12,6 +13,12 @@ from typing import Protocol
 INF = inf
 LONGEST = 86400.0  # seconds slept at most: epoll_wait(2) takes no more than 24 days
 MAX_EVENTS = 256  # descriptors handled a wake-up, so that timers are looked at in between
+
+# Seconds spent looking for events before sleeping. To wake up a processor takes longer than a near client,
+# such as a virtual machine, takes to answer: looking made lock-step transfers 2.3 times as fast, for less
+# CPU time.
+LOOK = 60e-6
+SLEEPS = 64  # so many waits that short, and it begins to look; one that is longer, and it sleeps again
 
 
 class Timed(Protocol):
@@ -38,6 +45,8 @@ class Loop:
         self._sequence = 0  # breaks ties in the heap, so that Timed objects are never compared
         self._after: list[Callable[[float], None]] = []
         self._running = False
+        alone = len(os.sched_getaffinity(0)) == 1  # the client, if it is on this machine, needs the processor
+        self._sleeps = INF if alone else SLEEPS
 
     def add(self, fd: int, handler: Callable[[float], None], *, exclusive: bool = False) -> None:
         """Call handler(now) whenever fd is readable; exclusive: wake one of several processes only."""
@@ -67,16 +76,16 @@ class Loop:
     def run(self) -> None:
         """Serve until stop() is called."""
         self._running = True
-        poll, handlers = self._epoll.poll, self._handlers
+        handlers, heap = self._handlers, self._heap
         while self._running:
-            timeout = self._heap[0][0] - time.monotonic() if self._heap else -1.0
-            events = poll(timeout if timeout > 0 else (0 if self._heap else -1), MAX_EVENTS)
-            self.now = now = time.monotonic()
+            events = self._wait()
+            now = self.now
             for fd, _ in events:
                 handler = handlers.get(fd)  # an earlier handler of this wake-up may have removed it
                 if handler is not None:
                     handler(now)
-            self._tick(now)
+            if heap and heap[0][0] <= now:
+                self._tick(now)
             for after in self._after:
                 after(now)
 
@@ -87,6 +96,23 @@ class Loop:
     def close(self) -> None:
         """Release the epoll descriptor."""
         self._epoll.close()
+
+    def _wait(self) -> list[tuple[int, int]]:
+        """Return what is readable, with now the time; nothing when a timer is due."""
+        poll, monotonic, heap = self._epoll.poll, time.monotonic, self._heap
+        began = now = monotonic()
+        if not self._sleeps:
+            while now - began < LOOK:
+                events = poll(0, MAX_EVENTS)
+                self.now = now = monotonic()
+                if events:
+                    return events
+            self._sleeps = SLEEPS
+        events = poll(max(0.0, heap[0][0] - now) if heap else -1, MAX_EVENTS)
+        self.now = now = monotonic()
+        if self._sleeps and now - began < LOOK:
+            self._sleeps -= 1
+        return events
 
     def _tick(self, now: float) -> None:
         heap = self._heap

@@ -16,9 +16,10 @@ from typing import Any
 
 import ptftpd
 from ptftpd import syntax
+from ptftpd.option import options
 from ptftpd.program import DIRECTORY, Program
 from ptftpd.settings import NAMED, SECTIONS
-from ptftpd.values import options, render
+from ptftpd.values import render
 
 WIDTH = 100  # columns of the sample files
 

@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 import netifaces
 
-from ptftpd.errors import ConfigError, Error
+from ptftpd.errors import ConfigError, Error, InterfaceReplacedError
 
 # Linux numbers that Python's socket module does not name.
 IP_PKTINFO, IP_MTU, IPV6_MTU = 8, 14, 24
@@ -154,11 +154,16 @@ def confine(sock: socket.socket, interface: str) -> None:
     """Bind an inherited socket to its interface, which needs no privilege; Error when that fails.
 
     systemd before 258 ignores BindToDevice=%i and hands over a socket that hears every interface.
+    InterfaceReplacedError when the socket is bound to an interface that is gone.
     """
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
     except OSError as error:
-        bound = sock.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16).rstrip(b"\0").decode()
+        try:
+            bound = sock.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16).rstrip(b"\0").decode()
+        except OSError:
+            reason = f"interface {interface} was replaced by a new one of that name"
+            raise InterfaceReplacedError(reason) from None
         if bound != interface:
             raise Error(
                 f"cannot confine the socket from systemd to {interface}: {error.strerror}"

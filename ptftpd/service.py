@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from systemd import daemon as systemd
 
 from ptftpd import config, net
-from ptftpd.errors import EX_CONFIG, ConfigError, Error
+from ptftpd.errors import ConfigError, Error
 from ptftpd.links import LinkWatch
 from ptftpd.log import DEBUG, INFO, Log
 from ptftpd.loop import INF, Loop
@@ -31,7 +31,7 @@ FALLBACK_USER = "nobody"  # when the default user was never created: the package
 
 
 class Daemon(Protocol):
-    """What a program is made of. Error from any method ends it with exit code 1 and that sentence."""
+    """What a program is made of. Error from any method ends it with that sentence and its exit code."""
 
     def check(self) -> None:
         """Raise Error when this machine cannot serve what is configured; open nothing for long."""
@@ -68,7 +68,7 @@ class Daemon(Protocol):
 
 
 def main(program: Program, argv: Sequence[str] | None, make: Callable[[Loaded], Daemon]) -> int:
-    """Run a program; return its exit code: 0 done, 1 failed, 78 configuration error."""
+    """Run a program; return its exit code: 0 done, 1 failed, else that of the Error, see errors.py."""
     sockets = activated()
     try:
         loaded = config.load(program, argv)
@@ -137,7 +137,7 @@ class _Process:
             return self._serve()
         except Error as error:
             self.log.error("", str(error))
-            return 1
+            return error.exit_code
         finally:
             with contextlib.suppress(OSError):  # the pid file may be root's alone: the next start breaks it
                 context.close()
@@ -164,7 +164,7 @@ class _Process:
             return self._run_loop()
         except Error as error:
             self.log.error("", str(error))
-            return 1
+            return error.exit_code
 
     def _run_loop(self) -> int:
         wakeup = self._catch_signals()
@@ -333,7 +333,7 @@ def _decline(sockets: dict[str, list[socket.socket]], error: Error) -> int:
         with contextlib.suppress(OSError):  # nothing more to read, or closed by now
             while True:
                 sock.recv(1)
-    return EX_CONFIG if isinstance(error, ConfigError) else 1
+    return error.exit_code
 
 
 def _notify(state: str) -> None:

@@ -1,26 +1,25 @@
 """Every setting: its name, default, syntax and one-sentence help. The only place a default is written.
 
 The INI reader, the command line, --help, the manual pages, the sample files and the completions are
-all made from the option() fields here. A setting's key is the field's name, its long option the same
-words with dashes. A new setting is a field; a new section a dataclass and its line in the tables at the end.
+all made from the option() fields here; the client's are in client/settings.py. A setting's key is the
+field's name, its long option the same words with dashes. A new setting is a field; a new section a dataclass
+and its line in the tables at the end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
-from typing import Any
 
 from ptftpd.dhcp import pxe, registry
 from ptftpd.errors import ConfigError
+from ptftpd.option import option
 from ptftpd.syntax import (
     absolute_path,
     address,
     address4,
     address_range,
     ascii_line,
-    auto,
     boot_choice,
     choice,
     client_id,
@@ -37,42 +36,10 @@ from ptftpd.syntax import (
     reservation,
     seconds,
     text,
-    transfer_mode,
     umask,
     workers,
 )
 from ptftpd.tftp.options import KNOWN
-
-
-def option(
-    default: Any,
-    parse: Callable[[str], Any],
-    help: str,
-    *,
-    metavar: str = "VALUE",
-    short: str = "",
-    aliases: tuple[str, ...] = (),
-    many: bool = False,
-    lines: bool = False,
-) -> Any:
-    """Return a dataclass field that is one setting.
-
-    parse turns the text into the value or raises ValueError with a reason that starts 'must be'.
-    many: the key holds several values, separated by commas or line ends; the option may be repeated.
-    lines: by line ends only, as commas are part of the values.
-    """
-    return field(
-        default=default,
-        metadata={
-            "parse": parse,
-            "help": help,
-            "metavar": metavar,
-            "short": short,
-            "aliases": aliases,
-            "many": many,
-            "lines": lines,
-        },
-    )
 
 
 @dataclass(frozen=True)
@@ -474,55 +441,6 @@ class Subnet:
         many=True,
         lines=True,
     )
-
-
-@dataclass(frozen=True)
-class Client:
-    """The tftp client. It reads no file: its command line and the commands at its prompt set these."""
-
-    mode: str = option(
-        "octet",
-        transfer_mode,
-        "octet (or binary): the file as it is; netascii (or ascii): text, its line ends converted",
-        metavar="MODE",
-        short="m",
-    )
-    blksize: int | None = option(
-        None,
-        auto(integer(8, 65464)),
-        "block size to ask for, octets (RFC 2348); auto: as large as the route carries in one piece",
-        metavar="N",
-        short="b",
-    )
-    windowsize: int | None = option(
-        None,
-        auto(integer(1, 65535)),
-        "blocks between two acknowledgements to ask for (RFC 7440); auto: up to 64, as many as can wait here",
-        metavar="N",
-        short="w",
-    )
-    timeout: float | None = option(
-        None,
-        auto(seconds(0.05, 255)),
-        "time to the first retransmission, seconds; a whole number is asked of the server too (RFC 2349); "
-        "auto: 1, then as measured",
-        metavar="SECONDS",
-    )
-    retries: int | None = option(
-        None,
-        auto(integer(0, 1000)),
-        "retransmissions without an answer before giving up; auto: 6. A number also makes the client wait "
-        "for a server that is not there yet",
-        metavar="N",
-    )
-    port_range: tuple[int, int] | None = option(
-        None,
-        port_range,
-        "ports to send from, for a firewall; by default any",
-        metavar="FIRST-LAST",
-        short="R",
-    )
-    rfc1350: bool = option(False, flag, "plain RFC 1350: no TFTP options at all", short="r")
 
 
 @dataclass(frozen=True)

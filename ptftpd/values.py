@@ -10,6 +10,7 @@ from uuid import UUID
 
 from ptftpd.dhcp.registry import Option
 from ptftpd.errors import ConfigError
+from ptftpd.option import options
 from ptftpd.program import Program
 from ptftpd.settings import NAMED, SECTIONS, Settings
 
@@ -41,11 +42,6 @@ def section_options(section: str) -> dict[str, dataclasses.Field[Any]] | None:
     if len(words) >= 2 and words[0] in NAMED:
         return options(NAMED[words[0]][0])
     return None
-
-
-def options(section: type) -> dict[str, dataclasses.Field[Any]]:
-    """Return the option() fields of a section's dataclass by key."""
-    return {item.name: item for item in dataclasses.fields(section) if "parse" in item.metadata}
 
 
 def split(item: dataclasses.Field[Any], text: str) -> list[str]:

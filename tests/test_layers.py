@@ -29,9 +29,9 @@ tftp.server client.transfer dhcp.server
 client.attempt
 dhcp.prober dhcp.held
 tftp.transfer tftp.catalog client.channel client.local client.trace client.progress
-tftp.clients tftp.uploads
+tftp.clients tftp.uploads client.job
 links
-loop net neighbours log tftp.files dhcp.store
+loop net neighbours log tftp.files tftp.chunks dhcp.store
 dhcp.explain
 dhcp.machine dhcp.proxy dhcp.bootp
 dhcp.networks
@@ -39,7 +39,7 @@ dhcp.outcome dhcp.plan
 dhcp.reservations
 tftp.sender tftp.receiver tftp.names tftp.limits dhcp.pool dhcp.sheets dhcp.decision
 dhcp.rules dhcp.menu dhcp.monitor
-settings
+settings client.settings
 syntax
 dhcp.reply
 dhcp.request dhcp.sheet
@@ -47,7 +47,7 @@ dhcp.boot
 dhcp.pxe
 tftp.options tftp.outcome tftp.netascii dhcp.options dhcp.registry
 tftp.wire dhcp.wire
-errors tftp dhcp client programs
+errors option tftp dhcp client programs
 """
 
 # A machine is handed octets and the time; with these it could fetch them, and its tests would not be exact.

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from ptftpd import config
+from ptftpd.option import options
 from ptftpd.program import Program
 from ptftpd.programs import pxed
 from ptftpd.programs.manual import FILES, PROGRAMS, main, rendered
 from ptftpd.settings import NAMED, SECTIONS
-from ptftpd.values import options
 
 ETC = Path(__file__).parent.parent / "etc" / "ptftpd"
 

@@ -12,8 +12,8 @@ from typing import Any, NoReturn
 import ptftpd
 from ptftpd import syntax
 from ptftpd.client.session import SETTINGS, parse
+from ptftpd.client.settings import Settings
 from ptftpd.errors import Error
-from ptftpd.settings import Client as Settings
 
 VERBS = ("get", "put", "probe")
 

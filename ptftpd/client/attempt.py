@@ -9,18 +9,15 @@ One transfer at a time needs no event loop: the socket is waited for, a TICK at 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any
 
-from ptftpd.client.channel import TICK, Channel, Trace
+from ptftpd.client.channel import TICK, Channel
+from ptftpd.client.job import Job, Machine, Result, Watch
+from ptftpd.client.settings import Settings
 from ptftpd.errors import TransferError, WireError
-from ptftpd.settings import Client as Settings
 from ptftpd.tftp import options, wire
 from ptftpd.tftp.outcome import DEFAULT_RETRIES, DEFAULT_TIMEOUT, OK, Backoff, Failure, Outcome
 from ptftpd.tftp.receiver import Receiver
-from ptftpd.tftp.sender import Sender
 
 MAX_BLKSIZE = 65464  # RFC 2348
 WINDOW = 64  # blocks asked for by default: more gain nothing here
@@ -28,48 +25,16 @@ OPENING = 2  # retransmissions of a request, and of what follows an OACK, before
 DALLY = 1.0  # seconds to stay after the last block when packets were lost: its ACK may be lost as well
 MISREAD = {wire.UNDEFINED, wire.ILLEGAL, wire.OPTIONS}  # how servers that dislike options refuse a request
 
-Machine = Sender | Receiver
-Make = Callable[[options.Terms, Backoff], Machine]  # TransferError when this machine cannot do its part
-
-
-class Watch:
-    """What is told how a transfer goes; this one does not listen."""
-
-    trace: Trace | None = None
-
-    def note(self, text: str) -> None:
-        """Take a remark, such as that the server refused the options."""
-
-    def progress(self, octets: int, total: int | None) -> None:
-        """Take how far it is, in octets; total: None when not known. Called every TICK and at the end."""
-
-
-@dataclass
-class Result:
-    """How a transfer went: octets of the file, and seconds from the first request on."""
-
-    address: str = ""
-    asked: dict[str, str] = field(default_factory=dict)
-    terms: options.Terms = field(default_factory=options.Terms)
-    outcome: Outcome = None
-    octets: int = 0
-    seconds: float = 0.0
-    resent: int = 0
-    round_trip: float | None = None  # seconds from the request to its answer, when it was sent once
-    answered: bool = False  # whether the server said anything at all
-    misread: bool = False  # whether the options may be why it failed
-
 
 class Attempt:
     """Runs one request to its end and fills in the result."""
 
-    def __init__(
-        self, channel: Channel, settings: Settings, watch: Watch, request: bytes, make: Make, result: Result
-    ) -> None:
-        """make: returns the machine for the terms; result.asked: the options in request."""
+    def __init__(self, channel: Channel, settings: Settings, watch: Watch, job: Job, result: Result) -> None:
+        """result.asked: the options to ask for."""
         self._channel, self._settings, self._watch = channel, settings, watch
-        self._request, self._make, self._result = request, make, result
-        self._first = (wire.DATA, 1) if request[1] == wire.RRQ else (wire.ACK, 0)  # without an OACK
+        self._job, self._result = job, result
+        self._request = wire.make_request(job.opcode, job.name, job.mode, result.asked)
+        self._first = (wire.DATA, 1) if job.opcode == wire.RRQ else (wire.ACK, 0)  # without an OACK
         self._machine: Machine | None = None
         self._trouble: OSError | None = None
         self._datagrams = 0
@@ -141,7 +106,7 @@ class Attempt:
     def _answer(self, size: int, segment: int, now: float) -> Failure | None:
         """Make the machine by the terms of the first datagram; return it as a Failure if it is an ERROR."""
         channel, result = self._channel, self._result
-        datagram = bytes(channel.view[: min(size, segment)])
+        datagram = bytes(channel.buffer[: min(size, segment)])
         opcode, number = wire.header.unpack_from(datagram.ljust(wire.HEADER, b"\0"))
         if opcode not in (wire.ERROR, wire.OACK) and (opcode, number) != self._first:
             return None
@@ -157,8 +122,8 @@ class Attempt:
             except (ValueError, WireError) as error:
                 result.misread = True
                 raise TransferError(wire.OPTIONS, str(error)) from None
-        self._machine = machine = self._make(result.terms, self._backoff(result.terms))
-        channel.settle(machine.segment)
+        self._machine = machine = self._job.machine(result.terms, self._backoff(result.terms))
+        channel.settle(machine.segment, runs=isinstance(machine, Receiver) and machine.windowsize > 1)
         run = machine.start(now)
         if opcode == wire.DATA:
             self._take(machine, size, segment, now)  # its ACK asks for the next block, and there was no OACK
@@ -201,13 +166,14 @@ class Attempt:
 
     def _take(self, machine: Machine, size: int, segment: int, now: float) -> None:
         """Give the machine what was received and send what it answers."""
-        receive: Callable[[Any, int, float], memoryview | bytes | None] = machine.receive
-        view, at = self._channel.view, 0
-        while at < size:
-            run = receive(view[at:] if at else view, min(segment, size - at), now)
-            if run is not None:
-                self._channel.send(run)
-            at += segment
+        buffer = self._channel.buffer
+        if size > segment and isinstance(machine, Receiver):
+            run: memoryview | bytes | None = machine.receive_run(buffer, size, segment, now)
+        else:
+            run = machine.receive(buffer, size, now)
+        if run is not None:
+            self._channel.send(run)
+            self._job.idle()
         self._datagrams += -(-size // segment)
         if isinstance(machine.outcome, Failure) and machine.outcome.from_peer and machine.blocks == 0:
             self._result.misread = machine.outcome.code in MISREAD

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 from collections.abc import Callable
 from struct import Struct
 from types import TracebackType
 
 from ptftpd import net
+from ptftpd.client.job import Trace
 from ptftpd.net import SOL_UDP
 from ptftpd.tftp.wire import DATA
 
@@ -19,17 +21,20 @@ TICK = 0.05  # seconds: how late a retransmission may be, and how often progress
 RECEIVE_BUFFER = 4 << 20  # octets asked for; the kernel grants up to net.core.rmem_max
 SKB = 840  # octets the kernel counts for each datagram beside its contents, about
 
+# In lock-step most of the time goes by with waking up: a server one cable away has answered before a sleeping
+# client runs again. So it tries some times, about 50 us in all, before it sleeps.
+TRIES = 40 if len(os.sched_getaffinity(0)) > 1 else 0  # the only processor may be the server's, too
+MISSES, PAUSE = 4, 32  # in vain so often in a row: the server is far away, and so many receptions do without
+
 _segment_size = Struct("=i")
 _timeval = Struct("@ll")
 _CONTROL = socket.CMSG_SPACE(_segment_size.size)
-
-Trace = Callable[[str, bytes], None]  # told each datagram with its direction, '->' or '<-'
 
 
 class Channel:
     """A UDP socket that asks a server's port and then talks to the one port that was chosen by settle().
 
-    view holds what receive() got.
+    buffer holds what receive() got.
     """
 
     def __init__(
@@ -43,21 +48,19 @@ class Channel:
         # from a new one (RFC 1350 §4), keeps other hosts out and reports what ICMP says.
         self._sock = net.connected("", (address, 0), ports=ports)
         self._address, self._port = address, port
-        self._tid = 0  # the server's port for this transfer, once settled
-        self._source = 0
+        self._source = 0  # the port that the last datagram came from, until settled
         self._trace = trace
         self._segment = net.GSO_OCTETS
         self._burst = net.Burst(self._sock, self._segment)
-        self._buffers = [bytearray(1 << 16)]
-        self.view = memoryview(self._buffers[0])
+        self.buffer = bytearray(1 << 16)
+        self._receive: Callable[[int], tuple[int, int]] = self._receive_any
+        self._missed = 0  # how often in a row nothing came soon; above MISSES, receptions that sleep at once
         # The kernel keeps the time: Python's own timeout would cost a poll(2) for each datagram.
         self._sock.setblocking(True)
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval.pack(0, int(TICK * 1e6)))
         # All that ICMP says, not only that a port is closed, while nobody has answered yet.
         self._sock.setsockopt(*RECVERR[self._sock.family], 1)
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-        with contextlib.suppress(OSError):  # a kernel before 5.0
-            self._sock.setsockopt(SOL_UDP, UDP_GRO, 1)
 
     def __enter__(self) -> Channel:
         return self
@@ -84,12 +87,26 @@ class Channel:
             self._trace("->", request)
         self._sock.sendto(request, self._sockaddr(self._port))
 
-    def settle(self, segment: int) -> None:
-        """Talk to the port that the last datagram came from and no other, in datagrams of segment octets."""
-        self._tid, self._segment = self._source, segment
-        self._sock.connect(self._sockaddr(self._tid))
+    def settle(self, segment: int, *, runs: bool = False) -> None:
+        """Talk to the port that the last datagram came from and no other, in datagrams of segment octets.
+
+        runs: receive() may return several of them at once, where the kernel can.
+        """
+        self._sock.connect(self._sockaddr(self._source))
+        self._drain()
         self._sock.setsockopt(*RECVERR[self._sock.family], 0)
-        self._burst = net.Burst(self._sock, segment)
+        self._segment, self._burst = segment, net.Burst(self._sock, segment)
+        self._receive = self._receive_one
+        if runs:
+            with contextlib.suppress(OSError):  # a kernel before 5.0
+                self._sock.setsockopt(SOL_UDP, UDP_GRO, 1)
+                self._receive = self._receive_run
+
+    def _drain(self) -> None:
+        """Forget what waits in the socket: answers from other ports to a second copy of the request."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._sock.recv_into(self.buffer, 0, socket.MSG_DONTWAIT)
 
     def send(self, run: memoryview | bytes) -> None:
         """Send run, DATA in datagrams of segment octets; what the kernel has no room for is lost.
@@ -112,20 +129,44 @@ class Channel:
         OSError for what ICMP reports of the datagrams sent: ConnectionRefusedError when the port is closed.
         """
         try:
-            size, control, _, source = self._sock.recvmsg_into(self._buffers, _CONTROL)
+            size, segment = self._receive_soon() or self._receive(0)
         except BlockingIOError:
             return 0, 1
         except OSError:
             self._forget_error()
             raise
-        if self._tid and source[1] != self._tid:
-            return 0, 1  # it waited here since before settle(): an answer to a second copy of the request
-        self._source = source[1]
-        segment = _segment_size.unpack(control[0][2])[0] if control else size
         if self._trace:
             for at in range(0, size, segment):
-                self._trace("<-", bytes(self.view[at : min(at + segment, size)]))
+                self._trace("<-", bytes(self.buffer[at : min(at + segment, size)]))
         return size, segment
+
+    def _receive_soon(self) -> tuple[int, int] | None:
+        """Return what comes within some tries; None when nothing does, or that is not to be expected."""
+        if self._missed > MISSES:
+            self._missed -= 1
+            return None
+        for _ in range(TRIES):
+            try:
+                received = self._receive(socket.MSG_DONTWAIT)
+                self._missed = 0
+                return received
+            except BlockingIOError:
+                pass
+        self._missed = self._missed + 1 if self._missed < MISSES else MISSES + PAUSE
+        return None
+
+    def _receive_any(self, flags: int) -> tuple[int, int]:
+        size, source = self._sock.recvfrom_into(self.buffer, 0, flags)
+        self._source = source[1]
+        return size, size or 1
+
+    def _receive_one(self, flags: int) -> tuple[int, int]:
+        size = self._sock.recv_into(self.buffer, 0, flags)
+        return size, size or 1
+
+    def _receive_run(self, flags: int) -> tuple[int, int]:
+        size, control, _, _ = self._sock.recvmsg_into([self.buffer], _CONTROL, flags)
+        return size, _segment_size.unpack(control[0][2])[0] if control else size or 1
 
     def _forget_error(self) -> None:
         """Take the error's copy from the kernel's queue, which would make the socket look ready for ever."""

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 
-from ptftpd.client.attempt import Result, Watch
+from ptftpd.client.job import Result, Watch
 from ptftpd.client.progress import Progress
 from ptftpd.client.trace import describe
-from ptftpd.log import printable
+from ptftpd.log import amount, printable
 from ptftpd.tftp import options
-from ptftpd.tftp.transfer import amount
 
 
 class Display(Watch):

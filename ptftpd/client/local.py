@@ -5,9 +5,11 @@ What is got has its name only when it is whole: until then the name keeps what i
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ptftpd.errors import Error, TransferError
@@ -20,51 +22,72 @@ if TYPE_CHECKING:
 
 STANDARD = "-"  # standard input or output
 NO_LIMIT = 1 << 63
+CHUNK = 1 << 16  # octets worth a system call
+BUFFER = 1 << 18  # octets that wait at most: more than a chunk and a window
 
 
 class Target:
-    """Where a file that is got goes. begin(), write()..., finish(), close(); finish() makes it last."""
+    """Where a file that is got goes. begin(), write(), idle()..., finish(), close(); finish() makes it last.
+
+    write() only takes octets over. They are stored by idle(), when an ACK is out: the server sends the next
+    window meanwhile.
+    """
 
     def __init__(self, path: str, sha256: str = "") -> None:
         """path: as the user named it. sha256: what the contents must have, in hexadecimal; '': anything."""
         self.path = path
         self.size = 0  # octets written
         self.trouble: TransferError | None = None  # what this machine, not the server, could not do
+        self._waiting = memoryview(bytearray(BUFFER))
+        self._end = 0  # of what waits to be stored
         self._sha256 = sha256.lower()
         self._digest: _Hash | None = None
 
     def begin(self, announced: int | None) -> None:
         """Start, or start over, a file of the announced size in octets; TransferError without room."""
-        self.size = 0
+        self.size = self._end = 0
         if self._sha256:
             import hashlib
 
             self._digest = hashlib.sha256()
-        try:
+        with self._noting_trouble():
             self._open(announced)
-        except TransferError as error:
-            self.trouble = error
-            raise
 
     def write(self, payload: memoryview) -> None:
-        """Keep the next octets; TransferError when they cannot be kept."""
-        self.size += len(payload)
-        if self._digest:
-            self._digest.update(payload)
-        try:
-            self._keep(payload)
-        except TransferError as error:
-            self.trouble = error
-            raise
+        """Take over the next octets, up to 64 KiB; TransferError when those before cannot be kept."""
+        size = len(payload)
+        if self._end + size > BUFFER:
+            self._store()
+        self._waiting[self._end : self._end + size] = payload
+        self._end += size
+        self.size += size
+
+    def idle(self) -> None:
+        """Store what waits, if it is worth it; TransferError when it cannot be kept."""
+        if self._end >= CHUNK:
+            self._store()
 
     def finish(self) -> None:
         """Give the file its name; TransferError when it is not what was wanted, or that fails."""
-        try:
+        self._store()
+        with self._noting_trouble():
             if self._digest and self._digest.hexdigest() != self._sha256:
                 raise TransferError(
                     wire.UNDEFINED, f"its SHA-256 is {self._digest.hexdigest()}, not the one given"
                 )
             self._commit()
+
+    def _store(self) -> None:
+        payload, self._end = self._waiting[: self._end], 0
+        if self._digest:
+            self._digest.update(payload)
+        with self._noting_trouble():
+            self._keep(payload)
+
+    @contextlib.contextmanager
+    def _noting_trouble(self) -> Iterator[None]:
+        try:
+            yield
         except TransferError as error:
             self.trouble = error
             raise

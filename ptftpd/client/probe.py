@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from time import monotonic
 
-from ptftpd.client.attempt import MAX_BLKSIZE, Attempt, Machine, Make, Result, Watch
+from ptftpd.client.attempt import MAX_BLKSIZE, Attempt
 from ptftpd.client.channel import Channel
-from ptftpd.client.local import Target
+from ptftpd.client.job import Job, Machine, Result, Watch
+from ptftpd.client.settings import Settings
 from ptftpd.client.transfer import Server, unreachable
 from ptftpd.errors import TransferError
-from ptftpd.settings import Client as Settings
 from ptftpd.tftp import options, wire
-from ptftpd.tftp.outcome import Backoff, Failure
+from ptftpd.tftp.outcome import INF, Backoff, Failure
 from ptftpd.tftp.receiver import Receiver
 
 LARGEST = {
@@ -59,23 +59,42 @@ class Report:
     rates: list[Rate] = field(default_factory=list)
 
 
-class Meter(Target):
-    """Throws away what it gets, and stops the transfer when there was enough of it."""
+class Opening(Job):
+    """Sees how the server answers, and wants nothing of the file."""
 
-    def __init__(self) -> None:
-        super().__init__("")
-        self.enough = False
+    opcode = wire.RRQ
 
-    def _open(self, announced: int | None) -> None:
+    def __init__(self, name: str) -> None:
+        """name: of the file, on the server."""
+        super().__init__(name, "octet", None)
+
+    def machine(self, terms: options.Terms, backoff: Backoff) -> Machine:
+        """Never return: STARTED is the outcome."""
+        raise ENOUGH
+
+
+class Metering(Opening):
+    """Throws away what comes, and stops the transfer when that was enough of it."""
+
+    enough = False
+    _left = OCTETS
+    _until = INF
+
+    def machine(self, terms: options.Terms, backoff: Backoff) -> Machine:
+        """Return a Receiver; its time begins."""
         self._until = monotonic() + SECONDS
+        return Receiver(
+            self._write, self._finish, backoff, blksize=terms.blksize, windowsize=terms.windowsize
+        )
 
-    def _keep(self, payload: memoryview) -> None:
-        if self.size >= OCTETS or monotonic() >= self._until:
+    def _write(self, payload: memoryview) -> None:
+        self._left -= len(payload)
+        if self._left <= 0 or monotonic() >= self._until:
             self.enough = True
             raise ENOUGH
 
-    def _commit(self) -> None:
-        self.enough = True
+    def _finish(self) -> None:
+        self.enough = True  # of a small file all is enough
 
 
 def probe(server: Server, name: str, settings: Settings, watch: Watch) -> Report:
@@ -121,36 +140,25 @@ class _Prober:
     def ask(self, asked: dict[str, str]) -> Result:
         """Return the server's answer to a request with these options; the outcome STARTED is a good one."""
 
-        def make(terms: options.Terms, backoff: Backoff) -> Machine:
-            raise ENOUGH
-
-        return self._attempt(asked, make)
+        return self._attempt(asked, Opening(self._name))
 
     def rate(self, blksize: int, windowsize: int) -> Rate:
         """Return how fast the file comes."""
-        meter = Meter()
-
-        def make(terms: options.Terms, backoff: Backoff) -> Machine:
-            meter.begin(terms.tsize)
-            return Receiver(
-                meter.write, meter.finish, backoff, blksize=terms.blksize, windowsize=terms.windowsize
-            )
-
+        meter = Metering(self._name)
         began = monotonic()
         asked = {options.BLKSIZE: str(blksize)} if blksize != options.DEFAULT_BLKSIZE else {}
         asked |= {options.WINDOWSIZE: str(windowsize)} if windowsize > 1 else {}
-        result = self._attempt(asked, make)
+        result = self._attempt(asked, meter)
         failed = "" if meter.enough else _reason(result)
         return Rate(result.terms.blksize, result.terms.windowsize, result.octets, monotonic() - began, failed)
 
-    def _attempt(self, asked: dict[str, str], make: Make) -> Result:
+    def _attempt(self, asked: dict[str, str], job: Job) -> Result:
         result = Result(self._address, asked)
         try:
             ports, trace = self._settings.port_range, self._watch.trace
             with Channel(self._address, self._port, ports=ports, trace=trace) as channel:
                 self.carried = max(channel.carried - wire.HEADER, options.DEFAULT_BLKSIZE)
-                request = wire.make_request(wire.RRQ, self._name, "octet", asked)
-                Attempt(channel, self._settings, self._watch, request, make, result).run()
+                Attempt(channel, self._settings, self._watch, job, result).run()
         except OSError as error:
             result.outcome = unreachable(error)
         return result

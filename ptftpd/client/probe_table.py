@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from ptftpd.client.probe import Rate, Report
+from ptftpd.log import amount
 from ptftpd.tftp import options
-from ptftpd.tftp.transfer import amount
 
 
 def table(report: Report) -> list[str]:

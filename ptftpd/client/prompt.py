@@ -13,7 +13,6 @@ from ptftpd.client.locations import Location, base, remote
 from ptftpd.client.session import SETTINGS, Session
 from ptftpd.errors import Error
 from ptftpd.tftp.outcome import DEFAULT_TIMEOUT, MAX_WAIT
-from ptftpd.values import render
 
 PROMPT = "tftp> "
 
@@ -133,7 +132,7 @@ class Shell:
             print(f"{key}: {self._shown(key)}")
 
     def _shown(self, key: str) -> str:
-        return render(getattr(self.session.settings, key)) or "auto"
+        return _text(getattr(self.session.settings, key))
 
     def _rexmt(self, words: Sequence[str]) -> None:
         self._set("timeout", words)
@@ -141,7 +140,7 @@ class Shell:
 
     def _timeout(self, words: Sequence[str]) -> None:
         if not words:
-            print(f"timeout: {render(self._patience) or 'auto'}")
+            print(f"timeout: {_text(self._patience)}")
             return
         if len(words) > 1:
             raise _usage("timeout")
@@ -231,6 +230,13 @@ def put_all(session: Session, paths: Sequence[str], there: Location) -> bool:
     below = [Location(f"{directory}{base(path)}", there.host, there.port, there.mode) for path in paths]
     went_well = [session.put(path, at) for path, at in zip(paths, below, strict=True)]
     return all(went_well)
+
+
+def _text(value: object) -> str:
+    """Return a setting as it is typed."""
+    from ptftpd.values import render  # with all that reads files, which a transfer can do without
+
+    return render(value) or "auto"
 
 
 def _usage(name: str) -> Error:

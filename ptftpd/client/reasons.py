@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ptftpd.client.attempt import Result
+from ptftpd.client.job import Result
+from ptftpd.log import amount
 from ptftpd.tftp import wire
 from ptftpd.tftp.outcome import OK, Failure
-from ptftpd.tftp.transfer import amount
 
 _GET_HINTS = {
     wire.NOT_FOUND: "check the name, which most servers look up below a root directory of theirs",

@@ -6,21 +6,21 @@ import dataclasses
 import os
 import socket
 
-from ptftpd import values
 from ptftpd.client import local
-from ptftpd.client.attempt import Result
 from ptftpd.client.display import Display
+from ptftpd.client.job import Result
 from ptftpd.client.locations import Location, base
 from ptftpd.client.reasons import explain
+from ptftpd.client.settings import Settings
 from ptftpd.client.transfer import PORT, Client, Server, find
 from ptftpd.errors import Error
-from ptftpd.settings import Client as Settings
+from ptftpd.option import options as settings_of
 from ptftpd.tftp import options
 from ptftpd.tftp.outcome import OK, Failure
 
 NOWHERE = "a file to see whether this server answers"  # it will say that there is none
 
-SETTINGS = values.options(Settings)
+SETTINGS = settings_of(Settings)
 
 
 def parse(key: str, text: str) -> object:

@@ -7,11 +7,12 @@ import socket
 from dataclasses import dataclass
 from time import monotonic
 
-from ptftpd.client.attempt import Attempt, Machine, Make, Result, Watch, wishes
+from ptftpd.client.attempt import Attempt, wishes
 from ptftpd.client.channel import Channel
+from ptftpd.client.job import Job, Machine, Result, Watch
 from ptftpd.client.local import Target
+from ptftpd.client.settings import Settings
 from ptftpd.errors import Error, TransferError
-from ptftpd.settings import Client as Settings
 from ptftpd.tftp import netascii, options, wire
 from ptftpd.tftp.outcome import Backoff, Failure
 from ptftpd.tftp.receiver import Receiver
@@ -58,6 +59,60 @@ def unreachable(error: OSError) -> Failure:
     return Failure(wire.UNDEFINED, _UNREACHABLE.get(error.errno or 0, error.strerror or str(error)))
 
 
+class Get(Job):
+    """A file to be got: read from the server, written to a target."""
+
+    opcode = wire.RRQ
+
+    def __init__(self, name: str, mode: str, target: Target) -> None:
+        """target has the file when the outcome is OK."""
+        super().__init__(name, mode, None if mode == "netascii" else 0)
+        self._target = target
+        self._decoder: netascii.Decoder | None = None
+        self._announced: int | None = None
+
+    def machine(self, terms: options.Terms, backoff: Backoff) -> Machine:
+        """Return a Receiver; TransferError when there is no room."""
+        write, self._announced = self._target.write, terms.tsize
+        if self.mode == "netascii":
+            self._decoder = netascii.Decoder(write)
+            write, self._announced = self._decoder.write, None
+        self._target.begin(self._announced)
+        return Receiver(write, self._finish, backoff, blksize=terms.blksize, windowsize=terms.windowsize)
+
+    def idle(self) -> None:
+        """Store what came."""
+        self._target.idle()
+
+    def _finish(self) -> None:
+        if self._decoder:
+            self._decoder.finish()
+        elif self._announced not in (None, self._target.size):
+            raise TransferError(
+                wire.ILLEGAL,
+                f"{self._announced} octets were announced, but {self._target.size} came: "
+                "if the file is changing, --rfc1350 gets it without its size",
+            )
+        self._target.finish()
+
+
+class Put(Job):
+    """A file to be sent."""
+
+    opcode = wire.WRQ
+
+    def __init__(self, name: str, mode: str, read: Read, size: int) -> None:
+        """read: as a Sender calls it. size: octets of the file."""
+        self._size = None if mode == "netascii" else size
+        super().__init__(name, mode, self._size)
+        self._read = read
+
+    def machine(self, terms: options.Terms, backoff: Backoff) -> Machine:
+        """Return a Sender."""
+        read = self._read if self._size is not None else netascii.Encoder(self._read).read
+        return Sender(read, self._size, backoff, blksize=terms.blksize, windowsize=terms.windowsize)
+
+
 class Client:
     """Gets and puts files by the same settings."""
 
@@ -68,55 +123,23 @@ class Client:
 
     def get(self, server: Server, name: str, target: Target) -> Result:
         """Return how getting the file called name went; target has it if the outcome is OK."""
-        text = self.settings.mode == "netascii"
-
-        def make(terms: options.Terms, backoff: Backoff) -> Machine:
-            decoder = netascii.Decoder(target.write) if text else None
-
-            def finish() -> None:
-                if decoder:
-                    decoder.finish()
-                elif terms.tsize is not None and terms.tsize != target.size:
-                    raise TransferError(
-                        wire.ILLEGAL,
-                        f"{terms.tsize} octets were announced, but {target.size} came: "
-                        "if the file is changing, --rfc1350 gets it without its size",
-                    )
-                target.finish()
-
-            target.begin(None if text else terms.tsize)
-            return Receiver(
-                decoder.write if decoder else target.write, finish, backoff,
-                blksize=terms.blksize, windowsize=terms.windowsize,
-            )  # fmt: skip
-
-        return self._run(server, wire.RRQ, name, None if text else 0, make)
+        return self._run(server, Get(name, self.settings.mode, target))
 
     def put(self, server: Server, name: str, read: Read, size: int) -> Result:
         """Return how sending a file of size octets under name went."""
-        text = self.settings.mode == "netascii"
+        return self._run(server, Put(name, self.settings.mode, read, size))
 
-        def make(terms: options.Terms, backoff: Backoff) -> Machine:
-            return Sender(
-                netascii.Encoder(read).read if text else read, None if text else size, backoff,
-                blksize=terms.blksize, windowsize=terms.windowsize,
-            )  # fmt: skip
-
-        return self._run(server, wire.WRQ, name, None if text else size, make)
-
-    def _run(self, server: Server, opcode: int, name: str, tsize: int | None, make: Make) -> Result:
+    def _run(self, server: Server, job: Job) -> Result:
         """Ask the addresses of the server until one answers."""
         for address in server.addresses:
-            result = self._run_at(address, server.port, opcode, name, tsize, make)
+            result = self._run_at(address, server.port, job)
             if result.answered or address == server.addresses[-1]:
                 break
             assert isinstance(result.outcome, Failure)
             self._watch.note(f"{address}: {result.outcome.reason}; trying another address of {server.name}")
         return result
 
-    def _run_at(
-        self, address: str, port: int, opcode: int, name: str, tsize: int | None, make: Make
-    ) -> Result:
+    def _run_at(self, address: str, port: int, job: Job) -> Result:
         """Ask one address, with fewer options as long as those asked may be why it fails."""
         settings, asked = self.settings, None
         began = monotonic()
@@ -124,9 +147,8 @@ class Client:
             result = Result(address)
             try:
                 with Channel(address, port, ports=settings.port_range, trace=self._watch.trace) as channel:
-                    result.asked = wishes(settings, channel, tsize) if asked is None else asked
-                    request = wire.make_request(opcode, name, settings.mode, result.asked)
-                    Attempt(channel, settings, self._watch, request, make, result).run()
+                    result.asked = wishes(settings, channel, job.tsize) if asked is None else asked
+                    Attempt(channel, settings, self._watch, job, result).run()
             except OSError as error:
                 result.outcome = unreachable(error)
             result.seconds = monotonic() - began

@@ -53,7 +53,7 @@ class Decision:
 
     def delay(self, client: Client) -> float:
         """Return how long replies to a client wait, seconds."""
-        rule = self._slow.choose(client)
+        rule = self._slow.choose(client) if self._delays else None
         return self._delays[rule.origin] if rule else 0.0
 
     def candidates(self, client: Client) -> list[Rule]:

@@ -95,12 +95,20 @@ class Prober:
             DHCP_ADDRESS=where, DHCP_CLIENT=who, DHCP_INTERFACE=interface,
         )  # fmt: skip
 
+    def _confine(self, sock: socket.socket) -> None:
+        """Keep it off the other interfaces, where nothing is sent either; no matter if that fails."""
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self._link.name.encode())
+        except OSError:
+            pass
+
     def _ask(self, address: int) -> None:
         """Make the kernel resolve an address."""
         try:
             if self._socket is None:
                 self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
                 self._socket.setblocking(False)
+                self._confine(self._socket)
             net.send_from(
                 self._socket, b"", (wire.dotted(address), DISCARD),
                 source=str(self._link.address), ifindex=self._link.index,

@@ -22,8 +22,8 @@ from ptftpd.programs.explaining import EXPLAIN
 from ptftpd.settings import Settings
 
 QUEUE = (
-    1 << 19
-)  # octets that may wait in a socket: what is answered within a second, above a thousand datagrams
+    1 << 22
+)  # octets that may wait in a socket: over a second of datagrams, if the disk is that slow to commit
 
 INTERFACE = Positional("IFACE", "", "", "network interface to serve", required=True)
 BOOT_FILE = Positional("BOOTFILE", "pxe", "boot_file", "boot file of machines that no rule names another for")

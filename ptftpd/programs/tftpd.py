@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from ptftpd import net, service
 from ptftpd.errors import TransferError
-from ptftpd.log import Log
+from ptftpd.log import Log, amount
 from ptftpd.loop import Loop
 from ptftpd.program import Loaded, Positional, Program, Query
 from ptftpd.settings import Settings
@@ -17,7 +17,6 @@ from ptftpd.tftp.catalog import Catalog
 from ptftpd.tftp.clients import Clients
 from ptftpd.tftp.files import Tree
 from ptftpd.tftp.server import Server
-from ptftpd.tftp.transfer import amount
 
 
 def map_test(loaded: Loaded, name: str, parameters: dict[str, str]) -> str:

@@ -60,13 +60,16 @@ class Backoff:
         self.tries = 0
         self._limit = self.retries
         if rtt is not None and not self._fixed:
-            if self._srtt:
-                error = rtt - self._srtt
-                self._srtt += error / 8
-                self._var += (abs(error) - self._var) / 4
+            srtt = self._srtt
+            if srtt:
+                error = rtt - srtt
+                self._srtt = srtt = srtt + error / 8
+                self._var = var = self._var + ((error if error > 0 else -error) - self._var) / 4
             else:
-                self._srtt, self._var = rtt, rtt / 2
-            self._rto = min(max(self._srtt + 4 * self._var, MIN_WAIT), MAX_WAIT)
+                self._srtt = srtt = rtt
+                self._var = var = rtt / 2
+            rto = srtt + 4 * var
+            self._rto = MIN_WAIT if rto < MIN_WAIT else min(rto, MAX_WAIT)
         self.wait = self._rto
 
     def again(self) -> bool:

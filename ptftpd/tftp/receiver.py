@@ -20,7 +20,7 @@ DALLY = 6.0  # seconds: covers a peer's second retransmission of its last block
 DATA, ACK, ERROR, HEADER = wire.DATA, wire.ACK, wire.ERROR, wire.HEADER
 unpack_header, make_ack = wire.unpack_header, wire.make_ack
 
-Write = Callable[[memoryview], None]  # keeps the payload of the next block in order; raises TransferError
+Write = Callable[[memoryview], None]  # keeps the payload of the next blocks in order; raises TransferError
 Finish = Callable[[], None]  # makes the whole file last, before its last ACK; raises TransferError
 
 
@@ -72,7 +72,7 @@ class Receiver:
         self._sent_at, self.deadline = now, now + self._backoff.wait
         return self._last_ack
 
-    def receive(self, buf: bytearray, n: int, now: float) -> bytes | None:
+    def receive(self, buf: bytearray | memoryview, n: int, now: float) -> bytes | None:
         """Take the datagram buf[:n]; return the ACK or ERROR to send, if any."""
         if n < HEADER:
             return None
@@ -87,24 +87,50 @@ class Receiver:
             self._modulus, ahead = 65535, 0  # 1 follows 65535 at this peer: in lock-step it is certain
         if self.outcome is not None or ahead:
             return self._out_of_order(ahead, now)
-        size = n - HEADER
+        return self._keep(memoryview(buf)[HEADER:n], 1, n - HEADER, now)
+
+    def receive_run(self, buf: bytearray, n: int, segment: int, now: float) -> bytes | None:
+        """Take datagrams of segment octets, the last one perhaps shorter, that lie one behind the other.
+
+        Return what receive() would return last of all; those in order are kept by one call of write.
+        """
+        count = -(-n // segment)
+        view = memoryview(buf)
+        if (
+            self.outcome is None
+            and segment == self.segment
+            and count <= self.windowsize - self._pending
+            and wire.is_run(buf, n, segment, self._wire(self._expected))
+        ):
+            payloads = [view[at + HEADER : at + segment] for at in range(0, n, segment)]
+            last = n - (count - 1) * segment - HEADER
+            payloads[-1] = payloads[-1][:last]
+            return self._keep(memoryview(b"".join(payloads)), count, last, now)
+        answer = None
+        for at in range(0, n, segment):
+            answer = self.receive(view[at:], min(segment, n - at), now) or answer
+        return answer
+
+    def _keep(self, payload: memoryview, count: int, last: int, now: float) -> bytes | None:
+        """Keep count blocks, the last one of last octets; return the ACK or ERROR to send, if any."""
+        size = len(payload)
         try:
-            if size > self.blksize:
-                raise TransferError(wire.ILLEGAL, f"DATA of {size} octets where blksize is {self.blksize}")
+            if last > self.blksize:
+                raise TransferError(wire.ILLEGAL, f"DATA of {last} octets where blksize is {self.blksize}")
             if size:
-                self._write(memoryview(buf)[HEADER:n])
-            if size < self.blksize:
+                self._write(payload)
+            if last < self.blksize:
                 self._finish()
         except TransferError as error:
             self.outcome, self.deadline = Failure(error.code, error.reason), INF
             return wire.make_error(error.code, error.reason)
         self.octets += size
-        self._expected = expected + 1
-        self._pending += 1
+        self._expected += count
+        self._pending += count
         self._backoff.answered(now - self._sent_at if self._sent_at is not None else None)
         self._sent_at = None
         self.deadline = now + self._backoff.wait
-        if size < self.blksize:
+        if last < self.blksize:
             self.outcome, self.deadline = OK, now + self.dally
         elif self._pending < self.windowsize:
             return None
@@ -161,7 +187,7 @@ class Receiver:
             return block & 0xFFFF
         return (block - 1) % 65535 + 1 if block else 0
 
-    def _peer_error(self, buf: bytearray, n: int) -> None:
+    def _peer_error(self, buf: bytearray | memoryview, n: int) -> None:
         try:
             code, text = wire.error(bytes(buf[:n]))
         except WireError:

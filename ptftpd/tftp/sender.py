@@ -12,6 +12,7 @@ masked to 16 bits only in the header. At windowsize 1 the window is one block: i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from ptftpd.errors import TransferError, WireError
 from ptftpd.tftp import wire
@@ -21,22 +22,37 @@ from ptftpd.tftp.outcome import INF, OK, Backoff, Failure, Outcome
 # timeouts where much is lost, a larger one more second copies.
 DOUBTS = 4
 BUFFER = 1 << 16  # octets read ahead: a lock-step transfer then reads its file once for many ACKs
-DATA, ACK, ERROR, HEADER = wire.DATA, wire.ACK, wire.ERROR, wire.HEADER
-unpack_header, pack_header = wire.unpack_header, wire.pack_header
+ACK, ERROR, HEADER = wire.ACK, wire.ERROR, wire.HEADER
+unpack_header = wire.unpack_header
 
 # read(views, offset) fills the views from the file at offset and returns the octets read, fewer than
 # they hold only at the end of the file. It raises TransferError. The offset never goes back before the
 # first block that was not acknowledged.
 Read = Callable[[Sequence[memoryview], int], int]
 
+# What makes a chunk differ from others of the same file: its first block, how many blocks, blksize, how they
+# are numbered, and the size of the file when it was opened.
+Key = tuple[int | None, ...]
+
+
+class Shared(Protocol):
+    """Chunks, which are datagrams side by side, that other transfers of the same file have made already."""
+
+    def get(self, key: Key) -> memoryview | None:
+        """Return a chunk that is as the file is now; None when there is none."""
+
+    def keep(self, key: Key, chunk: memoryview) -> bool:
+        """Take a chunk, which is not changed any more then; return whether it was taken."""
+
 
 class Sender:
     """Sends a file in blocks of blksize octets, windowsize of them between two ACKs (RFC 1350, 7440)."""
 
     __slots__ = (
-        "_backoff", "_base", "_buffer", "_clean", "_doubts", "_end", "_final", "_first", "_modulus", "_oack",
-        "_payloads", "_quiet", "_read", "_sent", "_sent_at", "_size", "_slots", "_view", "blksize",
-        "deadline", "outcome", "resent", "segment", "windowsize",
+        "_awaited", "_backoff", "_base", "_buffer", "_clean", "_doubts", "_end", "_final", "_first",
+        "_modulus", "_oack", "_payloads", "_plain", "_quiet", "_read", "_sent", "_sent_at", "_shared",
+        "_size", "_slots", "_span", "_view", "blksize", "deadline", "outcome", "resent", "segment",
+        "windowsize",
     )  # fmt: skip
 
     def __init__(
@@ -49,10 +65,11 @@ class Sender:
         windowsize: int = 1,
         oack: bytes = b"",
         rollover: int = 0,
+        shared: Shared | None = None,
     ) -> None:
         """size: octets of the file, None when only its end tells. oack: what a server sends first.
 
-        rollover: the number that follows 65535, 0 or 1.
+        rollover: the number that follows 65535, 0 or 1. shared: None when others read something else.
         """
         self._read = read
         self._size = size
@@ -63,13 +80,16 @@ class Sender:
         self._modulus = 65536 - rollover  # with rollover 1 the numbers are 1..65535 and 0 only at the start
         self.segment = HEADER + blksize
         self._final = INF if size is None else size // blksize + 1  # the last block, which is a short one
-        self._slots = int(min(max(windowsize, BUFFER // self.segment), self._final))
-        self._buffer = bytearray(self._slots * self.segment)
-        self._view = memoryview(self._buffer)
-        self._payloads = [
-            self._view[at + HEADER : at + self.segment] for at in range(0, len(self._buffer), self.segment)
-        ]
-        self._first, self._end = 1, 0  # the blocks in the buffer
+        windows = max(1, BUFFER // self.segment // windowsize)  # whole ones: all that share begin alike
+        self._slots = int(min(windows * windowsize, self._final))
+        self._span = windowsize * self.segment
+        self._shared = shared
+        self._buffer: bytearray | None = None  # not before it is needed: others may have it all
+        self._payloads: list[memoryview] = []
+        self._view = memoryview(b"")
+        self._first, self._end = 1, 0  # the blocks in the view
+        self._plain = -1  # up to this block the window behind it is in the view, without the last block
+        self._awaited = -1  # the number that acknowledges all that is out, -1 when there is none
         self._base = 0  # the last block acknowledged
         self._sent = 0  # the last block sent
         self._quiet = -1  # up to this block they went out twice: an ACK may answer the second copy
@@ -101,6 +121,15 @@ class Sender:
         if n < HEADER or self.outcome is not None:
             return None
         opcode, block = unpack_header(buf)
+        if block == self._awaited and opcode == ACK and self._sent <= self._plain:
+            # What nearly every datagram is. All else goes the long way, which would do the same here.
+            base = self._base = self._sent
+            self._backoff.answered(now - self._sent_at if self._clean else None)
+            self._sent = sent = base + self.windowsize
+            self._awaited = sent & 0xFFFF
+            self._clean, self._sent_at, self.deadline = True, now, now + self._backoff.wait
+            start = (base + 1 - self._first) * self.segment
+            return self._view[start : start + self._span]
         if opcode != ACK:
             if opcode == ERROR:
                 self._peer_error(buf, n)
@@ -111,6 +140,10 @@ class Sender:
             self._oack = b""
             self._backoff.answered(now - self._sent_at if self._clean else None)
             return self._window(now, 0)
+        return self._acknowledged(block, now)
+
+    def _acknowledged(self, block: int, now: float) -> memoryview | bytes | None:
+        """Return what an ACK calls for that receive() does not know already."""
         base = self._base
         ahead = (block - base) % self._modulus
         if ahead > self._sent - base:
@@ -173,6 +206,7 @@ class Sender:
         first = self._base + 1
         last = first + self.windowsize - 1
         if first < self._first or min(last, self._final) > self._end:
+            self._awaited = self._plain = -1
             try:
                 self._fill(first)
             except TransferError as error:
@@ -182,6 +216,7 @@ class Sender:
         if last > end:
             last = end
         self._sent, self._clean, self._sent_at = last, clean, now
+        self._awaited = self._wire(last)
         self.deadline = now + self._backoff.wait
         start = (behind - self._first + 1) * self.segment
         if last == self._final:
@@ -195,7 +230,25 @@ class Sender:
         return self._size % self.blksize
 
     def _fill(self, first: int) -> None:
-        """Put blocks from first on into the buffer, as many as it holds or the file has."""
+        """Make the view hold the blocks from first on, as many as there are slots or the file has."""
+        key = (first, self._slots, self.blksize, self._modulus, self._size)
+        chunk = self._shared.get(key) if self._shared else None
+        if chunk is None:
+            chunk = self._chunk(first)
+            if self._shared and self._shared.keep(key, chunk):
+                self._buffer = None
+        self._view, self._first = chunk, first
+        self._end = int(min(first + self._slots - 1, self._final))
+        if self._modulus == 65536:
+            self._plain = int(min(self._end, self._final - 1)) - self.windowsize
+
+    def _chunk(self, first: int) -> memoryview:
+        """Return the datagrams of the blocks from first on, read from the file."""
+        if self._buffer is None:
+            self._buffer = bytearray(self._slots * self.segment)
+            view = memoryview(self._buffer)
+            starts = range(0, len(view), self.segment)
+            self._payloads = [view[start + HEADER : start + self.segment] for start in starts]
         offset = (first - 1) * self.blksize
         views = self._payloads
         expected = self._slots * self.blksize
@@ -211,11 +264,8 @@ class Sender:
                 raise TransferError(wire.UNDEFINED, "the file became shorter while it was sent")
             self._size = offset + octets
             self._final = self._size // self.blksize + 1
-        self._first = first
-        self._end = int(min(first + self._slots - 1, self._final))
-        buffer, segment, number = self._buffer, self.segment, self._wire
-        for at, block in zip(range(0, len(buffer), segment), range(first, self._end + 1), strict=False):
-            pack_header(buffer, at, DATA, number(block))
+        wire.number_data(self._buffer, self.segment, self._wire(first), self._modulus)
+        return memoryview(self._buffer)
 
     def _peer_error(self, buf: bytearray, n: int) -> None:
         try:
@@ -226,3 +276,4 @@ class Sender:
 
     def _fail(self, failure: Failure) -> None:
         self.outcome, self.deadline = failure, INF
+        self._awaited = -1

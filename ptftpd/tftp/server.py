@@ -12,6 +12,7 @@ from ptftpd.loop import Loop
 from ptftpd.settings import Settings
 from ptftpd.tftp import netascii, options, wire
 from ptftpd.tftp.catalog import Catalog, Quirks
+from ptftpd.tftp.chunks import Shared, Shelf
 from ptftpd.tftp.clients import Clients
 from ptftpd.tftp.files import Source
 from ptftpd.tftp.limits import Limits
@@ -43,6 +44,7 @@ class Server:
         self.outbox: list[Transfer] = []  # transfers that have something to send in this wake-up
         self.transfers: dict[tuple[Peer, str], Transfer] = {}  # bounded by max_transfers, and the dallying
         self.sent = self.received = 0
+        self._shelf = Shelf()
         tftp = settings.tftp
         self.limits = Limits(tftp.max_transfers, tftp.max_client_transfers, tftp.request_rate)
         self._ifindex = ifindex
@@ -94,6 +96,8 @@ class Server:
         key = transfer.request.peer, transfer.request.local
         if self.transfers.get(key) is transfer:
             del self.transfers[key]
+            if not self.transfers:
+                self._shelf.clear()
 
     def _flush(self, now: float) -> None:
         for transfer in self.outbox:
@@ -195,6 +199,7 @@ class Server:
             windowsize=terms.windowsize,
             oack=wire.make_oack(dict(terms.granted)) if terms.granted else b"",
             rollover=self._clients.rollover(facts),
+            shared=None if text else Shared(self._shelf, source.fd),
         )
         return source, sender, terms, quirks
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from ptftpd import net
-from ptftpd.log import Log
+from ptftpd.log import Log, amount
 from ptftpd.loop import INF, Loop
 from ptftpd.tftp import options, wire
 from ptftpd.tftp.outcome import OK, Failure, Outcome
@@ -65,8 +66,8 @@ class Transfer:
     """Runs a machine on a socket until it has ended, and writes its one record."""
 
     __slots__ = (
-        "_burst", "_closed", "_ended", "_fd", "_file", "_owner", "_run", "_seen", "_shared", "_sock",
-        "_started", "_terms", "deadline", "machine", "request", "scheduled",
+        "_closed", "_ended", "_fd", "_file", "_owner", "_recv_into", "_run", "_seen", "_send",
+        "_shared", "_sock", "_started", "_terms", "deadline", "machine", "request", "scheduled",
     )  # fmt: skip
 
     def __init__(
@@ -85,14 +86,17 @@ class Transfer:
         self.machine, self._terms, self._shared = machine, terms, shared
         self.deadline = self.scheduled = INF
         self._fd = sock.fileno()
+        self._recv_into = sock.recv_into
         self._ended = self._closed = False
         self._started = self._seen = 0.0
         self._run: memoryview | bytes = b""
-        self._burst = (
-            net.Burst(sock, machine.segment, peer=request.peer, local=request.local)
-            if shared
-            else net.Burst(sock, machine.segment)
-        )
+        self._send: Callable[[memoryview | bytes], object]
+        if shared:
+            self._send = net.Burst(sock, machine.segment, peer=request.peer, local=request.local).send
+        elif isinstance(machine, Receiver) or machine.windowsize == 1:
+            self._send = sock.send  # all that it says is one datagram
+        else:
+            self._send = net.Burst(sock, machine.segment).send
 
     def start(self, now: float) -> None:
         """Send the first datagram and wait for the answers."""
@@ -103,16 +107,22 @@ class Transfer:
 
     def ready(self, now: float) -> None:
         """Take one datagram: in lock-step there is no second one to look for."""
-        buffer = self._owner.buffer
+        owner = self._owner
         try:
-            size = self._sock.recv_into(buffer)
+            size = self._recv_into(owner.buffer)
         except ConnectionRefusedError:
             self._refused(now)
             return
         except OSError:
             return  # an ICMP error of the way, such as 'no route': like a lost datagram
         self._seen = now
-        self._go_on(self.machine.receive(buffer, size, now), now)
+        machine = self.machine
+        run = machine.receive(owner.buffer, size, now)
+        if run is None or machine.deadline < self.scheduled or machine.outcome is not None:
+            self._go_on(run, now)
+        else:  # as _go_on() would, a call less for nearly every datagram
+            self._run, self.deadline = run, machine.deadline
+            owner.outbox.append(self)
 
     def take(self, buffer: bytearray, size: int, now: float) -> None:
         """Act on the datagram buffer[:size] of a shared port, where a wake-up may bring several."""
@@ -131,9 +141,11 @@ class Transfer:
         if run:
             self._run = b""
             try:
-                self._burst.send(run)
+                self._send(run)
             except ConnectionRefusedError:
                 self._refused(now)
+            except OSError:
+                pass  # like loss: the machine's timer bounds it
 
     def tick(self, now: float) -> None:
         """Send again what was not answered in time, or stop dallying."""
@@ -240,12 +252,3 @@ def record(
         rate = f" ({amount(octets / seconds)}/s)" if octets >= 100_000 else ""
         verb = "received" if request.writing else "sent"
         log.info(verb, f"{verb} {way}: {amount(octets)} in {seconds:.1f} s{rate}{extra}", **facts)
-
-
-def amount(octets: float) -> str:
-    """Return a number of octets for people: '512 B', '42 kB', '1.5 MB'."""
-    for unit in ("B", "kB", "MB"):
-        if octets < 999.5:
-            return f"{octets:.0f} {unit}" if unit != "MB" or octets >= 10 else f"{octets:.1f} {unit}"
-        octets /= 1000
-    return f"{octets:.1f} GB"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from struct import Struct
+from collections.abc import Iterable
+from struct import Struct, pack
 
 from ptftpd.errors import WireError
 
@@ -16,8 +17,8 @@ MAX_REQUEST = 2048  # RFC 2347 allows 512; longer ones of firmware with long pat
 MAX_OPTIONS = 32  # in one request; the registry has fewer than ten
 
 header = Struct("!HH")  # (opcode, block number) of DATA and ACK, (opcode, code) of ERROR
+_DATA = pack("!H", DATA)
 unpack_header = header.unpack_from
-pack_header = header.pack_into
 
 
 def request(datagram: bytes) -> tuple[int, str, str, dict[str, str]]:
@@ -58,6 +59,24 @@ def error(datagram: bytes) -> tuple[int, str]:
     return code, _text(datagram[4:].partition(b"\0")[0])
 
 
+def is_run(buf: bytearray, n: int, segment: int, block: int) -> bool:
+    """Return whether buf[:n] is DATA block, block + 1, ... up to 65535, in datagrams of segment octets.
+
+    The last one may be shorter. This looks at the octets of all headers at once, not at each datagram.
+    """
+    count = -(-n // segment)
+    if block + count > 1 << 16:
+        return False
+    numbers = pack(f"!{count}H", *range(block, block + count))
+    opcodes = _DATA * count
+    return (
+        buf[0:n:segment] == opcodes[::2]
+        and buf[1:n:segment] == opcodes[1::2]
+        and buf[2:n:segment] == numbers[::2]
+        and buf[3:n:segment] == numbers[1::2]
+    )
+
+
 def make_request(opcode: int, name: str, mode: str, options: dict[str, str]) -> bytes:
     """Return the datagram of an RRQ or WRQ."""
     return header.pack(opcode, 0)[:2] + b"".join(
@@ -81,6 +100,23 @@ def make_ack(block: int) -> bytes:
 def make_data(block: int, payload: bytes) -> bytes:
     """Return the datagram of one DATA block."""
     return header.pack(DATA, block) + payload
+
+
+def number_data(buffer: bytearray, segment: int, first: int, modulus: int) -> None:
+    """Write the headers of DATA into a buffer of datagrams of segment octets, numbered from first on.
+
+    modulus: 65536, or 65535 when 1 follows 65535.
+    """
+    count = len(buffer) // segment
+    numbers: Iterable[int] = range(first, first + count)
+    if first + count > 65536:
+        numbers = [number if number < 65536 else number - modulus for number in numbers]
+    octets = pack(f"!{count}H", *numbers)
+    # An octet of all headers at once: a header at a time takes three times as long.
+    buffer[0::segment] = bytes(count)
+    buffer[1::segment] = bytes((DATA,)) * count
+    buffer[2::segment] = octets[0::2]
+    buffer[3::segment] = octets[1::2]
 
 
 def make_error(code: int, text: str) -> bytes:

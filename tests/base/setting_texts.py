@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from ptftpd import settings, values
+from ptftpd import settings
+from ptftpd.option import options
 from ptftpd.program import Program
 
 # Each is right for some setting; every setting takes at least one of them.
@@ -30,7 +31,7 @@ TYPES = {SECTIONS[kind]: section for kind, section in settings.SECTIONS.items()}
 }
 
 # (section, key, option) of every setting that a file may hold.
-ALL = [(name, key, item) for name, section in TYPES.items() for key, item in values.options(section).items()]
+ALL = [(name, key, item) for name, section in TYPES.items() for key, item in options(section).items()]
 
 EVERYTHING = Program("everything", "", tuple(settings.SECTIONS), ())
 

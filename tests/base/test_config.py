@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from ptftpd import config, settings, syntax
 from ptftpd.commandline import make_parser
 from ptftpd.errors import ConfigError
+from ptftpd.option import options
 from ptftpd.program import Loaded, Program
 from ptftpd.programs import dhcpd, pxed, tftpd
-from ptftpd.values import dump, options
+from ptftpd.values import dump
 from tests.base.setting_texts import ALL, EVERYTHING, SECTIONS, TEXTS, TYPES, takes, values
 
 # What pxed eth0 reads, the most general first.
@@ -416,7 +417,7 @@ class TestCommandLine:
         ([], "the following arguments are required: IFACE"),
         (["eth0", "a", "b", "c"], "unrecognized arguments: c"),
         (["eth0", "--nonsense"], "unrecognized arguments: --nonsense"),
-        (["eth0", "--blk", "8"], "unrecognized arguments: --blk 8"),
+        (["eth0", "--blk=8"], "unrecognized arguments: --blk=8"),
         (["eth0", "--blksize"], "argument --blksize: expected one argument"),
         (["eth0", "--blksize", "7"], "--blksize 7: must be 8..65464"),
         (["eth0", "-n", "192.0.2.1", "-n", "x"],

@@ -27,6 +27,7 @@ class World:
         self.registered: dict[int, int] = {}
         self.arrivals: list[tuple[float, list[int]]] = []  # (time, descriptors), the soonest first
         self.timeouts: list[float] = []
+        self.look = 0.0  # how long it takes to find nothing
         self.closed = False
 
     def monotonic(self) -> float:
@@ -49,6 +50,7 @@ class World:
     def poll(self, timeout: float, maxevents: int) -> list[tuple[int, int]]:
         """Return the next arrival, or nothing after timeout seconds; without both this would hang."""
         self.timeouts.append(timeout)
+        self.now += self.look if timeout == 0 else 0
         when = self.arrivals[0][0] if self.arrivals else INF
         if timeout < 0:
             assert when < INF, "the loop would sleep for ever"
@@ -364,6 +366,63 @@ class TestWakeup:
     def test_close(self, world: World) -> None:
         Loop().close()
         assert world.closed
+
+
+class TestLooking:
+    """Near clients answer sooner than a processor wakes up: then it is not sent to sleep."""
+
+    @pytest.fixture
+    def world(self, world: World, monkeypatch: pytest.MonkeyPatch) -> World:
+        """Return a world in which a look takes time, with two processors."""
+        world.look = module.LOOK / 10
+        monkeypatch.setattr(module.os, "sched_getaffinity", lambda pid: {0, 1})
+        return world
+
+    def answer(self, world: World, loop: Loop, times: int, after: float) -> int:
+        """Let a descriptor be readable so often, that many seconds after each handling; return the sleeps."""
+        left = times
+        world.timeouts.clear()
+
+        def again(now: float) -> None:
+            nonlocal left
+            left -= 1
+            if left:
+                world.arrivals.append((now + after, [5]))
+            else:
+                loop.stop()
+
+        loop.remove(5)
+        loop.add(5, again)
+        world.arrivals = [(world.now + after, [5])]
+        loop.run()
+        return sum(timeout != 0 for timeout in world.timeouts)
+
+    def test_after_many_short_waits_it_stays_awake(self, world: World) -> None:
+        assert self.answer(world, Loop(), 1000, module.LOOK / 2) == module.SLEEPS
+
+    def test_a_client_that_is_farther_away_is_awaited_asleep(self, world: World) -> None:
+        assert self.answer(world, Loop(), 1000, module.LOOK * 2) == 1000
+
+    def test_one_look_in_vain_is_the_last(self, world: World) -> None:
+        """What looking costs is bounded: one in so many waits."""
+        loop = Loop()
+        self.answer(world, loop, 100, module.LOOK / 2)
+        assert self.answer(world, loop, 1000, module.LOOK * 2) == 1000
+        assert world.timeouts.count(0) < 20
+
+    def test_timers_are_not_kept_waiting(self, world: World) -> None:
+        loop = Loop()
+        self.answer(world, loop, 100, module.LOOK / 2)
+        due = world.now + module.LOOK / 2
+        timer = Timer(loop, due)
+        run_until(loop, world.now + 1)
+        assert timer.ticks[0] - due <= module.LOOK
+
+    def test_the_only_processor_is_left_to_the_client(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module.os, "sched_getaffinity", lambda pid: {0})
+        assert self.answer(world, Loop(), 1000, module.LOOK / 2) == 1000
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ptftpd import settings, syntax
-from ptftpd.values import options, render, split
+from ptftpd.option import options
+from ptftpd.values import render, split
 from tests.base.setting_texts import ALL, TEXTS, identity, takes
 
 Field = dataclasses.Field[Any]

@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from ptftpd.client.arguments import Invocation, read
-from ptftpd.settings import Client
+from ptftpd.client.settings import Settings
 
 
 def given(line: str) -> Invocation:
@@ -16,7 +16,7 @@ def given(line: str) -> Invocation:
 
 
 def test_nothing_at_all() -> None:
-    assert given("") == Invocation(Client(), (), "", ())
+    assert given("") == Invocation(Settings(), (), "", ())
 
 
 @pytest.mark.parametrize(
@@ -41,16 +41,16 @@ def test_tftp_hpa(line: str, expected: dict[str, object]) -> None:
 @pytest.mark.parametrize(
     ("line", "settings"),
     [
-        ("-m binary host", Client(mode="octet")),
-        ("-m ascii host", Client(mode="netascii")),
-        ("-R 5000:5010 host", Client(port_range=(5000, 5010))),
-        ("-r host", Client(rfc1350=True)),
-        ("-b 1400 -w 8 host", Client(blksize=1400, windowsize=8)),
-        ("--timeout 2 --retries 3 host", Client(timeout=2.0, retries=3)),
-        ("--blksize auto --tftp-timeout 5 host", Client(timeout=5.0)),
+        ("-m binary host", Settings(mode="octet")),
+        ("-m ascii host", Settings(mode="netascii")),
+        ("-R 5000:5010 host", Settings(port_range=(5000, 5010))),
+        ("-r host", Settings(rfc1350=True)),
+        ("-b 1400 -w 8 host", Settings(blksize=1400, windowsize=8)),
+        ("--timeout 2 --retries 3 host", Settings(timeout=2.0, retries=3)),
+        ("--blksize auto --tftp-timeout 5 host", Settings(timeout=5.0)),
     ],
 )
-def test_settings(line: str, settings: Client) -> None:
+def test_settings(line: str, settings: Settings) -> None:
     assert given(line).settings == settings
 
 

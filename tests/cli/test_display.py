@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from ptftpd.client.attempt import Result
 from ptftpd.client.display import Display
+from ptftpd.client.job import Result
 from ptftpd.client.probe import Answer, Rate, Report
 from ptftpd.client.probe_table import facts, table
 from ptftpd.client.reasons import explain

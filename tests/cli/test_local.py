@@ -177,3 +177,34 @@ def test_a_pipe_is_a_source() -> None:
 def test_no_source(name: str, reason: str, tmp_path: Path) -> None:
     with pytest.raises(Error, match=reason):
         local.source(str(tmp_path / name))
+
+
+def test_octets_wait_for_an_idle_moment(tmp_path: Path) -> None:
+    """write() waits for no disk: idle() does, when there is enough to do, and finish()."""
+    with (tmp_path / "a").open("wb+") as file:
+        target = Stream(f"/dev/fd/{file.fileno()}")
+        target.begin(None)
+        chunk = bytes(local.CHUNK)
+        target.write(memoryview(chunk)[1:])
+        target.idle()
+        assert os.stat(file.fileno()).st_size == 0
+        target.write(memoryview(b"x"))
+        assert os.stat(file.fileno()).st_size == 0
+        target.idle()
+        assert os.stat(file.fileno()).st_size == local.CHUNK
+        target.write(memoryview(b"end"))
+        target.finish()
+        target.close()
+        assert os.stat(file.fileno()).st_size == target.size == local.CHUNK + 3
+
+
+def test_more_octets_than_may_wait(tmp_path: Path) -> None:
+    """A large window is longer than the time to the next idle moment."""
+    target = local.target(str(tmp_path / "a"))
+    target.begin(None)
+    blocks = [bytes([number]) * 60_000 for number in range(12)]
+    for block in blocks:
+        target.write(memoryview(block))
+    target.finish()
+    target.close()
+    assert (tmp_path / "a").read_bytes() == b"".join(blocks)

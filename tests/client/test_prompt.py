@@ -276,6 +276,7 @@ def test_end_of_input(desk: Desk, root: Path) -> None:
 def test_ctrl_c_at_the_prompt(typist: Typist) -> None:
     """It drops what was typed."""
     typist.terminal.send("get a")
+    typist.terminal.expect_exact("get a")  # before the echo nobody is there to be interrupted
     typist.terminal.sendintr()
     typist.terminal.expect_exact(PROMPT)
     assert typist.type("mode") == ["mode: octet"]

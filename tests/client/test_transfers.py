@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from ptftpd.client import local
-from ptftpd.client.attempt import Watch
+from ptftpd.client.job import Watch
+from ptftpd.client.settings import Settings
 from ptftpd.client.transfer import Client, Server
-from ptftpd.settings import Client as Settings
 from ptftpd.tftp.outcome import OK
 from tests.client.conftest import Desk
 from tests.client.servers import KINDS, WRITABLE, serving

@@ -143,3 +143,73 @@ class TestAnything:
         assert all(len(payload) == 8 for payload in kept.blocks[:-1])
         assert kept.finished == (receiver.outcome is OK)
         assert receiver.octets == sum(map(len, kept.blocks))
+
+
+RUNS = st.lists(
+    st.tuples(
+        st.sampled_from([1, 1, 1, 2, 3, 7, 65530]),  # the first block; 1: the one after the last
+        st.integers(1, 5),  # blocks
+        st.sampled_from([8, 8, 8, 8, 7, 3, 0, 9]),  # octets of the last one, or of all when they are 7 or 9
+        st.sampled_from([0, 0, 0, 0, 1]),  # blocks swapped at its start
+    ),
+    max_size=12,
+)
+
+
+class TestRuns:
+    """The kernel hands over several datagrams at once, in one piece of memory."""
+
+    @given(windowsize=st.sampled_from([1, 2, 4, 6, 64]), runs=RUNS)
+    def test_as_if_they_came_singly(self, windowsize: int, runs: list[tuple[int, int, int, int]]) -> None:
+        """A run leaves the same octets and the same answer as its datagrams one by one."""
+        (one, kept_one), (other, kept_other) = make(windowsize=windowsize), make(windowsize=windowsize)
+        for receiver in (one, other):
+            receiver.start(0.0)
+        for number, (first, count, last, swapped) in enumerate(runs):
+            start = one.blocks + 1 if first == 1 else first
+            blocks = list(range(start, start + count))
+            if swapped:
+                blocks[:2] = reversed(blocks[:2])
+            full = last if last in (7, 9) else 8
+            datagrams = [wire.make_data(block & 0xFFFF, bytes([block & 0xFF]) * full) for block in blocks]
+            datagrams[-1] = datagrams[-1][: wire.HEADER + last]
+            now = number / 100
+            answers = [one.receive(bytearray(datagram), len(datagram), now) for datagram in datagrams]
+            run = b"".join(datagrams)
+            answer = other.receive_run(bytearray(run + b"remains"), len(run), wire.HEADER + full, now)
+            assert answer == next((said for said in reversed(answers) if said), None)
+            assert (one.blocks, one.octets, one.outcome) == (other.blocks, other.octets, other.outcome)
+            assert one.deadline == other.deadline
+        assert b"".join(kept_one.blocks) == b"".join(kept_other.blocks)
+        assert kept_one.finished == kept_other.finished
+
+    def test_a_window_is_kept_at_once(self) -> None:
+        """One call of write for all its blocks, one ACK."""
+        receiver, kept = make(windowsize=4)
+        receiver.start(0.0)
+        run = b"".join(wire.make_data(block, b"%d" % block * 8) for block in (1, 2, 3, 4))
+        assert receiver.receive_run(bytearray(run), len(run), 12, 0.1) == wire.make_ack(4)
+        assert kept.blocks == [b"11111111222222223333333344444444"]
+
+    def test_the_buffer_is_given_back(self) -> None:
+        """As for one datagram."""
+        receiver, _ = make(windowsize=4)
+        receiver.start(0.0)
+        buffer = bytearray(wire.make_data(1, b"12345678") + wire.make_data(2, b"1"))
+        receiver.receive_run(buffer, len(buffer), 12, 0.1)
+        buffer.clear()  # BufferError while a view exists
+        assert receiver.outcome is OK
+
+    def test_what_cannot_be_kept_is_said(self) -> None:
+        """Of the run nothing counts as received."""
+
+        def write(payload: memoryview) -> None:
+            raise TransferError(wire.DISK_FULL, "no room")
+
+        receiver = Receiver(write, lambda: None, Backoff(1.0, 3), blksize=8, windowsize=4)
+        receiver.start(0.0)
+        run = wire.make_data(1, b"12345678") + wire.make_data(2, b"1")
+        answer = receiver.receive_run(bytearray(run), len(run), 12, 0.1)
+        assert answer is not None
+        assert wire.error(answer) == (wire.DISK_FULL, "no room")
+        assert (receiver.blocks, receiver.octets) == (0, 0)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from ptftpd import net
-from ptftpd.errors import Error
+from ptftpd.errors import Error, InterfaceReplacedError
 from tests.lab import Lab, Namespace
 
 PORT = 6969
@@ -289,6 +289,16 @@ class TestConfine:
             "cannot confine the socket from systemd to eth0: Operation not permitted (it is bound to eth1)"
         )
         assert self.bound(sock) == "eth1"
+
+    def test_bound_to_one_that_is_gone(self, networks: Networks, sockets: ExitStack) -> None:
+        """Its successor has the same name and another index."""
+        networks.server.bridge("br0")
+        sock = sockets.enter_context(listen(networks.server, "0.0.0.0", interface="br0"))
+        networks.server.run("ip", "link", "delete", "br0")
+        networks.server.bridge("br0")
+        with unprivileged(), pytest.raises(InterfaceReplacedError) as caught:
+            net.confine(sock, "br0")
+        assert str(caught.value) == "interface br0 was replaced by a new one of that name"
 
     def test_no_such_interface(self, networks: Networks, sockets: ExitStack) -> None:
         sock = sockets.enter_context(plain(networks.server, "0.0.0.0", PORT))

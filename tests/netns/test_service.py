@@ -172,6 +172,35 @@ class TestConfinement:
                 assert bound.rstrip(b"\0") == b"eth0"
 
 
+class TestInterface:
+    """The one interface that is served changes under the server."""
+
+    @pytest.mark.parametrize("argv", [
+        ("dhcpd", "br0", "--state-dir", "state"),
+        ("tftpd", "-i", "br0"),
+        ("tftpd", "-i", "br0", "--workers", 2),
+    ])  # fmt: skip
+    def test_replaced(self, server: Namespace, place: Path, argv: tuple[Argument, ...]) -> None:
+        """By another one of its name, which unprivileged nobody can bind to: it ends, to be started anew."""
+        words = [place / word if word == "state" else word for word in argv]
+        make_bridge(server)
+        try:
+            with start(server, place, *words, "-u", USER, "-c", place / "conf") as daemon:
+                daemon.manager.wait("READY=1")
+                server.run("ip", "link", "delete", "br0")
+                make_bridge(server)
+                assert daemon.end() == 75
+                assert "error: interface br0 was replaced by a new one of that name\n" in daemon.log()
+        finally:
+            server.run("ip", "link", "delete", "br0")
+
+
+def make_bridge(server: Namespace) -> None:
+    """Make br0, with an address."""
+    server.bridge()
+    server.address("10.0.2.1/24", "br0")
+
+
 class TestDaemon:
     """--daemon and --pidfile, outside systemd."""
 

@@ -71,3 +71,11 @@ def machine(installed: Machine) -> Iterator[Machine]:
     installed.mark()
     yield installed
     installed.reset()
+
+
+@pytest.fixture
+def server(machine: Machine) -> Machine:
+    """Return the machine with a boot file, which pxed.conf names."""
+    machine.serve()
+    machine.configure("[pxe]\nboot_file = pxelinux.0\n", "pxed.conf.d/test.conf")
+    return machine

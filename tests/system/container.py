@@ -59,6 +59,7 @@ def _boot(root: str, network: str, name: str) -> None:
             "--hostname=box",
             f"--network-namespace-path={network}", "--register=no", "--keep-unit", "--console=read-only",
             "--link-journal=no", "--resolv-conf=off", "--timezone=off",
+            "--capability=CAP_NET_ADMIN",  # as with a network that nspawn makes itself: for udev
             "--system-call-filter=bpf",  # for SocketBindDeny= and IPAddressDeny=
         ],
     )  # fmt: skip

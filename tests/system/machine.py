@@ -100,9 +100,26 @@ class Machine(Box):
         bound = re.search(r"^bound (\S+) (\S+) (\S*)$", done.stdout, re.MULTILINE)
         return Boot(*bound.groups()) if bound else None
 
+    def boots(self, client: Namespace | None = None, server: str = ADDRESS) -> Boot:
+        """Return what a PXE client is told, once it has its boot file."""
+        told = self.boot(client=client)
+        assert told is not None
+        assert (told.server, told.file) == (server, "pxelinux.0")
+        assert told.address.rpartition(".")[0] == server.rpartition(".")[0]
+        assert self.get(told.file, server=told.server, client=client) == BOOT_FILE
+        return told
+
+    def silent(self, client: Namespace) -> bool:
+        """Return whether nobody answers a PXE client."""
+        return self.boot(client=client, tries=1) is None
+
     def listening(self) -> str:
         """Return the UDP sockets, a line each as ss has it."""
         return self.run("ss", "-Huanp").stdout
+
+    def wait_closed(self) -> None:
+        """Return once no UDP socket is open; systemd closes those of a service after that has stopped."""
+        wait_until(lambda: self.listening() == "", 10, f"no socket, not {self.listening()}")
 
     def pid(self, unit: str) -> int:
         """Return the process of a service, 0 without one."""

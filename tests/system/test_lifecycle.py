@@ -79,14 +79,14 @@ def test_remove_reinstall_purge(bare: Machine, packages: list[Path]) -> None:
     start_all(bare)
     told = bare.boot()
     bare.apt("remove", *OUR_PACKAGES)
-    assert bare.listening() == ""
+    bare.wait_closed()
     assert bare.path("/etc/ptftpd/pxed.conf").exists()
     assert bare.path("/var/lib/ptftpd/leases-eth0.sqlite").exists()
     bare.install(*packages)
     bare.systemctl("start", "pxed@eth0")
     assert bare.boot() == told
     bare.apt("purge", *OUR_PACKAGES)
-    assert bare.listening() == ""
+    bare.wait_closed()
     assert bare.run("getent", "passwd", "ptftpd", check=False).stdout == ""
     assert bare.run("sh", "-c", "find /etc /var/lib /run -name '*ptftp*' -o -name 'p*d@*'").stdout == ""
     assert bare.path("/srv/tftp/pxelinux.0").exists()  # what was served is the administrator's

@@ -8,10 +8,9 @@ import struct
 
 import pytest
 
-from tests.lab import Lab, Namespace, wait_until
-from tests.system.machine import ADDRESS, BOOT_FILE, OTHER_ADDRESS, Boot, Machine
+from tests.lab import wait_until
+from tests.system.machine import BOOT_FILE, OTHER_ADDRESS, Machine
 
-PXED = "[pxe]\nboot_file = pxelinux.0\n"
 ALL = (
     "pxed@eth0.service",
     "pxed@eth0.target",
@@ -21,59 +20,15 @@ ALL = (
 )
 
 
-@pytest.fixture
-def server(machine: Machine) -> Machine:
-    """Return the machine with a boot file that pxed.conf names."""
-    machine.serve()
-    machine.configure(PXED, "pxed.conf.d/test.conf")
-    return machine
-
-
-def boots(machine: Machine, client: Namespace | None = None, server: str = ADDRESS) -> Boot:
-    """Return what a PXE client is told, once it has its boot file."""
-    told = machine.boot(client=client)
-    assert told is not None
-    assert (told.server, told.file) == (server, "pxelinux.0")
-    assert told.address.rpartition(".")[0] == server.rpartition(".")[0]
-    assert machine.get(told.file, server=told.server, client=client) == BOOT_FILE
-    return told
-
-
-def silent(machine: Machine, client: Namespace | None = None) -> bool:
-    """Return whether nobody answers a PXE client."""
-    return machine.boot(client=client, tries=1) is None
-
-
 def test_a_client_boots(server: Machine) -> None:
     """systemctl start pxed@eth0 returns when all of it serves; stop, when nothing does."""
     server.systemctl("start", "pxed@eth0")
     assert server.state(*ALL) == " ".join(["active"] * len(ALL))
-    boots(server)
+    server.boots()
     assert "addresses leased" in server.show("pdhcpd@eth0", "StatusText")
     server.systemctl("stop", "pxed@eth0")
-    assert server.listening() == ""
+    server.wait_closed()
     assert server.state(*ALL, "ptftpd@eth0.service") == " ".join(["inactive"] * (len(ALL) + 1))
-
-
-def test_only_that_interface(server: Machine) -> None:
-    """Even where systemd ignores BindToDevice=%i: each socket is bound once its service runs."""
-    server.systemctl("start", "pxed@eth0")
-    boots(server)
-    assert silent(server, server.other)
-    assert server.get(server=OTHER_ADDRESS, client=server.other, wait=1) == b""
-    for line in server.listening().splitlines():
-        assert re.search(r"%eth0:(67|69|4011)\b", line), line
-
-
-def test_two_interfaces(server: Machine) -> None:
-    """Each with its own settings and its own leases."""
-    server.configure("[dhcp]\nrange = 10.8.0.99\n", "pxed@eth1.conf")
-    server.systemctl("start", "pxed@eth0", "pxed@eth1")
-    boots(server)
-    assert boots(server, server.other, OTHER_ADDRESS).address == "10.8.0.99"
-    server.systemctl("stop", "pxed@eth1")
-    boots(server)
-    assert silent(server, server.other)
 
 
 def test_beside_the_socket_of_all_interfaces(server: Machine) -> None:
@@ -81,7 +36,7 @@ def test_beside_the_socket_of_all_interfaces(server: Machine) -> None:
     for first, second in (("ptftpd.socket", "pxed@eth0"), ("pxed@eth0", "ptftpd.socket")):
         server.systemctl("start", first)
         server.systemctl("start", second)
-        boots(server)
+        server.boots()
         assert server.get(server=OTHER_ADDRESS, client=server.other) == BOOT_FILE
         server.systemctl("stop", "pxed@eth0")
         assert server.get() == BOOT_FILE
@@ -93,33 +48,23 @@ def test_enabled_it_survives_a_reboot(server: Machine) -> None:
     server.systemctl("enable", "ptftpd@eth1.socket")
     server.reboot()
     server.wait_state("pxed@eth0", "active")
-    boots(server)
+    server.boots()
     assert server.get(server=OTHER_ADDRESS, client=server.other) == BOOT_FILE
     server.mark()  # the journal began anew
-
-
-def test_an_interface_that_is_not_there(server: Machine) -> None:
-    """It fails at once, says why in one sentence, and leaves nothing behind that tries again."""
-    assert server.systemctl("start", "pxed@nosuch0", check=False) != ""
-    assert server.state("pxed@nosuch0") == "failed"
-    said = "there is no network interface nosuch0 here (there are: eth0, eth1)"
-    assert f'Status: "{said}"' in server.systemctl("status", "pxed@nosuch0", check=False)
-    assert server.listening() == ""
 
 
 @pytest.mark.parametrize(("unit", "port"), [("pdhcpd", 67), ("pbootpd", 67), ("ptftpd", 69)])
 def test_one_server_alone(server: Machine, unit: str, port: int) -> None:
     """systemctl start UNIT@eth0, and stop, without the others; on an interface that is not there it fails."""
     server.systemctl("start", f"{unit}@eth0")
-    assert {line.split()[3] for line in server.listening().splitlines()} >= {f"0.0.0.0%eth0:{port}"} or (
-        f"*%eth0:{port}" in server.listening()
-    )
+    assert f"%eth0:{port} " in server.listening()
     server.systemctl("stop", f"{unit}@eth0")
-    assert server.listening() == ""
-    server.systemctl("start", f"{unit}@nosuch0", check=False)
+    server.wait_closed()
+    assert "failed" in server.systemctl("start", f"{unit}@nosuch0", check=False)
     said = "there is no network interface nosuch0 here (there are: eth0, eth1)"
-    wait_until(lambda: server.show(f"{unit}@nosuch0", "StatusText") == said, 5, said)
-    assert server.show(f"{unit}@nosuch0", "NRestarts") == "0"
+    assert server.show(f"{unit}@nosuch0", "StatusText") == said
+    assert server.state(f"{unit}@nosuch0") == "failed"
+    server.wait_closed()  # or each request would start it again
 
 
 def test_the_socket_brings_its_service(server: Machine) -> None:
@@ -161,14 +106,16 @@ def test_dhcp_and_bootp_exclude_each_other(server: Machine) -> None:
 
 
 def test_leases_survive_a_kill(server: Machine) -> None:
-    """SIGKILL, restart: the same client has the same address, and the socket stayed open."""
+    """SIGKILL: it is started again, without a client that asks, and the client has the same address."""
     server.systemctl("start", "pxed@eth0")
-    before = boots(server)
+    before = server.boots()
+    pids = {0, server.pid("pdhcpd@eth0")}
     server.systemctl("kill", "--signal=KILL", "pdhcpd@eth0.service")
-    assert boots(server).address == before.address
-    assert server.show("pdhcpd@eth0.service", "NRestarts") == "1"
+    wait_until(lambda: server.pid("pdhcpd@eth0") not in pids, 10, "the restart")
+    server.wait_state("pdhcpd@eth0.service", "active")
+    assert server.boots().address == before.address
     server.systemctl("restart", "pxed@eth0")
-    assert boots(server).address == before.address
+    assert server.boots().address == before.address
 
 
 def test_a_boot_file_that_is_missing(server: Machine) -> None:
@@ -179,7 +126,7 @@ def test_a_boot_file_that_is_missing(server: Machine) -> None:
     assert server.show("pxed@eth0", "StatusText") == (
         "/etc/ptftpd/pxed.conf.d/test.conf:2: boot file pxelinux.0 below /srv/tftp: no such file"
     )
-    assert server.listening() == ""
+    server.wait_closed()
 
 
 def test_a_wrong_line(server: Machine) -> None:
@@ -193,13 +140,13 @@ def test_a_wrong_line(server: Machine) -> None:
     server.configure("[dhcp]\nlease_time = later\n", "pdhcpd.conf.d/a.conf")
     server.systemctl("reload", "pdhcpd@eth0")
     server.wait_message(re.escape("/etc/ptftpd/pdhcpd.conf.d/a.conf:2: [dhcp] lease_time = later"))
-    boots(server)
+    server.boots()
 
 
 def test_reload(server: Machine) -> None:
     """systemctl reload pxed@eth0 reloads all of it."""
     server.systemctl("start", "pxed@eth0")
-    boots(server)
+    server.boots()
     server.serve("other", b"another")
     server.configure("[pxe]\nboot_file = other\n", "pxed.conf.d/z.conf")
     server.systemctl("reload", "pxed@eth0")
@@ -222,57 +169,13 @@ def test_a_port_that_is_taken(server: Machine) -> None:
     assert server.state("pdhcpd@eth0.socket", "ptftpd@eth0.socket") == "inactive inactive"
     taken.close()
     server.wait_state("pxed@eth0", "active")
-    boots(server)
-
-
-@pytest.fixture
-def lab(server: Machine) -> Lab:
-    """Return what cables are made with."""
-    return server.net.lab
-
-
-def test_an_interface_that_comes_later(server: Machine, lab: Lab) -> None:
-    """First there is none, then it has no address, then it is served without anybody doing anything."""
-    server.drop_in("pxed@.service", "[Service]\nRestartSec=1s\n")
-    server.systemctl("start", "pxed@late0", check=False)
-    assert server.state("pxed@late0") == "failed"
-    client = lab.namespace("late")
-    lab.cable(server.net, client, "late0")
-    try:
-        server.systemctl("start", "pxed@late0", check=False)
-        assert server.show("pxed@late0", "StatusText").startswith("interface late0 has no IPv4 address")
-        server.net.address("10.7.0.1/24", "late0")
-        client.address("10.7.0.2/24")
-        server.wait_state("pxed@late0", "active")
-        boots(server, client, "10.7.0.1")
-    finally:
-        server.systemctl("stop", "pxed@late0")
-        server.net.run("ip", "link", "delete", "late0")
-
-
-def test_an_address_that_goes_and_changes(server: Machine) -> None:
-    """The DHCP server follows it, and says so."""
-    server.systemctl("start", "pxed@eth0")
-    boots(server)
-    before = server.pid("pdhcpd@eth0")
-    try:
-        server.net.run("ip", "address", "delete", f"{ADDRESS}/24", "dev", "eth0")
-        server.wait_message("interface eth0 has no IPv4 address")
-        server.net.address("10.6.0.1/24")
-        server.client.address("10.6.0.2/24")
-        server.wait_message(re.escape("interface eth0 has the address 10.6.0.1/24 now"))
-        boots(server, server="10.6.0.1")
-        assert server.pid("pdhcpd@eth0") == before
-    finally:
-        server.client.run("ip", "address", "delete", "10.6.0.2/24", "dev", "eth0")
-        server.net.run("ip", "address", "flush", "dev", "eth0")
-        server.net.address(f"{ADDRESS}/24")
+    server.boots()
 
 
 def test_records(server: Machine) -> None:
     """A lease is a record with its fields."""
     server.systemctl("start", "pxed@eth0")
-    told = boots(server)
+    told = server.boots()
     record = server.wait_message("^DHCPACK on ", "_SYSTEMD_UNIT=pdhcpd@eth0.service")
     assert re.fullmatch(rf"DHCPACK on {told.address} to \S+ via eth0.*", record["MESSAGE"])
     assert (record["DHCP_ADDRESS"], record["DHCP_INTERFACE"]) == (told.address, "eth0")

@@ -104,7 +104,6 @@ def test_it_comes_back_when_it_is_killed(socket: Machine) -> None:
     socket.systemctl("kill", "--signal=KILL", "ptftpd")
     assert socket.get() == BOOT_FILE
     assert socket.pid("ptftpd") not in {0, before}
-    assert socket.show("ptftpd", "NRestarts") == "1"
 
 
 def test_reload_takes_a_change_over(socket: Machine) -> None:
@@ -152,7 +151,17 @@ def test_one_interface(machine: Machine) -> None:
     assert "%eth0:69" in machine.listening()
     assert machine.get(server=OTHER_ADDRESS, client=machine.other, wait=1) == b""
     machine.systemctl("stop", "ptftpd@eth0")
-    assert machine.listening() == ""
+    machine.wait_closed()
+
+
+def test_one_interface_when_idle(machine: Machine) -> None:
+    """The socket of ptftpd@eth0 stays as well."""
+    machine.serve()
+    machine.configure("[daemon]\nidle_timeout = 1\n")
+    machine.systemctl("start", "ptftpd@eth0.socket")
+    assert machine.get() == BOOT_FILE
+    machine.wait_state("ptftpd@eth0.service", "inactive")
+    assert machine.get() == BOOT_FILE
 
 
 def test_one_interface_and_all_of_them(socket: Machine) -> None:

@@ -172,3 +172,30 @@ class TestMade:
     def test_ack(self, block: int) -> None:
         """An ACK has four octets (RFC 1350 §5)."""
         assert wire.make_ack(block) == b"\0\4" + block.to_bytes(2, "big")
+
+
+class TestRun:
+    @given(
+        first=st.one_of(st.integers(0, 65535), st.sampled_from([0, 255, 65280, 65500])),
+        count=st.integers(1, 70),
+        last=st.integers(1, 12),
+        stray=st.one_of(st.none(), st.tuples(st.integers(0, 69), st.sampled_from([-256, -1, 1, 256]))),
+    )
+    def test_any(self, first: int, count: int, last: int, stray: tuple[int, int] | None) -> None:
+        """It is one if each datagram is DATA of the next number, and the numbers do not start over."""
+        numbers = list(range(first, first + count))
+        if stray:
+            numbers[stray[0] % count] += stray[1]
+        datagrams = [wire.make_data(number & 0xFFFF, b"12345678") for number in numbers]
+        datagrams[-1] = datagrams[-1][:last]
+        run = b"".join(datagrams)
+        found = wire.is_run(bytearray(run + b"remains"), len(run), 12, first)
+        assert found == (not stray and first + count <= 65536 and last >= wire.HEADER)
+
+    @pytest.mark.parametrize("opcode", [wire.ERROR, wire.ACK, wire.DATA + 256])
+    def test_something_else_in_it(self, opcode: int) -> None:
+        """Only DATA makes up a run."""
+        run = bytearray(wire.make_data(1, b"12345678") + wire.make_data(2, b"12345678"))
+        assert wire.is_run(run, 24, 12, 1)
+        wire.header.pack_into(run, 12, opcode, 2)
+        assert not wire.is_run(run, 24, 12, 1)

@@ -1,0 +1,57 @@
+"""The client's settings, for its command line and the commands at its prompt: it reads no file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ptftpd.option import option
+from ptftpd.syntax import auto, flag, integer, port_range, seconds, transfer_mode
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user may set; auto is None."""
+
+    mode: str = option(
+        "octet",
+        transfer_mode,
+        "octet (or binary): the file as it is; netascii (or ascii): text, its line ends converted",
+        metavar="MODE",
+        short="m",
+    )
+    blksize: int | None = option(
+        None,
+        auto(integer(8, 65464)),
+        "block size to ask for, octets (RFC 2348); auto: as large as the route carries in one piece",
+        metavar="N",
+        short="b",
+    )
+    windowsize: int | None = option(
+        None,
+        auto(integer(1, 65535)),
+        "blocks between two acknowledgements to ask for (RFC 7440); auto: up to 64, as many as can wait here",
+        metavar="N",
+        short="w",
+    )
+    timeout: float | None = option(
+        None,
+        auto(seconds(0.05, 255)),
+        "time to the first retransmission, seconds; a whole number is asked of the server too (RFC 2349); "
+        "auto: 1, then as measured",
+        metavar="SECONDS",
+    )
+    retries: int | None = option(
+        None,
+        auto(integer(0, 1000)),
+        "retransmissions without an answer before giving up; auto: 6. A number also makes the client wait "
+        "for a server that is not there yet",
+        metavar="N",
+    )
+    port_range: tuple[int, int] | None = option(
+        None,
+        port_range,
+        "ports to send from, for a firewall; by default any",
+        metavar="FIRST-LAST",
+        short="R",
+    )
+    rfc1350: bool = option(False, flag, "plain RFC 1350: no TFTP options at all", short="r")
