@@ -21,10 +21,6 @@ from ptftpd.program import Loaded, Positional, Program
 from ptftpd.programs.explaining import EXPLAIN
 from ptftpd.settings import Settings
 
-QUEUE = (
-    1 << 22
-)  # octets that may wait in a socket: over a second of datagrams, if the disk is that slow to commit
-
 INTERFACE = Positional("IFACE", "", "", "network interface to serve", required=True)
 BOOT_FILE = Positional("BOOTFILE", "pxe", "boot_file", "boot file of machines that no rule names another for")
 
@@ -70,8 +66,6 @@ class Dhcpd:
             self._sockets += activated.pop(name, []) or [
                 net.listen("0.0.0.0", port, interface=self.interface, broadcast=True, trial=trial)
             ]
-        for sock in self._sockets:
-            net.deepen(sock, QUEUE)
 
     def _ports(self, settings: Settings) -> dict[str, int]:
         """Return the ports that these settings take, by the names that their sockets have in systemd."""
