@@ -12,6 +12,7 @@ from ptftpd import net, service
 from ptftpd.dhcp import proxy, reply
 from ptftpd.dhcp.decision import Decision
 from ptftpd.dhcp.plan import plans
+from ptftpd.dhcp.rules import unresolvable
 from ptftpd.dhcp.server import Server
 from ptftpd.dhcp.store import Store
 from ptftpd.errors import ConfigError
@@ -93,6 +94,12 @@ class Dhcpd:
         self._server = Server(
             loop, log, self._sockets, link, self.settings, store, only_bootp=self.only_bootp
         )
+        for rule in unresolvable(self.settings):
+            log.warning(
+                "",
+                f"{rule.origin} = {rule.boot_file}: clients are told of no DNS server to find that host; "
+                "set name_server, or give its address",
+            )
         return f"serving {self.serves} on {self.interface} ({link.address}/{link.network.prefixlen})"
 
     def reload(self, loaded: Loaded) -> None:

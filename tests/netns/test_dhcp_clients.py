@@ -159,6 +159,14 @@ def test_settings_that_do_not_fit_the_network(network: Network) -> None:
     assert "--range: [dhcp] range = 10.8.0.50-10.8.0.60: must be in 10.9.0.0/24" in refused.stderr
 
 
+def test_a_host_name_without_a_dns_server_is_said(network: Network) -> None:
+    """HTTP Boot could not find the host."""
+    daemon = network.serve("--boot", "x86_64-efi-http=http://boot.example.com/x.efi")
+    daemon.wait_for(
+        "warning: .pxe. boot x86_64-efi-http = http://boot.example.com/x.efi: clients are told of no"
+    )
+
+
 def test_a_menu_takes_port_4011(network: Network) -> None:
     """PXE 2.1: without the port there would be no boot file behind the menu, so a reload cannot bring one."""
     settings = network.directory / "menu.conf"
