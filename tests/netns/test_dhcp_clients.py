@@ -175,6 +175,7 @@ def test_a_menu_takes_port_4011(network: Network) -> None:
     assert "[menu Install]: must have boot_file or boot, or else local = yes" in broken.stderr
     settings.write_text("")
     daemon = network.serve("--config", str(settings))
+    daemon.wait_for("serving DHCP")
     settings.write_text("[menu Install]\nboot_file = pxelinux.0\n")
     daemon.signal(signal.SIGHUP)
     daemon.wait_for("the configuration stays as it was: a .menu. takes UDP port 4011, which is not open yet")
