@@ -10,6 +10,7 @@ from ptftpd.dhcp import options, reply, request, wire
 from ptftpd.dhcp.boot import Rules
 from ptftpd.dhcp.networks import Network, Networks
 from ptftpd.dhcp.outcome import Outcome
+from ptftpd.dhcp.pool import FOREVER
 from ptftpd.dhcp.request import Request
 from ptftpd.dhcp.rules import boot_rules
 from ptftpd.dhcp.sheet import Sheet
@@ -17,7 +18,6 @@ from ptftpd.dhcp.sheets import Sheets
 from ptftpd.dhcp.wire import Message
 from ptftpd.settings import Settings
 
-FOREVER = 4_294_967_295.0  # seconds; DHCP's infinity (RFC 2131 §3.3), 136 years
 VEND = 64  # octets of the vend field, cookie and END included (RFC 951 §3)
 
 

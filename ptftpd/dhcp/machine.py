@@ -189,7 +189,8 @@ class Machine:
             return
         network.pool.release(lease, now)
         outcome.commit = (lease,)
-        outcome.note(f"{wire.dotted(lease.address)} is free again")
+        state = "stays its BOOTP client's" if lease.is_for_ever else "is free again"
+        outcome.note(f"{wire.dotted(lease.address)} {state}")
         outcome.fields["DHCP_ADDRESS"] = wire.dotted(lease.address)
 
     def _inform(self, asked: Request, network: Network, outcome: Outcome, now: float) -> None:
