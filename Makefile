@@ -42,9 +42,10 @@ fuzz: ## random datagrams at the servers, many more than make test takes
 	@$(NEED) tests/packages
 	@PTFTPD_FUZZ=1000000 $(PYTEST) tests/fuzz --override-ini timeout=3000
 
-bench: ## the TFTP servers side by side, into build/bench
+bench: ## the TFTP and the DHCP servers side by side, into build/bench
 	@$(NEED) tests/packages tests/bench/packages
 	@$(AS_ROOT) $(PYTHON) -m tests.bench.tftp
+	@$(AS_ROOT) $(PYTHON) -m tests.bench.dhcp
 
 lint: $(LINT)/ready ## ruff and mypy, pinned versions
 	@failed=0; \

@@ -129,25 +129,25 @@ def _why_not_bound(error: OSError, address: str, port: int, interface: str) -> s
 def prepare(sock: socket.socket) -> None:
     """Make a listening socket, our own or one from systemd, non-blocking and let it report PKTINFO."""
     sock.setblocking(False)
-    for option in (SO_RCVBUFFORCE, socket.SO_RCVBUF):  # the first takes root; systemd has ReceiveBuffer=
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, option, RECEIVE_BUFFER)
-            break
-        except OSError:
-            continue
+    _let_wait(sock, RECEIVE_BUFFER)
     if sock.family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
     sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)  # IPv6's own does not tell IPv4 broadcasts apart
 
 
-def deepen(sock: socket.socket, octets: int) -> None:
-    """Let so much wait in a socket to be received; without privilege as much as net.core.rmem_max allows."""
-    for option in (SO_RCVBUFFORCE, socket.SO_RCVBUF):
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, option, octets)
-            return
-        except PermissionError:
-            continue
+def _let_wait(sock: socket.socket, octets: int) -> None:
+    """Let at least so much wait in a socket; without root as much as net.core.rmem_max allows.
+
+    What systemd has given it (ReceiveBuffer=) may be more than that, and could not be had back.
+    """
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, octets)
+    except OSError:
+        had = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+        with socket.socket(sock.family, socket.SOCK_DGRAM) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, octets)
+            if trial.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) > had:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, octets)
 
 
 def confine(sock: socket.socket, interface: str) -> None:

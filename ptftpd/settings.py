@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
 from ptftpd.dhcp import pxe, registry
+from ptftpd.errors import ConfigError
 from ptftpd.option import option
 from ptftpd.syntax import (
     absolute_path,
@@ -458,6 +459,11 @@ class Settings:
     subnets: dict[str, Subnet] = field(default_factory=dict)
     menus: dict[str, Menu] = field(default_factory=dict)
     sources: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def misfit(self, section: str, key: str, value: str, reason: str) -> ConfigError:
+        """Return the error of a setting that is right by itself, but does not fit the rest."""
+        setting = f"[{section}] {key} = {value}".rstrip()
+        return ConfigError(reason, source=self.sources.get((section, key), ""), setting=setting)
 
 
 SECTIONS: dict[str, type] = {

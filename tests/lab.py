@@ -95,8 +95,8 @@ class Process:
         return self._popen.poll() is None
 
     def text(self) -> str:
-        """Return all it has printed so far."""
-        return self.log.read_text(errors="replace")
+        """Return all it has printed so far, without terminal escapes, which firmware strews into words."""
+        return re.sub(r"\x1b\[[0-9;?=]*[A-Za-z]", "", self.log.read_text(errors="replace"))
 
     def wait(self, timeout: float) -> int:
         """Return its exit status (-N when signal N ended it) once it ends by itself."""

@@ -36,12 +36,14 @@ dhcp.explain
 dhcp.machine dhcp.proxy dhcp.bootp
 dhcp.networks
 dhcp.outcome dhcp.plan
-tftp.sender tftp.receiver tftp.names tftp.limits dhcp.pool dhcp.told dhcp.decision
+dhcp.reservations
+tftp.sender tftp.receiver tftp.names tftp.limits dhcp.pool dhcp.sheets dhcp.decision
 dhcp.rules dhcp.menu dhcp.monitor
 settings client.settings
 syntax
 dhcp.reply
 dhcp.request dhcp.sheet
+dhcp.boot
 dhcp.pxe
 tftp.options tftp.outcome tftp.netascii dhcp.options dhcp.registry
 tftp.wire dhcp.wire

@@ -6,17 +6,18 @@ with dynamic on, any other gets a free one, and keeps it: BOOTP has no way to gi
 
 from __future__ import annotations
 
-from ptftpd.dhcp import options, pxe, reply, request, wire
+from ptftpd.dhcp import options, reply, request, wire
+from ptftpd.dhcp.boot import Rules
 from ptftpd.dhcp.networks import Network, Networks
 from ptftpd.dhcp.outcome import Outcome
+from ptftpd.dhcp.pool import FOREVER
 from ptftpd.dhcp.request import Request
 from ptftpd.dhcp.rules import boot_rules
 from ptftpd.dhcp.sheet import Sheet
-from ptftpd.dhcp.told import Sheets
+from ptftpd.dhcp.sheets import Sheets
 from ptftpd.dhcp.wire import Message
 from ptftpd.settings import Settings
 
-FOREVER = 4_294_967_295.0  # seconds; DHCP's infinity (RFC 2131 §3.3), 136 years
 VEND = 64  # octets of the vend field, cookie and END included (RFC 951 §3)
 
 
@@ -32,7 +33,7 @@ class Bootp:
         self._own = own
         self._names = names | {"", wire.dotted(own)}
         self._dynamic, self._always_rfc1048 = settings.bootp.dynamic, settings.bootp.always_rfc1048
-        self._rules = pxe.Rules(boot_rules(settings))
+        self._rules = Rules(boot_rules(settings))
         self._boot_server = int(settings.pxe.tftp_server or own)
         self._sheets = Sheets(settings)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ptftpd.dhcp import menu, pxe
-from ptftpd.dhcp.pxe import Boot, Client, Rule
+from ptftpd.dhcp import menu
+from ptftpd.dhcp.boot import Boot, Rule, Rules, by_rule
+from ptftpd.dhcp.pxe import Client
 from ptftpd.dhcp.rules import boot_rules, class_rules
 from ptftpd.settings import Settings
 
@@ -17,10 +18,10 @@ class Decision:
         """own is this server's address on the interface; ConfigError when the menu cannot be shown."""
         self._own = own
         self._server = int(settings.pxe.tftp_server or own)
-        self._rules = pxe.Rules(boot_rules(settings))
+        self._rules = Rules(boot_rules(settings))
         self._menu = menu.entries(settings)
         slow = {f"[class {name}]": group for name, group in settings.classes.items() if group.reply_delay}
-        self._slow = pxe.Rules(rule for name, group in slow.items() for rule in class_rules(name, group))
+        self._slow = Rules(rule for name, group in slow.items() for rule in class_rules(name, group))
         self._delays = {name: group.reply_delay for name, group in slow.items()}
         self._prompt, self._timeout = settings.pxe.menu_prompt, settings.pxe.menu_timeout
 
@@ -35,7 +36,7 @@ class Decision:
             offered = self._offer(client)
             if offered:
                 return offered
-        return pxe.boot(rule, client, self._server)
+        return by_rule(rule, client, self._server)
 
     def chosen(self, client: Client, item: tuple[int, ...]) -> Boot | None:
         """Return what a client is to boot that asks port 4011, None for what another boot server may have.
@@ -46,13 +47,13 @@ class Decision:
             return self.boot(client)
         for entry in self._menu:
             if entry.type == item[0]:
-                boot = pxe.boot(entry.rules.choose(client), client, self._server)
+                boot = by_rule(entry.rules.choose(client), client, self._server)
                 return boot and replace(boot, menu=menu.item(*item[:2]))
         return None
 
     def delay(self, client: Client) -> float:
         """Return how long replies to a client wait, seconds."""
-        rule = self._slow.choose(client)
+        rule = self._slow.choose(client) if self._delays else None
         return self._delays[rule.origin] if rule else 0.0
 
     def candidates(self, client: Client) -> list[Rule]:
@@ -61,7 +62,7 @@ class Decision:
 
     def _offer(self, client: Client) -> Boot | None:
         """Return the menu of the entries that suit a client, None when none does."""
-        found = [(entry, pxe.boot(entry.rules.choose(client), client, self._server)) for entry in self._menu]
+        found = [(entry, by_rule(entry.rules.choose(client), client, self._server)) for entry in self._menu]
         suitable = [(entry, boot) for entry, boot in found if boot or entry.type == menu.LOCAL]
         if not any(boot for _, boot in suitable):
             return None

@@ -51,7 +51,12 @@ class Explainer:
         if asked.kind and self._settings.dhcp.mode == "auto":
             lines.append("as long as no other DHCP server answers; for the other case add --mode proxy")
         if not outcome.data or network is None or outcome.request is None:
-            return "\n".join([*lines, f"is not answered: {outcome.done or outcome.ignored}"])
+            lines.append(f"is not answered: {outcome.done or outcome.ignored}")
+            if asked.kind and not asked.client.boots:
+                lines.append(
+                    "it did not say what it is: firmware does, as with --arch bios or --arch x86_64-efi"
+                )
+            return "\n".join(lines)
         reply = wire.decode(outcome.data)
         lines.append(f"{_name(reply)} of {len(outcome.data)} octets to {outcome.destination[0]}, "
                      f"port {outcome.destination[1]}")  # fmt: skip

@@ -19,14 +19,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from ptftpd.dhcp import options, pxe, reply, request, wire
+from ptftpd.dhcp import options, reply, request, wire
+from ptftpd.dhcp.boot import Boot
 from ptftpd.dhcp.decision import Decision
 from ptftpd.dhcp.networks import Network, Networks
 from ptftpd.dhcp.outcome import Outcome
 from ptftpd.dhcp.pool import Lease
 from ptftpd.dhcp.request import RENEWING, SELECTING, Request
 from ptftpd.dhcp.sheet import Sheet
-from ptftpd.dhcp.told import Sheets
+from ptftpd.dhcp.sheets import Sheets
 from ptftpd.dhcp.wire import Message
 from ptftpd.settings import Settings
 
@@ -73,11 +74,11 @@ class Machine:
             self._handlers[asked.kind](asked, network, outcome, now)
         return outcome
 
-    def told(self, asked: Request, network: Network) -> tuple[Sheet, pxe.Boot | None]:
+    def told(self, asked: Request, network: Network) -> tuple[Sheet, Boot | None]:
         """Return the options that a client is told, and what it is to boot."""
         return self._sheets.sheet(network.plan.sheet, asked.client), self._decision.boot(asked.client)
 
-    def _body(self, asked: Request, seconds: int, sheet: Sheet, boot: pxe.Boot | None) -> reply.Body:
+    def _body(self, asked: Request, seconds: int, sheet: Sheet, boot: Boot | None) -> reply.Body:
         """Return what a reply has in common with those to other clients of the kind; made once."""
         client = asked.client
         traits = client.ipxe, client.vendor_class, client.is_raspberry_pi
@@ -188,7 +189,8 @@ class Machine:
             return
         network.pool.release(lease, now)
         outcome.commit = (lease,)
-        outcome.note(f"{wire.dotted(lease.address)} is free again")
+        state = "stays its BOOTP client's" if lease.is_for_ever else "is free again"
+        outcome.note(f"{wire.dotted(lease.address)} {state}")
         outcome.fields["DHCP_ADDRESS"] = wire.dotted(lease.address)
 
     def _inform(self, asked: Request, network: Network, outcome: Outcome, now: float) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ptftpd.dhcp import pxe, wire
-from ptftpd.dhcp.pxe import Rule, Rules
+from ptftpd.dhcp.boot import Rule, Rules
 from ptftpd.errors import ConfigError
 from ptftpd.settings import Menu, Settings
 

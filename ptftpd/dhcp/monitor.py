@@ -5,7 +5,8 @@
     accompanied   one answers; alone again after SILENT probes without answer   receive(), tick()
 
 The probe names this server's own address as relay (giaddr), so that others answer to port 67, which this
-server has; port 68, where clients are answered, belongs to the machine's own DHCP client.
+server has; port 68, where clients are answered, belongs to the machine's own DHCP client. It is that of
+a PXE client: another server of this kind answers no other. A proxy's offer has no address and does not count.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Monitor:
         if message.xid != self._xid or message.chaddr[:6] != self._hardware:
             return False
         server = options.address(message, options.SERVER_ID)
-        if message.op == wire.BOOTREPLY and server and server != self._own:
+        if message.op == wire.BOOTREPLY and message.yiaddr and server and server != self._own:
             self.state, self.other, self._heard = ACCOMPANIED, server, True
         return True
 
@@ -64,6 +65,8 @@ class Monitor:
             chaddr=self._hardware.ljust(16, b"\0"),
             options={
                 options.MESSAGE_TYPE: wire.octets(options.DISCOVER, 1),
+                options.VENDOR_CLASS: b"PXEClient:Arch:00000:UNDI:002001",
+                options.ARCHITECTURE: b"\0\0",
                 options.PARAMETER_LIST: bytes([options.SUBNET_MASK, options.ROUTER]),
             },
         )

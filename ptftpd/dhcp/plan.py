@@ -6,14 +6,13 @@ clients reach this server through relay agents. What does not fit together is a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 
-from ptftpd.dhcp import options, request, wire
+from ptftpd.dhcp import options, reservations, wire
 from ptftpd.dhcp.pool import Subnet
 from ptftpd.dhcp.sheet import Sheet, Told, told, with_default_route
-from ptftpd.errors import ConfigError
 from ptftpd.settings import Settings
 from ptftpd.settings import Subnet as Section
 
@@ -39,16 +38,6 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Reservation:
-    """An address kept for the machine with any of these names; see request.names."""
-
-    section: str
-    key: str
-    names: tuple[bytes, ...]
-    address: IPv4Address
-
-
-@dataclass(frozen=True)
 class Plans:
     """Every network, the interface's own first; names: what a machine may be known by -> its lease key."""
 
@@ -62,28 +51,25 @@ def plans(settings: Settings, interface: str, own: IPv4Address, network: IPv4Net
     Leased is the interface's whole network unless ranges are given, never this machine's and the servers'
     addresses.
     """
-    reservations = list(_reservations(settings))
     targets = {"dhcp": network} | {
         f"subnet {name}": _network(settings, name, subnet) for name, subnet in settings.subnets.items()
     }
     _apart(settings, targets, interface)
-    described = {
-        section: _kept(settings, [item for item in reservations if item.address in target], target, own)
-        for section, target in targets.items()
-    }
-    for item in reservations:
+    reserved = list(reservations.listed(settings))
+    for item in reserved:
         if not any(item.address in target for target in targets.values()):
-            places = f"{network}, the network of {interface}" + (
-                ", or of a [subnet]" if len(targets) > 1 else ""
-            )
-            reason = f"must be an address for a client in {places}"
-            raise _misfit(settings, item.section, item.key, str(item.address), reason)
+            elsewhere = ", or of a [subnet]" if len(targets) > 1 else ""
+            reason = f"must be an address for a client in {network}, the network of {interface}{elsewhere}"
+            raise settings.misfit(item.section, item.key, str(item.address), reason)
+    described = {
+        section: reservations.kept(settings, reserved, target, own) for section, target in targets.items()
+    }
     first = _own_plan(settings, interface, own, network, described["dhcp"])
     others = [
         _subnet_plan(settings, name, section, targets[f"subnet {name}"], described[f"subnet {name}"])
         for name, section in settings.subnets.items()
     ]
-    return Plans((first, *others), {name: item.names[0] for item in reservations for name in item.names})
+    return Plans((first, *others), {name: item.names[0] for item in reserved for name in item.names})
 
 
 def _own_plan(
@@ -120,7 +106,7 @@ def _plan(settings: Settings, section: str, subnet: Subnet, sheet: Sheet, lease_
     longest = dhcp.max_lease_time or lease_time
     if dhcp.min_lease_time > longest:
         reason = f"must not be more than max_lease_time, {longest:g} s"
-        raise _misfit(settings, "dhcp", "min_lease_time", f"{dhcp.min_lease_time:g}", reason)
+        raise settings.misfit("dhcp", "min_lease_time", f"{dhcp.min_lease_time:g}", reason)
     return Plan(section, subnet, with_default_route(sheet), lease_time, dhcp.min_lease_time, longest)
 
 
@@ -156,8 +142,9 @@ def _subnet(
     for key, chosen in (("range", ranges), ("exclude", exclude)):
         for first, last in chosen:
             if first not in network or last not in network:
-                raise _misfit(settings, section, key, f"{first}-{last}", f"must be in {place}")
-    never = {int(address) for address in (*_edges(network), *servers) if address and address in network}
+                raise settings.misfit(section, key, f"{first}-{last}", f"must be in {place}")
+    apart = (*reservations.edges(network), *servers)
+    never = {int(address) for address in apart if address and address in network}
     return Subnet(
         network=int(network.network_address),
         mask=int(network.netmask),
@@ -169,10 +156,7 @@ def _subnet(
 
 def _network(settings: Settings, name: str, subnet: Section) -> IPv4Network:
     if subnet.network is None:
-        source = settings.sources.get((f"subnet {name}", "range"), "")
-        raise ConfigError(
-            "must be set, such as 192.0.2.0/24", source=source, setting=f"[subnet {name}] network ="
-        )
+        raise settings.misfit(f"subnet {name}", "network", "", "must be set, such as 192.0.2.0/24")
     return subnet.network
 
 
@@ -184,58 +168,8 @@ def _apart(settings: Settings, targets: dict[str, IPv4Network], interface: str) 
             if network.overlaps(taken):
                 whose = f"[{other}]" if other != "dhcp" else f"{interface}, which [dhcp] describes"
                 reason = f"must not overlap {taken} of {whose}"
-                raise _misfit(settings, section, "network", str(network), reason)
+                raise settings.misfit(section, "network", str(network), reason)
         seen.append((section, network))
-
-
-def _edges(network: IPv4Network) -> set[IPv4Address]:
-    """Return the addresses that no host has; a /31 has none such (RFC 3021)."""
-    return {network.network_address, network.broadcast_address} if network.prefixlen < 31 else set()
-
-
-# Reservations ----------------------------------------------------------------------------------
-
-
-def _reservations(settings: Settings) -> Iterator[Reservation]:
-    """Yield what [dhcp] reserve and [host NAME] address keep for whom."""
-    for mac, address in settings.dhcp.reserve:
-        yield Reservation("dhcp", "reserve", (request.ethernet_key(mac),), address)
-    for name, host in settings.hosts.items():
-        names = [request.ethernet_key(host.mac)] if host.mac else []
-        names += [request.client_id_key(host.client_id)] if host.client_id else []
-        names += [request.guid_key(host.guid)] if host.guid else []
-        if host.address and names:
-            yield Reservation(f"host {name}", "address", tuple(names), host.address)
-
-
-def _kept(
-    settings: Settings, items: list[Reservation], network: IPv4Network, own: IPv4Address
-) -> dict[bytes, int]:
-    """Return {lease key: address} of the reservations in a network."""
-    reserved: dict[bytes, int] = {}
-    owners: dict[IPv4Address, str] = {}
-    known: dict[bytes, IPv4Address] = {}
-    for item in items:
-        who = request.name_text(item.names[0])
-        other = next(
-            (name for name in item.names if known.setdefault(name, item.address) != item.address), b""
-        )
-        if item.address == own or item.address in _edges(network):
-            reason = f"must be an address for a client in {network}"
-        elif owners.setdefault(item.address, who) != who:
-            reason = f"is kept for {owners[item.address]} already"
-        elif other:
-            reason = f"{request.name_text(other)} has another address already"
-        else:
-            reserved[item.names[0]] = int(item.address)
-            continue
-        raise _misfit(settings, item.section, item.key, str(item.address), reason)
-    return reserved
-
-
-def _misfit(settings: Settings, section: str, key: str, value: str, reason: str) -> ConfigError:
-    source = settings.sources.get((section, key), "")
-    return ConfigError(reason, source=source, setting=f"[{section}] {key} = {value}")
 
 
 # Ranges ----------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from math import inf
 
 OFFER_TIME = 60.0  # seconds an offer is kept: firmware waits up to 16 s for others, then may start over
 MAX_QUARANTINE = 86400.0  # seconds: what a machine that is in the way for good costs, once a day
+FOREVER = 4_294_967_295.0  # seconds; DHCP's infinity (RFC 2131 §3.3), 136 years: a BOOTP client's
 MAX_LEASES = 1 << 17  # records, about 500 octets each; more than a full /15, far above any broadcast domain
 
 
@@ -62,6 +63,11 @@ class Lease:
     held: float = -inf  # until when it is kept for the client that was offered it; never stored
     queued: float = inf  # the time of its entry in the pool's queue that counts
     conflicts: int = 0  # how often in a row another machine was found to use it
+
+    @property
+    def is_for_ever(self) -> bool:
+        """Whether a BOOTP client has it, which cannot give it back (RFC 951)."""
+        return self.seconds >= FOREVER and bool(self.key)
 
     @property
     def free_at(self) -> float:
@@ -138,7 +144,9 @@ class Pool:
         before = self._by_key[key]
         if lease.expires > now:
             lease.conflicts = 0  # its client has had it, and goes on with it
-        lease.expires, lease.seconds, lease.held = now + seconds, seconds, -inf
+        if not lease.is_for_ever:  # what a BOOTP client has, its DHCP client does not shorten
+            lease.expires, lease.seconds = now + seconds, seconds
+        lease.held = -inf
         self._enqueue(lease)
         if before is lease:
             return (lease,)
@@ -156,8 +164,9 @@ class Pool:
 
     def release(self, lease: Lease, now: float) -> None:
         """End a lease; its client gets the address back unless another needs it before."""
-        lease.expires = lease.held = min(lease.expires, now)
-        self._enqueue(lease)
+        if not lease.is_for_ever:
+            lease.expires = lease.held = min(lease.expires, now)
+            self._enqueue(lease)
 
     def quarantine(self, address: int, seconds: float, now: float) -> Lease:
         """Keep an address from everyone: another machine uses it. Each time in a row for twice as long."""

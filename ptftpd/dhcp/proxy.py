@@ -11,6 +11,7 @@ boot file of the entry is to be had that was chosen; that is also so where this 
 from __future__ import annotations
 
 from ptftpd.dhcp import options, pxe, reply, request, wire
+from ptftpd.dhcp.boot import Boot
 from ptftpd.dhcp.decision import Decision
 from ptftpd.dhcp.outcome import Outcome
 from ptftpd.dhcp.request import Request
@@ -63,7 +64,7 @@ class Proxy:
             outcome.destination = peer
         return outcome
 
-    def _answer(self, asked: Request, outcome: Outcome, kind: int, boot: pxe.Boot) -> None:
+    def _answer(self, asked: Request, outcome: Outcome, kind: int, boot: Boot) -> None:
         answer = reply.proxy(asked, kind, self._own, boot)
         outcome.answer(answer, f"to {asked.hardware} via {self._interface}, {boot.about}")
         outcome.delay = self._decision.delay(asked.client)

@@ -1,9 +1,8 @@
-"""The boot decision: which machine is asking, and which boot file it gets."""
+"""Which machine is asking: what firmware says of itself, and the quirks in which it says it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -152,119 +151,6 @@ def _program(vendor_class: bytes, architectures: bytes) -> tuple[str, tuple[str,
         found = re.search(r":Arch:([0-9]{5})(?::|$)", text, re.ASCII)
         numbers = (int(found[1]),) if found else ()
     return text, tuple(dict.fromkeys(ARCHITECTURES[n] for n in numbers if n in ARCHITECTURES))
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """Names the boot file of the clients that meet every condition given; origin is where it was written."""
-
-    origin: str
-    boot_file: str
-    mac: bytes = b""  # the whole address, or how it starts
-    guid: bytes = b""
-    client_id: bytes = b""
-    circuit_id: str = ""
-    ipxe: bool | None = None
-    vendor_class: str = ""  # how it starts
-    architectures: tuple[str, ...] = ()
-
-    def matches(self, client: Client) -> bool:
-        """Return whether the client meets every condition."""
-        return (
-            client.hardware.startswith(self.mac)
-            and (not self.guid or self.guid == client.guid)
-            and (not self.client_id or self.client_id == client.client_id)
-            and (not self.circuit_id or self.circuit_id == client.circuit_id)
-            and (self.ipxe is None or self.ipxe == client.ipxe)
-            and client.vendor_class.startswith(self.vendor_class)
-            and (
-                not self.architectures
-                or any(name in self.architectures for name in client.architectures)
-                or (client.ipxe and IPXE in self.architectures)
-            )
-        )
-
-    def serves(self, client: Client) -> bool:
-        """Return whether the client meets every condition, and can load the file if there is one."""
-        return self.matches(client) and (not self.boot_file or client.loads(self.boot_file))
-
-    @property
-    def is_default(self) -> bool:
-        """Whether nothing but the architecture makes it match; iPXE counts as more than that."""
-        plain = Rule(self.origin, self.boot_file, architectures=self.architectures)
-        return self == plain and IPXE not in self.architectures
-
-    @property
-    def generality(self) -> tuple[bool, bool, bool, int, bool, int, int, str]:
-        """Sorts the more specific rule first: iPXE, one machine, switch port, prefix, class, architectures.
-
-        What is for iPXE goes first because any other rule may name the file that loaded iPXE, for ever. Equal
-        rules go by name, so that their order in the files never matters.
-        """
-        return (
-            not (self.ipxe or self.architectures == (IPXE,)),
-            not (self.guid or self.client_id or len(self.mac) == 6),
-            not self.circuit_id,
-            -len(self.mac),
-            self.ipxe is None,
-            -len(self.vendor_class),
-            len(self.architectures) or len(ARCHITECTURES) + 1,
-            self.origin,
-        )
-
-
-class Rules:
-    """Every boot rule, the most specific first."""
-
-    def __init__(self, rules: Iterable[Rule]) -> None:
-        """The rules may come in any order."""
-        ordered = sorted(rules, key=lambda rule: rule.generality)
-        self._general = [rule for rule in ordered if len(rule.mac) < 6]
-        self._by_mac: dict[bytes, list[Rule]] = {}  # a site may list thousands of machines
-        for rule in ordered:
-            if len(rule.mac) == 6:
-                self._by_mac.setdefault(rule.mac, []).append(rule)
-
-    def choose(self, client: Client) -> Rule | None:
-        """Return the most specific rule that matches, None when none does.
-
-        Rules with a file that the client cannot load are passed over: one machine may boot by TFTP and HTTP.
-        """
-        own, other = (
-            next((rule for rule in rules if rule.serves(client)), None) if rules else None
-            for rules in (self._by_mac.get(client.hardware), self._general)
-        )
-        return min(own, other, key=lambda rule: rule.generality) if own and other else own or other
-
-    def matching(self, client: Client) -> list[Rule]:
-        """Return every rule that matches, the most specific first."""
-        rules = [*self._by_mac.get(client.hardware, ()), *self._general]
-        return sorted((rule for rule in rules if rule.matches(client)), key=lambda rule: rule.generality)
-
-
-def boot(rule: Rule | None, client: Client, server: int) -> Boot | None:
-    """Return what a client is to boot by a rule, from a TFTP server unless it is a URL; None for nothing."""
-    if rule is None:
-        return Boot(server, "", "Raspberry Pi") if client.is_raspberry_pi else None  # it knows its files
-    return Boot(server, rule.boot_file, rule.origin)
-
-
-@dataclass(frozen=True, slots=True)
-class Boot:
-    """What a client is to boot, and from which TFTP server; every field of a reply is filled from here."""
-
-    server: int
-    file: str  # '' for a machine that knows its files
-    origin: str  # the rule that chose the file
-    menu: bytes = b""  # option 43 that offers a menu, or answers who chose from it
-
-    @property
-    def about(self) -> str:
-        """What it is, for the log."""
-        if self.menu and self.menu[0] != BOOT_ITEM:
-            first = f"{self.file} from {wire.dotted(self.server)}" if self.file else "the local disk"
-            return f"boot menu, first {first}"
-        return f"boot file {self.file} from {wire.dotted(self.server)}"
 
 
 def suboption(message: Message, code: int, wanted: int) -> bytes:

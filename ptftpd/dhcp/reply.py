@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ptftpd.dhcp import options, pxe, wire
+from ptftpd.dhcp.boot import Boot
 from ptftpd.dhcp.request import Request
 from ptftpd.dhcp.sheet import Sheet
 from ptftpd.dhcp.wire import Message
@@ -28,7 +29,7 @@ class Body:
     options: dict[int, bytes]
 
 
-def body(request: Request, seconds: int, sheet: Sheet, boot: pxe.Boot | None) -> Body:
+def body(request: Request, seconds: int, sheet: Sheet, boot: Boot | None) -> Body:
     """Return what offers and acknowledgements tell a client; no lease times when seconds is 0.
 
     sheet: the options that were set, the mask among them, which goes before the router (RFC 2132 §3.3).
@@ -74,7 +75,7 @@ def nak(request: Request, reason: str, server: int) -> Message:
     return reply
 
 
-def proxy(request: Request, kind: int, server: int, boot: pxe.Boot) -> Message:
+def proxy(request: Request, kind: int, server: int, boot: Boot) -> Message:
     """Return a proxyDHCP offer, or the acknowledgement of port 4011: a boot file and no address."""
     reply = _to(request, kind, server)
     reply.options[options.VENDOR_CLASS] = PXE_CLASS
@@ -136,7 +137,7 @@ def _broadcast_by_relay(reply: Message) -> None:
         reply.flags |= wire.BROADCAST
 
 
-def _boot_fields(client: pxe.Client, boot: pxe.Boot) -> Body:
+def _boot_fields(client: pxe.Client, boot: Boot) -> Body:
     """Return siaddr, sname and file, and the options that a booting client gets without asking.
 
     No option 60 but where it must be, and never without 43: EDK2 would ask port 4011 instead of booting.
@@ -155,7 +156,7 @@ def _boot_fields(client: pxe.Client, boot: pxe.Boot) -> Body:
     return Body(boot.server, _dotted(boot), name if len(name) < 128 else b"", unasked)
 
 
-def _boot_values(client: pxe.Client, boot: pxe.Boot) -> dict[int, bytes]:
+def _boot_values(client: pxe.Client, boot: Boot) -> dict[int, bytes]:
     """Return options 66, 67 and 150, which say what siaddr, sname and file say, whichever a client reads.
 
     iPXE needs siaddr and prefers file, EDK2 prefers option 67, GRUB takes its prefix from file. Old ROMs read
@@ -169,11 +170,11 @@ def _boot_values(client: pxe.Client, boot: pxe.Boot) -> dict[int, bytes]:
     }
 
 
-def _name(boot: pxe.Boot) -> bytes:
+def _name(boot: Boot) -> bytes:
     return boot.file.encode("utf-8", "surrogateescape")
 
 
-def _dotted(boot: pxe.Boot) -> bytes:
+def _dotted(boot: Boot) -> bytes:
     return wire.dotted(boot.server).encode()
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from ipaddress import ip_address
 from itertools import product
+from urllib.parse import urlsplit
 
-from ptftpd.dhcp.pxe import Rule
+from ptftpd.dhcp import options
+from ptftpd.dhcp.boot import Rule
 from ptftpd.settings import Class, Host, Settings
 
 
@@ -49,3 +52,29 @@ def _with_files(section: str, rule: Rule, boot_file: str, ipxe_file: str) -> Ite
         yield replace(rule, origin=f"{section} boot_file", boot_file=boot_file)
     if ipxe_file:
         yield replace(rule, origin=f"{section} ipxe_file", boot_file=ipxe_file, ipxe=True)
+
+
+def unresolvable(settings: Settings) -> list[Rule]:
+    """Return the rules whose URL names a server, where no client is told of a DNS server (option 6)."""
+    told = [
+        *settings.dhcp.option,
+        *(option for subnet in settings.subnets.values() for option in subnet.option),
+        *(option for group in settings.classes.values() for option in group.option),
+    ]
+    servers = settings.pxe.name_server or any(subnet.name_server for subnet in settings.subnets.values())
+    by_others = settings.dhcp.mode != "full"  # another DHCP server may tell of one
+    if servers or by_others or any(option.code == options.NAME_SERVER for option in told):
+        return []
+    return [rule for rule in boot_rules(settings) if _names_host(rule.boot_file)]
+
+
+def _names_host(boot_file: str) -> bool:
+    """Return whether it is a URL with the name of a host in it, not an address."""
+    host = urlsplit(boot_file).hostname if "://" in boot_file else None
+    if not host or "${" in host:  # iPXE fills that in
+        return False
+    try:
+        ip_address(host)
+    except ValueError:
+        return True
+    return False

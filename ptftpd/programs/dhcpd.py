@@ -12,6 +12,7 @@ from ptftpd import net, service
 from ptftpd.dhcp import proxy, reply
 from ptftpd.dhcp.decision import Decision
 from ptftpd.dhcp.plan import plans
+from ptftpd.dhcp.rules import unresolvable
 from ptftpd.dhcp.server import Server
 from ptftpd.dhcp.store import Store
 from ptftpd.errors import ConfigError
@@ -20,10 +21,6 @@ from ptftpd.loop import Loop
 from ptftpd.program import Loaded, Positional, Program
 from ptftpd.programs.explaining import EXPLAIN
 from ptftpd.settings import Settings
-
-QUEUE = (
-    1 << 19
-)  # octets that may wait in a socket: what is answered within a second, above a thousand datagrams
 
 INTERFACE = Positional("IFACE", "", "", "network interface to serve", required=True)
 BOOT_FILE = Positional("BOOTFILE", "pxe", "boot_file", "boot file of machines that no rule names another for")
@@ -70,8 +67,6 @@ class Dhcpd:
             self._sockets += activated.pop(name, []) or [
                 net.listen("0.0.0.0", port, interface=self.interface, broadcast=True, trial=trial)
             ]
-        for sock in self._sockets:
-            net.deepen(sock, QUEUE)
 
     def _ports(self, settings: Settings) -> dict[str, int]:
         """Return the ports that these settings take, by the names that their sockets have in systemd."""
@@ -99,6 +94,12 @@ class Dhcpd:
         self._server = Server(
             loop, log, self._sockets, link, self.settings, store, only_bootp=self.only_bootp
         )
+        for rule in unresolvable(self.settings):
+            log.warning(
+                "",
+                f"{rule.origin} = {rule.boot_file}: clients are told of no DNS server to find that host; "
+                "set name_server, or give its address",
+            )
         return f"serving {self.serves} on {self.interface} ({link.address}/{link.network.prefixlen})"
 
     def reload(self, loaded: Loaded) -> None:

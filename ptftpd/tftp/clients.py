@@ -8,6 +8,7 @@ import sqlite3
 
 from ptftpd import neighbours
 from ptftpd.dhcp import pxe
+from ptftpd.dhcp.boot import Rules
 from ptftpd.dhcp.rules import class_rules
 from ptftpd.settings import Settings
 from ptftpd.tftp.names import Facts
@@ -23,7 +24,7 @@ class Clients:
         self._leases = os.path.join(settings.dhcp.state_dir, LEASES)
         self._by_mac = {host.mac: name for name, host in settings.hosts.items() if host.mac}
         self._by_address = {str(host.address): name for name, host in settings.hosts.items()}
-        self._rules = pxe.Rules(
+        self._rules = Rules(
             rule for name, group in settings.classes.items() for rule in class_rules(name, group)
         )
         self._rollover = {name: group.rollover for name, group in settings.classes.items()}

@@ -8,14 +8,16 @@ from typing import Any
 import pytest
 
 from ptftpd.dhcp import options, wire
-from ptftpd.dhcp.bootp import FOREVER, Bootp, destination
+from ptftpd.dhcp.bootp import Bootp, destination
+from ptftpd.dhcp.machine import Machine
 from ptftpd.dhcp.networks import Networks
 from ptftpd.dhcp.outcome import Outcome
 from ptftpd.dhcp.plan import plans
+from ptftpd.dhcp.pool import FOREVER
 from ptftpd.dhcp.wire import Message
 from ptftpd.settings import Bootp as Choices
 from ptftpd.settings import Dhcp, Host, Pxe, Settings
-from tests.machine.dhcp_site import MAC, NETWORK, OWN, answer, ip, mac, ranges
+from tests.machine.dhcp_site import MAC, NETWORK, OWN, answer, ip, mac, message, ranges
 
 NOW = 1000.0
 
@@ -24,7 +26,7 @@ class Site:
     """A BOOTP machine on 10.0.0.1/24; MAC has 10.0.0.70, and .10 to .12 are free for others."""
 
     def __init__(self, *, dynamic: bool = False, always_rfc1048: bool = False, **pxe: Any) -> None:
-        settings = Settings(
+        self.settings = settings = Settings(
             pxe=Pxe(**({"boot_file": "kernel.img"} | pxe)),
             dhcp=Dhcp(range=ranges(".10-.12")),
             bootp=Choices(dynamic=dynamic, always_rfc1048=always_rfc1048),
@@ -101,6 +103,26 @@ def test_one_address_for_ever() -> None:
     assert answer(site.ask(mac(1), now=later)).yiaddr == answer(first).yiaddr == ip(".10")
     assert answer(site.ask(mac(3), now=later)).yiaddr == ip(".12")
     assert site.ask(mac(4), now=later).ignored == "no free address"
+
+
+def test_one_address_for_ever_though_the_machine_speaks_dhcp_too() -> None:
+    """B7: its installer and its system lease and release the address; the firmware still finds it its own."""
+    site = Site(dynamic=True)
+    address = answer(site.ask(mac(1))).yiaddr
+    dhcp = Machine(site.settings, "eth0", int(OWN), site.networks)
+
+    def says(kind: int, now: float, **fields: Any) -> Outcome:
+        return dhcp.receive(message(kind, mac(1), vendor=b"", **fields), now, direct=True)
+
+    ack = says(options.REQUEST, NOW, ciaddr=address)
+    assert options.number(answer(ack), options.LEASE_TIME, 4) == 3600
+    assert [lease.seconds for lease in ack.commit] == [FOREVER]
+    released = says(options.RELEASE, NOW + 10, ciaddr=address, o54=wire.addresses(int(OWN)))
+    assert released.done == "10.0.0.10 stays its BOOTP client's"
+    for number in range(2, 4):
+        site.ask(mac(number))
+    assert site.ask(mac(4), now=NOW + 9000).ignored == "no free address"
+    assert answer(site.ask(mac(1), now=NOW + 9000)).yiaddr == address
 
 
 def test_strangers_get_an_address_by_choice_only() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ptftpd.dhcp import options, wire
 from ptftpd.dhcp.menu import FIRST_TYPE
@@ -135,6 +137,13 @@ def test_who_asks_4011_without_a_choice_gets_the_menu() -> None:
     """A client to which another proxy, or an old offer, said no more than PXEClient."""
     asked = message(options.REQUEST, **AT_BIOS)
     assert texts(answer(proxy().receive_boot_request(asked, PEER)))[0] == b"Install Debian"
+
+
+@given(st.binary(max_size=12), st.sampled_from([options.REQUEST, options.INFORM]))
+def test_no_option_43_breaks_it(value: bytes, number: int) -> None:
+    """Whatever is asked for: the menu, an entry, or silence."""
+    outcome = proxy().receive_boot_request(message(number, o43=value, **AT_BIOS), PEER)
+    assert bool(outcome.data) != bool(outcome.ignored)
 
 
 @pytest.mark.parametrize(

@@ -207,10 +207,10 @@ def probed(monitor: Monitor, now: float) -> Message:
     return wire.decode(probe)
 
 
-def answered(probe: Message, server: str = ".2") -> Message:
-    """Return another server's offer to a probe."""
+def answered(probe: Message, server: str = ".2", address: str = ".77") -> Message:
+    """Return another server's offer of an address to a probe."""
     return dataclasses.replace(
-        probe, op=wire.BOOTREPLY,
+        probe, op=wire.BOOTREPLY, yiaddr=ip(address),
         options={options.MESSAGE_TYPE: b"\x02", options.SERVER_ID: wire.addresses(ip(server))},
     )  # fmt: skip
 
@@ -243,6 +243,24 @@ def test_another_server_comes_and_goes() -> None:
     assert (monitor.state, monitor.other) == (ALONE, 0)
     assert monitor.receive(answered(probed(monitor, now + AGAIN)))
     assert monitor.state == ACCOMPANIED
+
+
+def test_a_server_that_leases_to_pxe_clients_only_is_found() -> None:
+    """The probe is a PXE client's: another of our own kind answers nobody else."""
+    outcome = Site().machine.receive(probed(Monitor(ip(".2"), CARD, 77), 0.0), 0.0, direct=False)
+    other = Monitor(ip(".2"), CARD, 77)
+    probed(other, 0.0)
+    assert other.receive(answer(outcome))
+    assert (other.state, other.other) == (ACCOMPANIED, ip(".1"))
+    assert outcome.destination == ("10.0.0.2", 67)
+
+
+def test_a_proxy_is_no_other_server() -> None:
+    """It offers a boot file, but no address."""
+    monitor = Monitor(ip(".1"), CARD, 77)
+    probe = probed(monitor, 0.0)
+    assert monitor.receive(answered(probe, address="0.0.0.0"))
+    assert monitor.state == DECIDING
 
 
 def test_its_own_probe_and_clients_are_told_apart() -> None:

@@ -150,6 +150,39 @@ def test_a_second_server_on_the_port_is_refused(network: Network) -> None:
     assert "UDP port 67 on eth0 is taken by another program: stop that one" in second.stderr
 
 
+def test_settings_that_do_not_fit_the_network(network: Network) -> None:
+    """--check says it before the server is needed: exit code 78 and a sentence with the place."""
+    check = (*program("dhcpd"), "eth0", "--check", "--range")
+    assert network.server.run(*check, "10.9.0.50-10.9.0.60").returncode == 0
+    refused = network.server.run(*check, "10.8.0.50-10.8.0.60", check=False)
+    assert refused.returncode == 78
+    assert "--range: [dhcp] range = 10.8.0.50-10.8.0.60: must be in 10.9.0.0/24" in refused.stderr
+
+
+def test_a_host_name_without_a_dns_server_is_said(network: Network) -> None:
+    """HTTP Boot could not find the host."""
+    daemon = network.serve("--boot", "x86_64-efi-http=http://boot.example.com/x.efi")
+    daemon.wait_for(
+        "warning: .pxe. boot x86_64-efi-http = http://boot.example.com/x.efi: clients are told of no"
+    )
+
+
+def test_a_menu_takes_port_4011(network: Network) -> None:
+    """PXE 2.1: without the port there would be no boot file behind the menu, so a reload cannot bring one."""
+    settings = network.directory / "menu.conf"
+    settings.write_text("[menu Install]\n")
+    broken = network.server.run(*program("dhcpd"), "eth0", "--check", "-c", settings, check=False)
+    assert "[menu Install]: must have boot_file or boot, or else local = yes" in broken.stderr
+    settings.write_text("")
+    daemon = network.serve("--config", str(settings))
+    daemon.wait_for("serving DHCP")
+    settings.write_text("[menu Install]\nboot_file = pxelinux.0\n")
+    daemon.signal(signal.SIGHUP)
+    daemon.wait_for("the configuration stays as it was: a .menu. takes UDP port 4011, which is not open yet")
+    daemon.stop()
+    network.serve("--config", str(settings)).wait_listening(4011)
+
+
 def test_no_such_interface(network: Network) -> None:
     """The sentence names those that there are."""
     server: Namespace = network.server

@@ -601,3 +601,17 @@ class TestBurst:
         for run in (b"x", self.RUN[:2000]):
             burst.send(run)
             assert self.received(client) == self.cut(run)
+
+
+def test_what_systemd_lets_wait_in_a_socket_is_not_taken_away(sockets: ExitStack) -> None:
+    """Without privilege no more than net.core.rmem_max can be had, and ReceiveBuffer= may have been more."""
+    sock = sockets.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    sock.setsockopt(socket.SOL_SOCKET, net.SO_RCVBUFFORCE, 64 << 20)
+    given = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+    child = os.fork()
+    if not child:
+        os.setuid(NOBODY)
+        net.prepare(sock)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == given

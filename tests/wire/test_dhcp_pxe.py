@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import itertools
+from ipaddress import IPv4Address
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ptftpd.dhcp import pxe
-from ptftpd.dhcp.pxe import Client, Rule, Rules
+from ptftpd.dhcp import pxe, registry
+from ptftpd.dhcp.boot import Rule, Rules
+from ptftpd.dhcp.pxe import Client
+from ptftpd.dhcp.rules import unresolvable
 from ptftpd.dhcp.wire import Message
+from ptftpd.settings import Dhcp, Pxe, Settings
 
 MAC = bytes.fromhex("525400123456")
 EFI = b"PXEClient:Arch:00007:UNDI:003000"
@@ -133,6 +138,27 @@ def test_the_most_specific_rule_wins_in_any_order(
 ) -> None:
     for order in itertools.permutations(rules):
         assert Rules(order).choose(asks) == winner
+
+
+@pytest.mark.parametrize(
+    ("boot_file", "named", "found"),
+    [
+        ("http://boot.example.com/x.efi", {}, True),
+        ("http://192.0.2.1/x.efi", {}, False),
+        ("http://[2001:db8::1]:80/x.efi", {}, False),
+        ("http://${next-server}/x.ipxe", {}, False),
+        ("grub:x.efi", {}, False),
+        ("http://boot.example.com/x.efi", {"name_server": (IPv4Address("192.0.2.1"),)}, False),
+    ],
+)
+def test_a_url_with_a_host_name_takes_a_dns_server(
+    boot_file: str, named: dict[str, Any], found: bool
+) -> None:
+    """H2: HTTP Boot resolves it with option 6 alone."""
+    settings = Settings(pxe=Pxe(boot_file=boot_file, **named))
+    assert [rule.boot_file for rule in unresolvable(settings)] == ([boot_file] if found else [])
+    told = Dhcp(option=(registry.option("domain-name-servers=192.0.2.1"),))
+    assert unresolvable(Settings(pxe=settings.pxe, dhcp=told)) == []
 
 
 @given(

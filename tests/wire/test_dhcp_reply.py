@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ptftpd.dhcp import options, pxe, registry, reply, request, wire
+from ptftpd.dhcp import options, registry, reply, request, wire
+from ptftpd.dhcp.boot import Boot
 from ptftpd.dhcp.sheet import Sheet, Told, told, with_default_route
 from ptftpd.dhcp.wire import Message
 
@@ -16,22 +17,18 @@ SHEET = {
     6: Told(wire.addresses(SERVER, TFTP), ""),
     28: Told(wire.addresses(0x0A0000FF), ""),
 }
-BOOT = pxe.Boot(TFTP, "boot.efi", "[pxe] boot_file")
+BOOT = Boot(TFTP, "boot.efi", "[pxe] boot_file")
 EFI = b"PXEClient:Arch:00007:UNDI:003000"
 EDK2 = {60: EFI, 93: b"\0\7", 97: b"\0" + bytes(range(16)), 55: bytes([1, 3, 6, 28, 66, 67])}
 IPXE = {60: EFI, 77: b"iPXE", 61: b"\1mac", 175: b"\1\1\1", 55: bytes([1, 3, 6, 66, 67, 150, 175])}
 
 
-def offer(
-    said: dict[int, bytes], boot: pxe.Boot | None = BOOT, sheet: Sheet = SHEET, **fields: int
-) -> Message:
+def offer(said: dict[int, bytes], boot: Boot | None = BOOT, sheet: Sheet = SHEET, **fields: int) -> Message:
     """Return the offer to a client, as that decodes it."""
     return wire.decode(datagram(said, boot, sheet, **fields))
 
 
-def datagram(
-    said: dict[int, bytes], boot: pxe.Boot | None = BOOT, sheet: Sheet = SHEET, **fields: int
-) -> bytes:
+def datagram(said: dict[int, bytes], boot: Boot | None = BOOT, sheet: Sheet = SHEET, **fields: int) -> bytes:
     """Return the octets of the offer to a client."""
     asked = request.parse(Message(options={53: b"\1"} | said, **fields), False)
     made = reply.offer_or_ack(asked, options.OFFER, CLIENT, SERVER, reply.body(asked, 3600, sheet, boot))
@@ -190,7 +187,7 @@ def test_without_a_boot_file_there_are_no_boot_fields() -> None:
 def test_a_long_boot_file_is_in_option_67_alone(length: int, in_file: bool) -> None:
     """The file field holds 127 octets and its NUL."""
     name = "x" * length
-    made = offer({55: b"\1", 57: wire.octets(1500, 2)}, pxe.Boot(TFTP, name, ""))
+    made = offer({55: b"\1", 57: wire.octets(1500, 2)}, Boot(TFTP, name, ""))
     assert made.file == (name.encode() if in_file else b"")
     assert made.options.get(options.BOOT_FILE) == (None if in_file else name.encode())
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ptftpd.dhcp import pxe
+from ptftpd.dhcp.boot import Rule, Rules
 from ptftpd.dhcp.registry import Option
 from ptftpd.dhcp.rules import class_rules, host_rules
 from ptftpd.dhcp.sheet import Sheet, told, with_default_route
@@ -23,12 +24,12 @@ class Sheets:
     def __init__(self, settings: Settings) -> None:
         """Takes [class NAME] and [host NAME]; what a network tells is given to each question."""
         self._set: dict[str, Sheet] = {}
-        rules: list[pxe.Rule] = []
+        rules: list[Rule] = []
         for name, group in settings.classes.items():
             rules += self._add(group.option, class_rules(f"[class {name}]", group))
         for name, host in settings.hosts.items():
             rules += self._add(host.option, host_rules(f"[host {name}]", host))
-        self._rules = pxe.Rules(rules)
+        self._rules = Rules(rules)
         self._mixtures: dict[tuple[int, tuple[str, ...]], Sheet] = {}
 
     def sheet(self, network: Sheet, client: pxe.Client) -> Sheet:
@@ -47,7 +48,7 @@ class Sheets:
             self._mixtures[id(network), matching] = mixture
         return mixture
 
-    def _add(self, chosen: Iterable[Option], rules: list[pxe.Rule]) -> list[pxe.Rule]:
+    def _add(self, chosen: Iterable[Option], rules: list[Rule]) -> list[Rule]:
         """Take the options of one section, which these rules choose; return the rules if there are any."""
         sheet = told(f"{rules[0].origin} option", chosen) if rules else {}
         if not sheet:

@@ -1,0 +1,62 @@
+"""Addresses that are kept for one machine each, and the names that it may be known by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+
+from ptftpd.dhcp import request
+from ptftpd.settings import Settings
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """An address kept for the machine with any of these names; see request.names."""
+
+    section: str
+    key: str
+    names: tuple[bytes, ...]
+    address: IPv4Address
+
+
+def listed(settings: Settings) -> Iterator[Reservation]:
+    """Yield what [dhcp] reserve and [host NAME] address keep for whom."""
+    for mac, address in settings.dhcp.reserve:
+        yield Reservation("dhcp", "reserve", (request.ethernet_key(mac),), address)
+    for name, host in settings.hosts.items():
+        names = [request.ethernet_key(host.mac)] if host.mac else []
+        names += [request.client_id_key(host.client_id)] if host.client_id else []
+        names += [request.guid_key(host.guid)] if host.guid else []
+        if host.address and names:
+            yield Reservation(f"host {name}", "address", tuple(names), host.address)
+
+
+def kept(
+    settings: Settings, items: list[Reservation], network: IPv4Network, own: IPv4Address
+) -> dict[bytes, int]:
+    """Return {lease key: address} of those reservations that are in a network; ConfigError for a misfit."""
+    reserved: dict[bytes, int] = {}
+    owners: dict[IPv4Address, str] = {}
+    known: dict[bytes, IPv4Address] = {}
+    for item in (item for item in items if item.address in network):
+        who = request.name_text(item.names[0])
+        other = next(
+            (name for name in item.names if known.setdefault(name, item.address) != item.address), b""
+        )
+        if item.address == own or item.address in edges(network):
+            reason = f"must be an address for a client in {network}"
+        elif owners.setdefault(item.address, who) != who:
+            reason = f"is kept for {owners[item.address]} already"
+        elif other:
+            reason = f"{request.name_text(other)} has another address already"
+        else:
+            reserved[item.names[0]] = int(item.address)
+            continue
+        raise settings.misfit(item.section, item.key, str(item.address), reason)
+    return reserved
+
+
+def edges(network: IPv4Network) -> set[IPv4Address]:
+    """Return the addresses that no host has; a /31 has none such (RFC 3021)."""
+    return {network.network_address, network.broadcast_address} if network.prefixlen < 31 else set()
