@@ -37,7 +37,10 @@ FATES = ("loss", "duplicate", "reorder", "corrupt")
 
 @dataclass(frozen=True)
 class Impairment:
-    """Percentages of the datagrams; what is reordered is held back, and all of them delayed, seconds."""
+    """Percentages of the datagrams; what is reordered is held back, and all of them delayed, seconds.
+
+    jitter: so many seconds more at most, other ones for each datagram, which then overtake each other too.
+    """
 
     loss: float = 0
     duplicate: float = 0
@@ -45,6 +48,7 @@ class Impairment:
     corrupt: float = 0
     hold: float = 0.003
     delay: float = 0
+    jitter: float = 0
 
     def schedule(self, frame: bytes, random: Random) -> tuple[list[tuple[float, bytes]], str]:
         """Return when to send which copies of a UDP frame, seconds from now, and its fate."""
@@ -55,15 +59,16 @@ class Impairment:
             if share < 0:
                 fate = name
                 break
-        copies = [(self.delay, frame)]
+        delay = self.delay + (random.random() * self.jitter if self.jitter else 0)
+        copies = [(delay, frame)]
         if fate == "loss":
             copies = []
         elif fate == "duplicate":
             copies *= 2
         elif fate == "reorder":
-            copies = [(self.delay + self.hold, frame)]
+            copies = [(delay + self.hold, frame)]
         elif fate == "corrupt":
-            copies = [(self.delay, _damaged(frame, random))]
+            copies = [(delay, _damaged(frame, random))]
         return copies, fate
 
 
@@ -175,7 +180,7 @@ def main() -> None:
     """Forward until SIGTERM."""
     parser = argparse.ArgumentParser(prog="relay")
     parser.add_argument("devices", nargs=2)
-    for name in (*FATES, "hold", "delay"):
+    for name in (*FATES, "hold", "delay", "jitter"):
         parser.add_argument(f"--{name}", type=float, default=getattr(Impairment, name))
     parser.add_argument("--seed", type=int, default=0)
     given = vars(parser.parse_args())
