@@ -10,6 +10,9 @@ PREFIX := /usr/local
 RUFF := 0.17.6
 MYPY := 2.4.1
 LINT := build/lint-ruff-$(RUFF)-mypy-$(MYPY)
+ATHERIS_VERSION := 3.0.0
+ATHERIS := build/fuzz-atheris-$(ATHERIS_VERSION)
+FUZZ_SECONDS := 300
 PYTEST := $(PYTHON) -m pytest
 # Directories of tests with a list of packages of their own need root and network namespaces.
 NOT_QUICK := $(patsubst %/packages,%,$(wildcard tests/*/packages))
@@ -21,7 +24,7 @@ AS_ROOT = $(SUDO) env PYTHONDONTWRITEBYTECODE=1 CI=$(CI)
 
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help demo test check fuzz bench lint man install clean
+.PHONY: help demo test check fuzz soak bench lint man install clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -38,14 +41,27 @@ check: ## the quick tests: no root, no network
 	@$(NEED) tests/packages
 	@$(PYTEST) $(NOT_QUICK:%=--ignore=%)
 
-fuzz: ## random datagrams at the servers, many more than make test takes
+fuzz: $(ATHERIS)/ready ## random datagrams, then coverage-guided ones, for half an hour
 	@$(NEED) tests/packages
 	@PTFTPD_FUZZ=1000000 $(PYTEST) tests/fuzz --override-ini timeout=3000
+	@for target in dhcp requests transfers; do \
+		$(ATHERIS)/bin/python -m tests.fuzz.guided $$target -max_total_time=$(FUZZ_SECONDS) || exit; \
+	done
 
-bench: ## the TFTP and the DHCP servers side by side, into build/bench
+$(ATHERIS)/ready:
+	@$(NEED) tests/packages
+	@echo 'getting atheris $(ATHERIS_VERSION) from PyPI'
+	@$(PYTHON) -m venv --clear --system-site-packages $(@D)
+	@$(@D)/bin/pip --quiet --disable-pip-version-check install atheris==$(ATHERIS_VERSION)
+	@touch $@
+
+soak: ## serve for half an hour, and see that nothing grows
+	@$(NEED) $(wildcard tests/packages tests/*/packages)
+	@$(AS_ROOT) $(PYTHON) -m tests.faults.soak
+
+bench: ## this and other servers side by side, into build/bench; a quarter of an hour
 	@$(NEED) tests/packages tests/bench/packages
-	@$(AS_ROOT) $(PYTHON) -m tests.bench.tftp
-	@$(AS_ROOT) $(PYTHON) -m tests.bench.dhcp
+	@$(AS_ROOT) $(PYTHON) -m tests.bench
 
 lint: $(LINT)/ready ## ruff and mypy, pinned versions
 	@failed=0; \

@@ -45,8 +45,8 @@ class Loop:
         self._sequence = 0  # breaks ties in the heap, so that Timed objects are never compared
         self._after: list[Callable[[float], None]] = []
         self._running = False
-        alone = len(os.sched_getaffinity(0)) == 1  # the client, if it is on this machine, needs the processor
-        self._sleeps = INF if alone else SLEEPS
+        # A client on a machine with one processor needs that.
+        self._sleeps = SLEEPS if (os.cpu_count() or 1) > 1 else INF
 
     def add(self, fd: int, handler: Callable[[float], None], *, exclusive: bool = False) -> None:
         """Call handler(now) whenever fd is readable; exclusive: wake one of several processes only."""

@@ -375,7 +375,7 @@ class TestLooking:
     def world(self, world: World, monkeypatch: pytest.MonkeyPatch) -> World:
         """Return a world in which a look takes time, with two processors."""
         world.look = module.LOOK / 10
-        monkeypatch.setattr(module.os, "sched_getaffinity", lambda pid: {0, 1})
+        monkeypatch.setattr(module.os, "cpu_count", lambda: 2)
         return world
 
     def answer(self, world: World, loop: Loop, times: int, after: float) -> int:
@@ -421,7 +421,7 @@ class TestLooking:
     def test_the_only_processor_is_left_to_the_client(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(module.os, "sched_getaffinity", lambda pid: {0})
+        monkeypatch.setattr(module.os, "cpu_count", lambda: 1)
         assert self.answer(world, Loop(), 1000, module.LOOK / 2) == 1000
 
 

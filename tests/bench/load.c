@@ -17,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -59,8 +58,7 @@ static int get16(const char *from)
 
 static void finish(struct client *c, int failed)
 {
-    c->done = 1, c->failed = failed, c->ended = now();
-    close(c->fd);
+    c->done = 1, c->failed = failed, c->ended = now(), close(c->fd);
 }
 
 /* Send the last datagram, or for an upload its window, again or for the first time. */
@@ -152,9 +150,8 @@ static void readable(struct client *c, int writing)
         int size = recvfrom(c->fd, packet, sizeof packet - 1, MSG_DONTWAIT, (void *)&from, &length);
         if (size < 4)
             return;
-        if (!c->connected) {
+        if (!c->connected)
             c->connected = !connect(c->fd, (void *)&from, sizeof from);
-        }
         take(c, packet, size, writing);
     }
 }
@@ -173,21 +170,16 @@ static void report(struct client *clients, int count, double started)
     for (int i = 0; i < count; i++) {
         struct client *c = &clients[i];
         octets += c->octets, failed += c->failed;
-        if (c->ended > end)
-            end = c->ended;
+        end = c->ended > end ? c->ended : end;
         if (!c->failed)
             first[n] = c->first - c->started, total[n++] = c->ended - c->started;
     }
     qsort(first, n, sizeof *first, by_value);
     qsort(total, n, sizeof *total, by_value);
-    struct rusage used;
-    getrusage(RUSAGE_SELF, &used);
     printf("{\"seconds\": %.6f, \"octets\": %ld, \"failed\": %ld, \"first_p50\": %.6f, \"first_p99\": %.6f, "
-           "\"end_p50\": %.6f, \"end_max\": %.6f, \"generator_cpu\": %.3f}\n",
+           "\"end_p50\": %.6f, \"end_max\": %.6f}\n",
            end - started, octets, failed, n ? first[n / 2] : 0, n ? first[n * 99 / 100] : 0,
-           n ? total[n / 2] : 0, n ? total[n - 1] : 0,
-           used.ru_utime.tv_sec + used.ru_stime.tv_sec +
-               (used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6);
+           n ? total[n / 2] : 0, n ? total[n - 1] : 0);
 }
 
 static void load(int writing, const char *name, int count, long blksize, long window, long size)
@@ -269,14 +261,13 @@ static void serve(int port, long size)
         long burst = 65507 / step < 64 ? 65507 / step : 64;
         if (rest)
             send(c.fd, oack, rest + 2, 0);
-        for (int fresh = !rest; base < final;) {
+        for (int fresh = !rest; base < final; fresh = 0) {
             if (!fresh) {
                 struct pollfd wait = {.fd = c.fd, .events = POLLIN};
                 if (poll(&wait, 1, 2000) <= 0 || recv(c.fd, packet, sizeof packet, 0) < 4 || packet[1] != ACK)
                     break;
                 base = base < 0 ? 0 : base + ((get16(packet + 2) - base) & 0xffff);
             }
-            fresh = 0;
             for (long block = base + 1; block <= final && block <= base + c.window;) {
                 long run = 0, octets = 0;
                 for (; run < burst && block <= final && block <= base + c.window; run++, block++) {

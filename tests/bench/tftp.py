@@ -2,9 +2,10 @@
 
     python3 -m tests.bench.tftp [--rounds N] [--row TEXT] [--out DIR]
 
-Servers and generator are in two network namespaces on a veth of MTU 1500. Within a round every server is
-measured once for every row, in an order that changes from round to round, so that a noisy machine bends all
-of them alike. Ratios are taken within a round; their median and their spread are shown.
+Servers and generator are in two network namespaces on a veth of MTU 1500, the files on tmpfs. The generator
+has a processor core of its own where there are two; only the two workers may share it. Within a round
+every server is measured once for every row, in an order that changes from round to round, so that a noisy
+machine bends all of them alike. Ratios are taken within a round; their median and their spread are shown.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import statistics
 import subprocess
 import sys
@@ -20,14 +20,22 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests import debs
-from tests.lab import Lab, Namespace, Process, program
+from tests.bench.servers import (
+    CEILING,
+    CEILING_OCTETS,
+    GENERATOR_CORE,
+    NAMES,
+    OURS,
+    PEERS,
+    TWO,
+    Server,
+    on,
+    start,
+)
+from tests.lab import Lab, Namespace
 
 HERE = Path(__file__).parent
 ADDRESS = "10.98.0.1"
-OURS, CEILING = "ptftpd", "ceiling"
-PEERS = ("tftpd-hpa", "atftpd", "dnsmasq")
-CEILING_OCTETS = 16_000_000
 
 
 @dataclass(frozen=True)
@@ -42,6 +50,7 @@ class Row:
     goal: float
     ceiling: float = 0.0  # the goal against the ceiling, 0 for none
     put: int = 0  # octets of an upload
+    two: bool = False  # whether it is measured with two workers too
 
 
 ROWS = (
@@ -50,12 +59,13 @@ ROWS = (
     Row("1 client, windowsize 16", 1, 1428, 16, "f16m", 4.0, 0.8),
     Row("1 client, windowsize 64", 1, 1428, 64, "f16m", 6.0, 0.8),
     Row("100 clients, 64 kB, lock-step", 100, 1428, 1, "f64k", 1.5),
-    Row("100 clients, 2 MB, lock-step", 100, 1428, 1, "f2m", 1.5),
+    Row("100 clients, 2 MB, lock-step", 100, 1428, 1, "f2m", 1.5, two=True),
+    Row("100 clients, 16 MB, lock-step", 100, 1428, 1, "f16m", 1.5),
     Row("100 clients, 2 MB, windowsize 4", 100, 1428, 4, "f2m", 2.5),
-    Row("100 clients, 2 MB, windowsize 8", 100, 1428, 8, "f2m", 2.5),
+    Row("100 clients, 2 MB, windowsize 8", 100, 1428, 8, "f2m", 2.5, two=True),
     Row("1000 clients, 64 kB, lock-step", 1000, 1428, 1, "f64k", 1.0),
-    Row("1 upload, lock-step", 1, 1428, 1, "up", 1.0, put=4_000_000),
-    Row("1 upload, windowsize 16", 1, 1428, 16, "up", 1.0, put=4_000_000),
+    Row("1 upload, lock-step", 1, 1428, 1, "up", 1.0, put=16_000_000),
+    Row("1 upload, windowsize 16", 1, 1428, 16, "up", 1.0, put=16_000_000),
 )
 
 
@@ -68,76 +78,27 @@ class Result:
     first_p99: list[float] = field(default_factory=list)  # seconds
     slowest: list[float] = field(default_factory=list)  # slowest client over the median one
     cpu: list[float] = field(default_factory=list)  # server seconds a gigabyte
-
-
-class Server:
-    """A server under test on a port of its own."""
-
-    def __init__(self, name: str, port: int, process: Process) -> None:
-        self.name, self.port, self.process = name, port, process
-
-    def cpu(self) -> float:
-        """Return the CPU seconds that its processes, ended children included, have used."""
-        ticks = 0
-        for pid in _family(self.process.pid):
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            ticks += sum(map(int, fields[11:15]))
-        return ticks / os.sysconf("SC_CLK_TCK")
-
-    def memory(self) -> int:
-        """Return the peak resident memory of its largest process, octets."""
-        texts = [Path(f"/proc/{pid}/status").read_text() for pid in _family(self.process.pid)]
-        peaks = [re.search(r"^VmHWM:\s+(\d+) kB$", text, re.MULTILINE) for text in texts]
-        return max(int(peak[1]) * 1024 for peak in peaks if peak)
-
-
-def _family(pid: int) -> list[int]:
-    children = subprocess.run(["pgrep", "-g", str(pid)], capture_output=True, text=True).stdout.split()
-    return [pid, *(int(child) for child in children if int(child) != pid)]
-
-
-def start(namespace: Namespace, root: Path, generator: Path) -> list[Server]:
-    """Start every server in the namespace."""
-    commands: dict[str, tuple[str, ...]] = {
-        OURS: (
-            *program("tftpd"), "-p", "6901", str(root), "--uploads", "overwrite", "--user", "nobody",
-            "--max-client-transfers", "5000", "--request-rate", "100000",
-        ),
-        "tftpd-hpa": ("in.tftpd", "-L", "-a", ":6902", "-u", "nobody", "-s", "-c", str(root)),
-        "atftpd": (
-            str(debs.unpacked("atftpd") / "usr/sbin/atftpd"), "--daemon", "--no-fork", "--port", "6903",
-            "--user", "nobody.nogroup", "--maxthread", "5000", str(root),
-        ),
-        "dnsmasq": ("dnsmasq", "--conf-file=/dev/null", "--keep-in-foreground", "--port=0", "--user=nobody",
-                    "--enable-tftp", f"--tftp-root={root}", "--tftp-max=5000", "--pid-file",
-                    "--log-facility=/dev/null"),
-        CEILING: (str(generator), "serve", "6905", str(CEILING_OCTETS)),
-    }  # fmt: skip
-    ports = {OURS: 6901, "tftpd-hpa": 6902, "atftpd": 6903, "dnsmasq": 69, CEILING: 6905}
-    servers = []
-    for name, command in commands.items():
-        process = namespace.start(*command, name=name)
-        process.wait_listening(ports[name])
-        servers.append(Server(name, ports[name], process))
-    return servers
+    memory: list[float] = field(default_factory=list)  # peak octets more than idle
 
 
 def takes_part(server: Server, row: Row) -> bool:
     """Return whether a server can do what the row asks."""
     if server.name == CEILING:
         return bool(row.ceiling)
-    if row.put and server.name == "dnsmasq":
-        return False
-    return row.windowsize == 1 or server.name in (OURS, "atftpd") or not row.put
+    if server.name == TWO:
+        return row.two
+    return not (row.put and (server.name == "dnsmasq" or (row.windowsize > 1 and server.name == "tftpd-hpa")))
 
 
 def measure(client: Namespace, generator: Path, server: Server, row: Row, result: Result) -> None:
     """Run the generator once and keep what it found."""
     verb, last = ("put", row.put) if row.put else ("get", 60)
+    file = f"{row.file}-{server.name}" if row.put else row.file  # ours would be a file that tftpd-hpa refuses
+    server.forget_peak()
     before = server.cpu()
     done = client.run(
-        generator, verb, ADDRESS, server.port, row.file, row.clients, row.blksize, row.windowsize, last,
-        timeout=120,
+        *on([GENERATOR_CORE]), generator, verb, ADDRESS, server.port, file, row.clients, row.blksize,
+        row.windowsize, last, timeout=120,
     )  # fmt: skip
     seen = json.loads(done.stdout)
     result.failed += seen["failed"]
@@ -145,11 +106,15 @@ def measure(client: Namespace, generator: Path, server: Server, row: Row, result
     result.first_p99.append(seen["first_p99"])
     result.slowest.append(seen["end_max"] / seen["end_p50"] if seen["end_p50"] else 0.0)
     result.cpu.append((server.cpu() - before) / max(seen["octets"], 1) * 1e9)
+    result.memory.append(max(0, server.peak() - server.idle))
 
 
-def run(rounds: int, rows: list[Row]) -> dict[str, dict[str, Result]]:
-    """Return the results by row and server."""
-    with tempfile.TemporaryDirectory(prefix="ptftpd-bench-") as work:
+Results = dict[str, dict[str, Result]]  # row -> server -> what it did
+
+
+def run(rounds: int, rows: list[Row]) -> tuple[Results, list[Server]]:
+    """Return the results, and the servers with what they took to start."""
+    with tempfile.TemporaryDirectory(prefix="ptftpd-bench-", dir="/dev/shm") as work:
         root, generator = Path(work) / "root", Path(work) / "load"
         make_files(root)
         subprocess.run(["gcc", "-O2", "-o", generator, HERE / "load.c"], check=True)
@@ -170,7 +135,7 @@ def run(rounds: int, rows: list[Row]) -> dict[str, dict[str, Result]]:
                     for each in order:
                         measure(client, generator, each, row, results[row.name][each.name])
                 print(f"round {turn + 1} of {rounds}", file=sys.stderr)
-    return results
+    return results, servers
 
 
 def make_files(root: Path) -> None:
@@ -178,60 +143,58 @@ def make_files(root: Path) -> None:
     root.mkdir()
     for name, octets in (("f64k", 65_536), ("f2m", 2_000_000), ("f4m", 4_000_000), ("f16m", CEILING_OCTETS)):
         (root / name).write_bytes(os.urandom(octets))
-    (root / "up.0").touch()
-    (root / "up.0").chmod(0o666)
+    for name in PEERS:
+        (root / f"up-{name}.0").touch()
+        (root / f"up-{name}.0").chmod(0o666)
     root.chmod(0o777)
 
 
 def ratio(ours: list[float], theirs: list[float]) -> tuple[float, float, float]:
-    """Return (median, lowest, highest) of the ratios within the rounds."""
-    ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
+    """Return (median, lowest, highest) of the ratios within the rounds; 0 where the other did nothing."""
+    ratios = [one / other if other else 0.0 for one, other in zip(ours, theirs, strict=True)]
     return statistics.median(ratios), min(ratios), max(ratios)
 
 
-def table(rows: list[Row], results: dict[str, dict[str, Result]]) -> tuple[str, list[dict[str, object]]]:
-    """Return the results as a table for people and as data."""
-    lines = [
-        f"{'MB/s, median':<36}" + "".join(f"{name:>11}" for name in (OURS, *PEERS, CEILING)) + "  / best peer"
-    ]
+def summary(rows: list[Row], results: Results) -> list[dict[str, object]]:
+    """Return what each row comes to, as data."""
     data: list[dict[str, object]] = []
     for row in rows:
         found = results[row.name]
         rates = {name: statistics.median(result.rate) / 1e6 for name, result in found.items()}
         best = max((name for name in PEERS if name in found), key=lambda name: rates[name])
         middle, low, high = ratio(found[OURS].rate, found[best].rate)
-        cells = "".join(
-            f"{rates[name]:>11.1f}" if name in rates else f"{'-':>11}" for name in (OURS, *PEERS, CEILING)
-        )
-        verdict = "" if middle >= row.goal else f"  below {row.goal:g}"
-        failures = {name: result.failed for name, result in found.items() if result.failed}
-        lines.append(f"{row.name:<36}{cells}  {middle:.2f} ({low:.2f}-{high:.2f}){verdict}"
-                     + (f"  failed: {failures}" if failures else ""))  # fmt: skip
-        data.append({
+        entry: dict[str, object] = {
             "row": row.name, "goal": row.goal, "best_peer": best, "ratio": middle, "ratio_low": low,
-            "ratio_high": high, "rates": rates, "failed": failures,
-            "first_p99": {name: statistics.median(result.first_p99) for name, result in found.items()},
-            "slowest_over_median": {
-                name: statistics.median(result.slowest) for name, result in found.items()
-            },
-            "cpu_s_per_gb": {name: statistics.median(result.cpu) for name, result in found.items()},
-        })  # fmt: skip
-    return "\n".join(lines), data
+            "ratio_high": high, "rates": rates,
+            "failed": {name: result.failed for name, result in found.items() if result.failed},
+        }  # fmt: skip
+        if row.ceiling:
+            entry["of_ceiling"] = ratio(found[OURS].rate, found[CEILING].rate)
+        if row.two:
+            entry["two_workers"] = ratio(found[TWO].rate, found[OURS].rate)
+        for name in ("first_p99", "slowest", "cpu", "memory"):
+            entry[name] = {each: statistics.median(getattr(result, name)) for each, result in found.items()}
+        data.append(entry)
+    return data
 
 
 def main() -> int:
-    """Measure, print the table, write the data."""
+    """Measure, print the tables, write the data."""
+    from tests.bench import report
+
     parser = argparse.ArgumentParser(description="Measure the TFTP servers side by side.")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--row", default="", help="only the rows whose name contains this")
     parser.add_argument("--out", type=Path, default=Path("build/bench"))
     arguments = parser.parse_args()
     rows = [row for row in ROWS if arguments.row in row.name]
-    results = run(arguments.rounds, rows)
-    text, data = table(rows, results)
+    results, servers = run(arguments.rounds, rows)
+    data = summary(rows, results)
+    starts = {server.name: (server.start, server.idle) for server in servers}
     arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / "tftp.json").write_text(json.dumps(data, indent=1))
-    print(text)
+    kept = {"machine": report.machine(), "rounds": arguments.rounds, "rows": data, "starts": starts}
+    (arguments.out / "tftp.json").write_text(json.dumps(kept, indent=1))
+    print(report.tables(data, starts, NAMES))
     return 0
 
 

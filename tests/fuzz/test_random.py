@@ -16,21 +16,16 @@ from pathlib import Path
 import pytest
 
 from ptftpd import net
-from ptftpd.dhcp import options, wire
-from ptftpd.dhcp.bootp import Bootp
-from ptftpd.dhcp.monitor import Monitor
-from ptftpd.dhcp.outcome import Outcome
-from ptftpd.dhcp.proxy import Proxy
-from ptftpd.errors import WireError
+from ptftpd.dhcp import machine as dhcp_machine
 from ptftpd.log import ERROR, Log
 from ptftpd.loop import Loop
-from ptftpd.settings import Dhcp, Pxe, Settings, Tftp
+from ptftpd.settings import Pxe, Settings, Tftp
 from ptftpd.tftp import wire as tftp
 from ptftpd.tftp.outcome import Backoff
 from ptftpd.tftp.receiver import Receiver
 from ptftpd.tftp.sender import Sender
 from ptftpd.tftp.server import Server
-from tests.machine.dhcp_site import OWN, Site, mac, message
+from tests.fuzz.targets import CONTENT, TARGETS, Dhcpd, corpus, messages, read
 
 ROUNDS = int(os.environ.get("PTFTPD_FUZZ", "5000"))
 SEED = 20260101
@@ -53,85 +48,39 @@ def mutated(chance: random.Random, datagram: bytes) -> bytes:
     return bytes(octets)
 
 
-def seeds() -> list[bytes]:
-    """Return good DHCP messages of every kind to start from."""
-    relay = {"giaddr": int(OWN), "o82": b"\x01\x04port\x02\x02id"}
-    plain = [message(kind, o50=b"\x0a\0\0\x0a", o54=b"\x0a\0\0\x01") for kind in range(1, 9)]
-    kinds = [
-        message(options.DISCOVER, o93=b"\0\x07", o97=bytes(17), o94=b"\x01\x03\0", o55=bytes(range(1, 60))),
-        message(options.DISCOVER, o77=b"iPXE", o175=b"\xb0\x01\x01", o61=b"\x01" + mac(1)),
-        message(options.REQUEST, o43=b"\x47\x04\x80\0\0\0\xff", **relay),
-        message(options.DISCOVER, vendor=b"HTTPClient:Arch:00016:UNDI:003001"),
-        wire.Message(chaddr=mac(2).ljust(16, b"\0")),
-    ]
-    return [wire.encode(each) for each in (*plain, *kinds)]
-
-
 def test_dhcp_machines() -> None:
     """Every machine that a datagram can reach: WireError or an outcome."""
     chance = random.Random(SEED)
-    site, starts = Site(Dhcp(answer_all=True)), seeds()
-    proxy = Proxy(site.settings, "eth0", int(OWN))
-    bootp = Bootp(Settings(pxe=Pxe(boot_file="x")), "eth0", int(OWN), site.networks, frozenset())
-    monitor = Monitor(int(OWN), mac(9), 1)
-    outcomes = 0
+    target, starts = Dhcpd(), messages()
     for turn in range(ROUNDS):
-        data = (
+        target(
             mutated(chance, chance.choice(starts)) if turn % 10 else chance.randbytes(chance.randrange(600))
         )
-        try:
-            said = wire.decode(data)
-            monitor.receive(said)
-            found: list[Outcome] = [
-                site.machine.receive(said, float(turn), direct=chance.random() < 0.5),
-                proxy.receive(said, direct=False),
-                proxy.receive_boot_request(said, ("10.0.0.9", 4011)),
-                bootp.receive(said, float(turn)),
-            ]
-        except WireError:
-            continue
-        for outcome in found:
-            assert bool(outcome.data) != bool(outcome.ignored) or outcome.done
-            outcomes += bool(outcome.data)
-    assert outcomes > ROUNDS // 20, "the mutations leave too little to be answered: nothing deep was reached"
+    assert target.answered > ROUNDS // 20, (
+        "the mutations leave too little that is answered: nothing deep was reached"
+    )
 
 
-def test_tftp_decoders() -> None:
-    """Requests, OACKs and errors: a value or WireError."""
+@pytest.mark.parametrize("name", TARGETS)
+def test_the_corpus(name: str) -> None:
+    """Every named datagram, as it is and mutated: coverage-guided fuzzing begins with these."""
     chance = random.Random(SEED)
-    good = [
-        tftp.make_request(tftp.RRQ, "a/b", "octet", {"blksize": "1428", "tsize": "0", "windowsize": "8"}),
-        tftp.make_oack({"blksize": "1428"}),
-        tftp.make_error(1, "no"),
-    ]
-    for _ in range(ROUNDS):
-        data = mutated(chance, chance.choice(good))
-        for decode in (tftp.request, tftp.oack, tftp.error):
-            try:
-                decode(data)
-            except WireError:
-                pass
+    target, named = TARGETS[name](), dict(corpus(name))
+    assert len(named) >= 3
+    for octets in named.values():
+        target(octets)
+        for _ in range(ROUNDS // 100):
+            target(mutated(chance, octets))
 
 
 def test_tftp_machines() -> None:
     """A Sender and a Receiver that are sent anything at any time never raise, and keep a future deadline."""
     chance = random.Random(SEED)
-    content = bytes(range(256)) * 40
-
-    def read(views: list[memoryview], offset: int) -> int:
-        rest = content[offset:]
-        done = 0
-        for view in views:
-            part = rest[done : done + len(view)]
-            view[: len(part)] = part
-            done += len(part)
-        return done
-
     for turn in range(ROUNDS // 50):
         window = chance.choice((1, 4, 64))
         common = {"blksize": chance.choice((8, 512)), "windowsize": window}
         machines = (
-            Sender(read, len(content), Backoff(1.0, 6), **common, oack=b"\0\x06" if turn % 2 else b""),
+            Sender(read, len(CONTENT), Backoff(1.0, 6), **common, oack=b"\0\x06" if turn % 2 else b""),
             Receiver(lambda payload: None, lambda: None, Backoff(1.0, 6), **common),
         )
         for machine in machines:
@@ -168,6 +117,33 @@ def server(tmp_path: Path) -> Iterator[tuple[Server, socket.socket]]:
     client.close()
     running.close()
     loop.close()
+
+
+def test_memory_is_level(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the machines remember of clients is bounded: as much after all the datagrams as after a tenth.
+
+    `make fuzz` sends a million. The tables of kinds of clients are bounded too, but take long to be full: one
+    is kept small meanwhile, the others take what is allowed for at the end.
+    """
+    monkeypatch.setattr(dhcp_machine, "MAX_BODIES", 16)
+    chance = random.Random(SEED)
+    dhcp, starts = Dhcpd(), messages()
+
+    def some(count: int) -> int:
+        for _ in range(count):
+            dhcp(mutated(chance, chance.choice(starts))[:230] + chance.randbytes(6) + bytes(200))
+            dhcp(mutated(chance, chance.choice(starts)))
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        level = some(ROUNDS // 10)
+        for _ in range(9):
+            grown = some(ROUNDS // 20) - level
+    finally:
+        tracemalloc.stop()
+    assert grown < min(1_500_000, 75_000 + 5 * ROUNDS)
 
 
 def test_tftp_server(server: tuple[Server, socket.socket]) -> None:
