@@ -30,6 +30,8 @@ unpack_header = wire.unpack_header
 # first block that was not acknowledged.
 Read = Callable[[Sequence[memoryview], int], int]
 
+Buffer = tuple[memoryview, list[memoryview]]  # datagrams side by side, and their payloads
+
 # What makes a chunk differ from others of the same file: its first block, how many blocks, blksize, how they
 # are numbered, and the size of the file when it was opened.
 Key = tuple[int | None, ...]
@@ -49,10 +51,9 @@ class Sender:
     """Sends a file in blocks of blksize octets, windowsize of them between two ACKs (RFC 1350, 7440)."""
 
     __slots__ = (
-        "_awaited", "_backoff", "_base", "_buffer", "_clean", "_doubts", "_end", "_final", "_first",
-        "_modulus", "_oack", "_payloads", "_plain", "_quiet", "_read", "_sent", "_sent_at", "_shared",
-        "_size", "_slots", "_span", "_view", "blksize", "deadline", "outcome", "resent", "segment",
-        "windowsize",
+        "_ahead", "_awaited", "_backoff", "_base", "_buffers", "_clean", "_doubts", "_end", "_final",
+        "_first", "_modulus", "_oack", "_plain", "_quiet", "_read", "_sent", "_sent_at", "_shared", "_size",
+        "_slots", "_span", "_view", "blksize", "deadline", "outcome", "resent", "segment", "windowsize",
     )  # fmt: skip
 
     def __init__(
@@ -84,8 +85,11 @@ class Sender:
         self._slots = int(min(windows * windowsize, self._final))
         self._span = windowsize * self.segment
         self._shared = shared
-        self._buffer: bytearray | None = None  # not before it is needed: others may have it all
-        self._payloads: list[memoryview] = []
+        # What is sent and what is read ahead. None before it is needed: others may have it all.
+        self._buffers: list[Buffer | None] = [None, None]
+        self._ahead: tuple[int, memoryview] | None = (
+            None  # the first block of what is read ahead, and all of it
+        )
         self._view = memoryview(b"")
         self._first, self._end = 1, 0  # the blocks in the view
         self._plain = -1  # up to this block the window behind it is in the view, without the last block
@@ -229,43 +233,69 @@ class Sender:
         assert self._size is not None
         return self._size % self.blksize
 
+    def read_ahead(self) -> None:
+        """Read what the next window needs: after a window was sent, while the client is busy with it."""
+        first = self._end + 1
+        if (
+            self._sent == self._end
+            and self._ahead is None
+            and first <= self._final
+            and self._size is not None
+        ):
+            try:
+                self._ahead = first, self._load(first, 1)
+            except TransferError:
+                pass  # it is met again when the window is due
+
     def _fill(self, first: int) -> None:
         """Make the view hold the blocks from first on, as many as there are slots or the file has."""
-        key = (first, self._slots, self.blksize, self._modulus, self._size)
-        chunk = self._shared.get(key) if self._shared else None
-        if chunk is None:
-            chunk = self._chunk(first)
-            if self._shared and self._shared.keep(key, chunk):
-                self._buffer = None
-        self._view, self._first = chunk, first
+        ahead, self._ahead = self._ahead, None
+        if ahead and ahead[0] == first:
+            self._view = ahead[1]
+            self._buffers.reverse()
+        else:
+            self._view = self._load(first, 0)
+        self._first = first
         self._end = int(min(first + self._slots - 1, self._final))
         if self._modulus == 65536:
             self._plain = int(min(self._end, self._final - 1)) - self.windowsize
 
-    def _chunk(self, first: int) -> memoryview:
-        """Return the datagrams of the blocks from first on, read from the file."""
-        if self._buffer is None:
-            self._buffer = bytearray(self._slots * self.segment)
-            view = memoryview(self._buffer)
-            starts = range(0, len(view), self.segment)
-            self._payloads = [view[start + HEADER : start + self.segment] for start in starts]
+    def _load(self, first: int, place: int) -> memoryview:
+        """Return the datagrams of the blocks from first on; place: the buffer to use if need be."""
+        key = (first, self._slots, self.blksize, self._modulus, self._size)
+        chunk = self._shared.get(key) if self._shared else None
+        if chunk is None:
+            buffer = self._buffers[place] or self._new_buffer()
+            chunk = self._read_blocks(first, buffer)
+            kept = self._shared is not None and self._shared.keep(key, chunk)
+            self._buffers[place] = None if kept else buffer
+        return chunk
+
+    def _new_buffer(self) -> Buffer:
+        view = memoryview(bytearray(self._slots * self.segment))
+        starts = range(0, len(view), self.segment)
+        return view, [view[start + HEADER : start + self.segment] for start in starts]
+
+    def _read_blocks(self, first: int, buffer: Buffer) -> memoryview:
+        """Return the buffer, filled with the datagrams of the blocks from first on."""
+        view, payloads = buffer
         offset = (first - 1) * self.blksize
-        views = self._payloads
+        views = payloads
         expected = self._slots * self.blksize
         if self._size is not None and self._size - offset < expected:
             expected = self._size - offset
             full, rest = divmod(expected, self.blksize)
-            views = self._payloads[:full]
+            views = payloads[:full]
             if rest:
-                views.append(self._payloads[full][:rest])
+                views.append(payloads[full][:rest])
         octets = self._read(views, offset) if views else 0
         if octets < expected:
             if self._size is not None:
                 raise TransferError(wire.UNDEFINED, "the file became shorter while it was sent")
             self._size = offset + octets
             self._final = self._size // self.blksize + 1
-        wire.number_data(self._buffer, self.segment, self._wire(first), self._modulus)
-        return memoryview(self._buffer)
+        wire.number_data(view, self.segment, self._wire(first), self._modulus)
+        return view
 
     def _peer_error(self, buf: bytearray, n: int) -> None:
         try:

@@ -15,6 +15,7 @@ from ptftpd.tftp.outcome import OK, Failure, Outcome
 from ptftpd.tftp.receiver import Receiver
 from ptftpd.tftp.sender import Sender
 
+WIDE = 16  # windowsize from which on the next window is read while the client is busy with the last one
 MANY = 64  # datagrams of one upload taken a wake-up, so that it does not starve the others
 STALLED = 1.0  # seconds without a datagram after which the same request means that the client started over
 
@@ -67,8 +68,24 @@ class Transfer:
     """Runs a machine on a socket until it has ended, and writes its one record."""
 
     __slots__ = (
-        "_closed", "_ended", "_fd", "_file", "_owner", "_recv_into", "_run", "_seen", "_send",
-        "_shared", "_sock", "_started", "_terms", "deadline", "machine", "request", "scheduled",
+        "_closed",
+        "_ended",
+        "_fd",
+        "_file",
+        "_owner",
+        "_read_ahead",
+        "_recv_into",
+        "_run",
+        "_seen",
+        "_send",
+        "_shared",
+        "_sock",
+        "_started",
+        "_terms",
+        "deadline",
+        "machine",
+        "request",
+        "scheduled",
     )  # fmt: skip
 
     def __init__(
@@ -92,6 +109,9 @@ class Transfer:
         self._started = self._seen = 0.0
         self._run: memoryview | bytes = b""
         self._send: Callable[[memoryview | bytes], object]
+        self._read_ahead: Callable[[], None] | None = None
+        if isinstance(machine, Sender) and machine.windowsize >= WIDE:
+            self._read_ahead = machine.read_ahead
         if shared:
             self._send = net.Burst(sock, machine.segment, peer=request.peer, local=request.local).send
         elif isinstance(machine, Receiver) or machine.windowsize == 1:
@@ -161,6 +181,8 @@ class Transfer:
             self._run = b""
             try:
                 self._send(run)
+                if self._read_ahead:
+                    self._read_ahead()
             except ConnectionRefusedError:
                 self._refused(now)
             except OSError:
@@ -216,6 +238,7 @@ class Transfer:
         # The loop's heap holds this object until what was its deadline. The machine and its buffer must not
         # hang on it: a storm of short transfers would fill the memory.
         del self.machine
+        self._read_ahead = None
         self.deadline = INF
 
     def _go_on(self, run: memoryview | bytes | None, now: float) -> None:

@@ -102,7 +102,7 @@ def make_data(block: int, payload: bytes) -> bytes:
     return header.pack(DATA, block) + payload
 
 
-def number_data(buffer: bytearray, segment: int, first: int, modulus: int) -> None:
+def number_data(buffer: memoryview, segment: int, first: int, modulus: int) -> None:
     """Write the headers of DATA into a buffer of datagrams of segment octets, numbered from first on.
 
     modulus: 65536, or 65535 when 1 follows 65535.

@@ -151,3 +151,62 @@ def test_nothing_is_kept_for_nobody() -> None:
     shelf.clear()
     assert shelf.get((1,)) is None
     assert not shelf.keep((1,), memoryview(b"x"), 0)
+
+
+class TestReadingAhead:
+    """What the next window needs is read while the client is busy with the last one."""
+
+    def windows(self, site: Site, windowsize: int, *, ahead: bool) -> tuple[bytes, int]:
+        """Return what a client gets, and how often the file was read within receive()."""
+        sender, waited = site.sender(windowsize), 0
+        said = bytes(sender.start(0.0))
+        got, block = b"", 0
+        while True:
+            for at in range(0, len(said), sender.segment):
+                got += said[at + 4 : at + sender.segment]
+                block += 1
+            if ahead:
+                sender.read_ahead()
+            before = site.reads
+            again = sender.receive(bytearray(wire.make_ack(block & 0xFFFF)), 4, 0.0)
+            waited += site.reads - before
+            if again is None:
+                assert sender.outcome is OK
+                return got, waited
+            said = bytes(again)
+
+    @pytest.mark.parametrize("windowsize", [1, 8, 64, 700])
+    def test_no_window_waits_for_the_file(self, site: Site, windowsize: int) -> None:
+        octets = site.path.read_bytes()
+        assert self.windows(site, windowsize, ahead=True) == (octets, 0)
+        got, waited = self.windows(site, windowsize, ahead=False)
+        assert got == octets
+        assert waited > 1
+
+    def test_a_lost_window_makes_it_read_anew(self, site: Site) -> None:
+        """The client has the first two blocks of a window that ends what was read."""
+        octets, windowsize = site.path.read_bytes(), 8
+        sender = site.sender(windowsize)
+        slots = 65536 // (BLKSIZE + 4) // windowsize * windowsize
+        sender.start(0.0)
+        for block in range(windowsize, slots, windowsize):
+            said = sender.receive(bytearray(wire.make_ack(block)), 4, 0.0)
+        sender.read_ahead()
+        first = slots - windowsize + 2
+        said = bytes(sender.receive(bytearray(wire.make_ack(first)), 4, 0.0))
+        for at, block in zip(range(0, len(said), sender.segment), range(first + 1, first + 9), strict=True):
+            assert wire.unpack_header(said, at) == (wire.DATA, block)
+            assert said[at + 4 : at + 104] == octets[(block - 1) * BLKSIZE : block * BLKSIZE]
+
+    def test_a_file_that_fails_then(self, site: Site) -> None:
+        """It is met when the window is due, as without reading ahead."""
+        sender = site.sender(64)
+        slots = 65536 // (BLKSIZE + 4) // 64 * 64
+        sender.start(0.0)
+        for block in range(64, slots, 64):
+            sender.receive(bytearray(wire.make_ack(block)), 4, 0.0)
+        os.truncate(site.path, 0)
+        sender.read_ahead()
+        assert sender.outcome is None
+        said = sender.receive(bytearray(wire.make_ack(slots)), 4, 0.0)
+        assert wire.error(bytes(said))[1] == "the file became shorter while it was sent"
