@@ -68,24 +68,8 @@ class Transfer:
     """Runs a machine on a socket until it has ended, and writes its one record."""
 
     __slots__ = (
-        "_closed",
-        "_ended",
-        "_fd",
-        "_file",
-        "_owner",
-        "_read_ahead",
-        "_recv_into",
-        "_run",
-        "_seen",
-        "_send",
-        "_shared",
-        "_sock",
-        "_started",
-        "_terms",
-        "deadline",
-        "machine",
-        "request",
-        "scheduled",
+        "_closed", "_ended", "_fd", "_file", "_owner", "_read_ahead", "_recv_into", "_run", "_seen",
+        "_send", "_shared", "_sock", "_started", "_terms", "deadline", "machine", "request", "scheduled",
     )  # fmt: skip
 
     def __init__(
