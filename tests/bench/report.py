@@ -27,7 +27,8 @@ Data = Sequence[Mapping[str, Any]]
 def machine() -> str:
     """Return what was measured on: the date, the kernel and the processor cores."""
     day = time.strftime("%Y-%m-%d")
-    return f"{day}, Linux {platform.release()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    kernel = platform.release().partition("-")[0]
+    return f"{day}, Linux {kernel}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
 def tables(data: Data, starts: Mapping[str, tuple[float, int]], names: Sequence[str]) -> str:
