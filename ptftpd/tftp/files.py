@@ -26,8 +26,9 @@ _ERRNO = {
     errno.EDQUOT: (wire.DISK_FULL, "the disk quota is used up"),
     errno.EFBIG: (wire.DISK_FULL, "the file is too large"),
     errno.EEXIST: (wire.EXISTS, "the file exists already"),
-    errno.EMFILE: (wire.UNDEFINED, "the server has no file descriptor left"),
-    errno.ENFILE: (wire.UNDEFINED, "the server has no file descriptor left"),
+    errno.EMFILE: (wire.UNDEFINED, "the server is busy: it has no file descriptor left"),
+    errno.EADDRINUSE: (wire.UNDEFINED, "the server is busy: every port that it may answer from is taken"),
+    errno.ENFILE: (wire.UNDEFINED, "the server is busy: it has no file descriptor left"),
 }
 
 

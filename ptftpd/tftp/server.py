@@ -13,7 +13,7 @@ from ptftpd.settings import Settings
 from ptftpd.tftp import netascii, options, wire
 from ptftpd.tftp.catalog import Catalog, Quirks
 from ptftpd.tftp.clients import Clients
-from ptftpd.tftp.files import Source
+from ptftpd.tftp.files import Source, failure
 from ptftpd.tftp.limits import Limits
 from ptftpd.tftp.names import Facts
 from ptftpd.tftp.outcome import OK, Backoff, Outcome
@@ -46,6 +46,7 @@ class Server:
         tftp = settings.tftp
         self.limits = Limits(tftp.max_transfers, tftp.max_client_transfers, tftp.request_rate)
         self._ifindex = ifindex
+        self._draining = False
         self._sockets = tuple(sockets)
         self._apply(settings, Catalog(settings))
         loop.every_wakeup(self._flush)
@@ -65,22 +66,22 @@ class Server:
 
     def drain(self) -> None:
         """Take no more requests; running transfers go on."""
-        for sock in self._sockets if not self._settings.single_port else ():
-            self.loop.remove(sock.fileno())
-            sock.close()
-        if not self._settings.single_port:
-            self._sockets = ()
-        self.limits.change(0, 0, self._settings.request_rate)
+        self._draining = True
+        if not self._settings.single_port:  # where running transfers need it
+            self._close_sockets()
 
     def close(self) -> None:
         """Stop listening and drop the transfers that are running."""
         for transfer in list(self.transfers.values()):
             transfer.abandon("the server was stopped", self.loop.now)
+        self._close_sockets()
+        self._catalog.close()
+
+    def _close_sockets(self) -> None:
         for sock in self._sockets:
             self.loop.remove(sock.fileno())
             sock.close()
         self._sockets = ()
-        self._catalog.close()
 
     def ended(self, transfer: Transfer, outcome: Outcome) -> None:
         """Count a transfer whose outcome is known; it may dally on."""
@@ -123,6 +124,8 @@ class Server:
                 self.log.drop("TFTP request to a broadcast address", now, peer[0])
             elif self._settings.single_port and self._is_answer(size, peer, local, now):
                 continue
+            elif self._draining:
+                self.log.drop("TFTP request while the server stops", now, peer[0])  # the next one answers
             else:
                 self._request(sock, bytes(self.buffer[:size]), peer, local, index, now)
 
@@ -155,12 +158,12 @@ class Server:
         try:
             own = sock if shared else net.connected(local, peer, ports=self._settings.port_range)
         except OSError as error:
-            self.log.warning("refused", f"cannot answer {peer[0]}: {error.strerror}", TFTP_CLIENT=peer[0])
+            self._refuse_request(sock, request, failure(error), shared=True)
             return
         try:
             transfer = self._accept(own, request, asked, ifindex, shared)
         except TransferError as error:
-            self._refuse_request(own, request, error, shared)
+            self._refuse_request(own, request, error, shared=shared)
             return
         self.transfers[peer, local] = transfer
         self.limits.begin(peer[0])
@@ -235,7 +238,7 @@ class Server:
         )  # fmt: skip
 
     def _refuse_request(
-        self, sock: socket.socket, request: Request, error: TransferError, shared: bool
+        self, sock: socket.socket, request: Request, error: TransferError, *, shared: bool
     ) -> None:
         answer = wire.make_error(error.code, error.reason)
         burst = net.Burst(sock, len(answer), peer=request.peer if shared else None, local=request.local)
