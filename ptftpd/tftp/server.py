@@ -22,6 +22,7 @@ from ptftpd.tftp.sender import Sender
 from ptftpd.tftp.transfer import Peer, Request, Transfer
 from ptftpd.tftp.uploads import Upload
 
+_OF_A_TRANSFER = (wire.make_data(0, b"")[:2], wire.make_ack(0)[:2])
 BATCH = 64  # requests taken a wake-up, so that a flood of them does not starve running transfers
 
 
@@ -144,6 +145,8 @@ class Server:
             opcode, name, mode, asked = wire.request(datagram)
         except WireError as error:
             self.log.drop("malformed TFTP request", now, f"{peer[0]}: {error}")
+            if self._settings.single_port and datagram[:2] in _OF_A_TRANSFER:
+                self._disown(sock, peer, local, now)
             return
         running = self.transfers.get((peer, local))
         if running is not None:
@@ -168,6 +171,15 @@ class Server:
         self.transfers[peer, local] = transfer
         self.limits.begin(peer[0])
         transfer.start(now)
+
+    def _disown(self, sock: socket.socket, peer: Peer, local: str, now: float) -> None:
+        """Tell who sends for a transfer that there is none (RFC 1350 §4); it ended, or never was.
+
+        Where each transfer has a port of its own, the kernel says so by ICMP.
+        """
+        if not self.limits.too_fast(peer[0], now):
+            answer = wire.make_error(wire.UNKNOWN_TID, "no transfer with this port is known here")
+            net.Burst(sock, len(answer), peer=peer, local=local).send(answer)
 
     def _accept(
         self, sock: socket.socket, request: Request, asked: dict[str, str], ifindex: int, shared: bool

@@ -60,13 +60,19 @@ def test_everything_comes_from_the_port_asked(serving: Serving) -> None:
 
 
 def test_strangers_harm_nothing(serving: Serving) -> None:
-    """RFC 1350 §4: a TID is address and port; what others say to the port is not for the transfer."""
+    """RFC 1350 §4: a TID is address and port: others are told that theirs is unknown, the transfer goes on.
+
+    RFC 1350 §7: an ERROR is not answered with another, which two servers would do for ever.
+    """
     octets = content(3000)
     (serving.root / "file").write_bytes(octets)
     peer, stranger = serving.peer(), serving.peer()
     peer.ask(rrq("file"))
     received = peer.receive()[4:]
-    for datagram in (ack(1), ack(0), data(1, b"x"), error(0), b""):
+    for datagram in (ack(1), ack(0), data(1, b"x")):
+        stranger.ask(datagram)
+        assert error_code(stranger.receive()) == wire.UNKNOWN_TID
+    for datagram in (error(0), error(wire.UNKNOWN_TID), b"", b"\0", b"\0\6"):
         stranger.ask(datagram)
         stranger.expect_silence()
     peer.answer(ack(1))
