@@ -190,18 +190,19 @@ class Server:
         busy = self.limits.busy(request.peer[0])
         if busy:
             raise TransferError(wire.UNDEFINED, busy)
+        limits = self._limits(sock, request.peer) if asked else options.Limits()
         facts = self._clients.facts(request.peer[0], ifindex)
         accept = self._accept_write if request.writing else self._accept_read
-        file, machine, terms, request.quirks = accept(sock, request, asked, facts)
+        file, machine, terms, request.quirks = accept(request, asked, limits, facts)
         return Transfer(self, request, sock, file, machine, terms, shared=shared)
 
     def _accept_read(
-        self, sock: socket.socket, request: Request, asked: dict[str, str], facts: Facts
+        self, request: Request, asked: dict[str, str], limits: options.Limits, facts: Facts
     ) -> tuple[Source, Sender, options.Terms, Quirks]:
         source, quirks = self._catalog.read(request.name, facts)
         text = request.mode == "netascii"
         size = None if text else source.size  # how long the text becomes shows only at its end
-        terms = self._terms(sock, request, asked, size)
+        terms = options.negotiate(asked, limits, size=size)
         sender = Sender(
             netascii.Encoder(source.read).read if text else source.read,
             size,
@@ -214,10 +215,10 @@ class Server:
         return source, sender, terms, quirks
 
     def _accept_write(
-        self, sock: socket.socket, request: Request, asked: dict[str, str], facts: Facts
+        self, request: Request, asked: dict[str, str], limits: options.Limits, facts: Facts
     ) -> tuple[Upload, Receiver, options.Terms, Quirks]:
         text = request.mode == "netascii"
-        terms = self._terms(sock, request, asked, None)
+        terms = options.negotiate(asked, limits, size=None, writing=True)
         upload, quirks = self._catalog.write(request.name, facts, None if text else terms.tsize)
         decoder = netascii.Decoder(upload.write) if text else None
         receiver = Receiver(
@@ -230,17 +231,15 @@ class Server:
         )
         return upload, receiver, terms, quirks
 
-    def _terms(
-        self, sock: socket.socket, request: Request, asked: dict[str, str], size: int | None
-    ) -> options.Terms:
-        """Return what is granted; size in octets, None when not known beforehand."""
-        if not asked:
-            return options.Terms()
-        overhead = options.OVERHEAD6 if ":" in request.peer[0] else options.OVERHEAD4
-        carried = max(8, net.route_mtu(sock, request.peer) - overhead)
+    def _limits(self, sock: socket.socket, peer: Peer) -> options.Limits:
+        """Return the most that a client is granted; TransferError when no route leads to it any more."""
+        overhead = options.OVERHEAD6 if ":" in peer[0] else options.OVERHEAD4
+        try:
+            carried = max(8, net.route_mtu(sock, peer) - overhead)
+        except OSError as error:
+            raise failure(error) from None
         tftp = self._settings
-        limits = options.Limits(min(tftp.blksize, carried), tftp.windowsize, refuse=self._refuse)
-        return options.negotiate(asked, limits, size=size, writing=request.writing)
+        return options.Limits(min(tftp.blksize, carried), tftp.windowsize, refuse=self._refuse)
 
     def _backoff(self, terms: options.Terms) -> Backoff:
         tftp = self._settings

@@ -180,6 +180,13 @@ class TestStrangers:
             peer.answer(ack(2))
             assert peer.rest(OCTETS[:1024], 3) == OCTETS
 
+    def test_no_way_back(self, site: Site, running: str) -> None:
+        """A forged address that no route leads to costs its request, and nobody else's."""
+        with raw_sender(site) as raw, Peer(site) as peer:
+            for asked in (rrq("file"), rrq("file", blksize=1000), wrq("new", blksize=1000), ack(1)):
+                forge(raw, ("192.0.2.1", 1234), (SERVER, 69), asked)
+            assert peer.get(rrq("file")) == OCTETS
+
     def test_a_client_that_is_none(self, site: Site, root: Path) -> None:
         """opening_retries: a forged request provokes one datagram to its victim and two more, and no file."""
         with (
