@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from ptftpd.errors import Error
 from ptftpd.log import DEBUG, INFO, WARNING
-from ptftpd.settings import Remap
+from ptftpd.settings import Pxe, Remap, Tftp
 from ptftpd.tftp import wire
 from ptftpd.tftp.transfer import COPIED, STALLED
 from tests.netns.tftp_site import ack, content, data, error, error_code, options, rrq, wrq
@@ -479,6 +480,24 @@ class TestWriting:
 
 
 class TestReload:
+    def test_a_root_that_is_gone(self, serving: Serving, tmp_path: Path) -> None:
+        """An Error changes nothing: the old root is served on."""
+        gone = replace(serving.settings, pxe=Pxe(root=(f"{tmp_path}/gone",)))
+        with pytest.raises(Error, match="gone"):
+            serving.server.reload(gone)
+        assert serving.peer().get(rrq("file")) == OCTETS
+
+    def test_bounds_that_shrink(self, serving: Serving) -> None:
+        """What runs goes on, and counts for the new bound."""
+        peer = serving.peer()
+        peer.ask(rrq("file"))
+        peer.expect(data(1, OCTETS[:512]))
+        serving.server.reload(replace(serving.settings, tftp=Tftp(max_transfers=1)))
+        assert refusal(serving.peer(), rrq("file"))[0] == wire.UNDEFINED
+        peer.answer(ack(1))
+        assert peer.rest(OCTETS[:512], 2) == OCTETS
+        assert serving.peer().get(rrq("file")) == OCTETS
+
     def test_rules_that_change(self, serving: Serving) -> None:
         """A running transfer keeps its file and its settings; the next request finds the new ones."""
         peer = serving.peer()
@@ -489,3 +508,33 @@ class TestReload:
         peer.answer(ack(1))
         assert peer.rest(received, 2) == OCTETS
         assert serving.peer().get(rrq("file")) == b"other"
+
+
+class TestDrain:
+    """SIGTERM: what runs is finished, and nothing else begins."""
+
+    def test_both_ways(self, serving: Serving) -> None:
+        reader, writer = serving.peer(), serving.peer()
+        reader.ask(rrq("file"))
+        reader.expect(data(1, OCTETS[:512]))
+        writer.ask(wrq("new"))
+        writer.expect(ack(0))
+        serving.server.drain()
+        assert serving.server.limits.running == 2
+        reader.answer(ack(1))
+        assert reader.rest(OCTETS[:512], 2) == OCTETS
+        writer.answer(data(1, b"whole"))
+        writer.expect(ack(1))
+        assert (serving.root / "new").read_bytes() == b"whole"
+        serving.turn()
+        assert serving.server.limits.running == 0
+        with pytest.raises(OSError, match=r"\[Errno"):
+            serving.listener.getsockname()
+
+    def test_status(self, serving: Serving) -> None:
+        """systemctl status tells what was done."""
+        serving.peer().get(rrq("file"))
+        serving.peer().put(wrq("new"), b"x")
+        serving.peer().ask(rrq("file"))
+        serving.turn()
+        assert serving.server.status() == "1 transfers running, 1 files sent, 1 received"
