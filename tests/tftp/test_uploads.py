@@ -161,6 +161,30 @@ class TestWhole:
             made.close()
         assert not (directory / "target").exists()
 
+    @pytest.mark.parametrize("allowed", ["create", "overwrite", "version"])
+    def test_a_directory_put_there_meanwhile(self, directory: Path, allowed: str) -> None:
+        """It stays, and nothing is left beside it."""
+        made = upload(directory, allowed=allowed)
+        made.write(memoryview(b"x"))
+        (directory / "new").mkdir()
+        with pytest.raises(TransferError):
+            made.finish()
+        made.close()
+        assert [path.name for path in directory.iterdir()] == ["new"]
+
+    def test_numbers_that_are_taken(self, directory: Path) -> None:
+        """Taking a number and finding it free are one step, as workers number side by side."""
+        (directory / "new").write_bytes(b"old")
+        made = upload(directory, allowed="version")
+        made.write(memoryview(b"x"))
+        (directory / "new.~1~").write_bytes(b"older")
+        (directory / ".new.1.part").touch()
+        made.finish()
+        made.close()
+        assert (directory / "new.~1~").read_bytes() == b"older"
+        assert (directory / "new.~2~").read_bytes() == b"old"
+        assert (directory / "new").read_bytes() == b"x"
+
     @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0, 0o666)])
     def test_the_umask(self, directory: Path, umask: int, mode: int) -> None:
         """Of the setting, whatever that of the process is."""
