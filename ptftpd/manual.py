@@ -85,9 +85,10 @@ def settings_part() -> str:
         lines += [f".SH SECTION {_troff(header)}", _troff(_sentence(_about(kind)))]
         for key, item in options(kind).items():
             facts, default = item.metadata, render(item.default)
-            several = " Takes several values." if facts["many"] else ""
+            more = " Takes several values." if facts["many"] else ""
+            more += " A change takes a restart." if facts["restart"] else ""
             preset = f" Default: {default}." if default else ""
-            lines += _item(f"{key} = {_values(item)}", _sentence(facts["help"]) + several + preset)
+            lines += _item(f"{key} = {_values(item)}", _sentence(facts["help"]) + more + preset)
     return "\n".join(lines) + "\n"
 
 

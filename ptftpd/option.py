@@ -17,12 +17,14 @@ def option(
     aliases: tuple[str, ...] = (),
     many: bool = False,
     lines: bool = False,
+    restart: bool = False,
 ) -> Any:
     """Return a dataclass field that is one setting.
 
     parse turns the text into the value or raises ValueError with a reason that starts 'must be'.
     many: the key holds several values, separated by commas or line ends; the option may be repeated.
     lines: by line ends only, as commas are part of the values.
+    restart: a reload does not take a change over, as sockets and processes hang on it.
     """
     return dataclasses.field(
         default=default,
@@ -34,6 +36,7 @@ def option(
             "aliases": aliases,
             "many": many,
             "lines": lines,
+            "restart": restart,
         },
     )
 

@@ -13,6 +13,7 @@ import resource
 import signal
 import socket
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from systemd import daemon as systemd
@@ -230,11 +231,15 @@ class _Process:
     def _reload(self, now: float) -> None:
         self._notify(f"RELOADING=1\nMONOTONIC_USEC={int(now * 1e6)}")
         try:
-            loaded = config.load(self.program, self.argv)
+            read = config.load(self.program, self.argv)
+            settings, left = read.settings.until_restart(self.loaded.settings)
+            loaded = replace(read, settings=settings, interface=self.loaded.interface)
             self.daemon.reload(loaded)
             self.loaded = loaded
             if self._first:
                 self.log.info("reloaded", "configuration read again")
+            for sentence in left if self._first else ():
+                self.log.warning("reloaded", sentence)
         except Error as error:
             for line in str(error).splitlines() if self._first else ():
                 self.log.error("reload-failed", f"the configuration stays as it was: {line}")

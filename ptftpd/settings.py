@@ -8,8 +8,9 @@ and its line in the tables at the end.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
+from typing import Any
 
 from ptftpd.dhcp import pxe, registry
 from ptftpd.errors import ConfigError
@@ -52,6 +53,7 @@ class Daemon:
         "user to become once the sockets are open, when started as root",
         metavar="USER",
         short="u",
+        restart=True,
     )
     idle_timeout: float | None = option(
         None,
@@ -59,6 +61,7 @@ class Daemon:
         "when started by a socket of systemd: end after so long without a client, until the next one comes; "
         "by default never. With one worker only",
         metavar="SECONDS",
+        restart=True,
     )
 
 
@@ -132,19 +135,32 @@ class Menu:
 class Tftp:
     """[tftp]: the TFTP server."""
 
-    interface: str = option("", interface, "serve only this interface", metavar="IFACE", short="i")
-    address: tuple[IPv4Address | IPv6Address, ...] = option(
-        (), address, "address to listen on; by default every one", metavar="ADDRESS", short="a", many=True
+    interface: str = option(
+        "", interface, "serve only this interface", metavar="IFACE", short="i", restart=True
     )
-    port: int = option(69, integer(1, 65535), "UDP port to listen on", metavar="PORT", short="p")
+    address: tuple[IPv4Address | IPv6Address, ...] = option(
+        (),
+        address,
+        "address to listen on; by default every one",
+        metavar="ADDRESS",
+        short="a",
+        many=True,
+        restart=True,
+    )
+    port: int = option(
+        69, integer(1, 65535), "UDP port to listen on", metavar="PORT", short="p", restart=True
+    )
     port_range: tuple[int, int] | None = option(
         None, port_range, "ports to answer from, for a firewall; by default any", metavar="FIRST-LAST"
     )
     single_port: bool = option(
-        False, flag, "answer from the port that was asked, for NAT and containers; one worker only"
+        False,
+        flag,
+        "answer from the port that was asked, for NAT and containers; one worker only",
+        restart=True,
     )
     workers: int | str = option(
-        1, workers, "processes that serve; auto: one for each processor core", metavar="N"
+        1, workers, "processes that serve; auto: one for each processor core", metavar="N", restart=True
     )
     # What is negotiated
     rfc1350: bool = option(False, flag, "plain RFC 1350: no TFTP options at all", short="r")
@@ -284,6 +300,7 @@ class Dhcp:
         "full: addresses and boot files; proxy: boot files beside another DHCP server; auto: proxy while "
         "another DHCP server answers on the network, else full",
         metavar="MODE",
+        restart=True,
     )
     answer_all: bool = option(
         False,
@@ -317,7 +334,7 @@ class Dhcp:
     )
     bootp: bool = option(False, flag, "answer BOOTP clients too, as [bootp] says")
     state_dir: str = option(
-        "/var/lib/ptftpd", absolute_path, "directory of the lease database", metavar="DIR"
+        "/var/lib/ptftpd", absolute_path, "directory of the lease database", metavar="DIR", restart=True
     )
     option: tuple[registry.Option, ...] = option(
         (),
@@ -464,6 +481,25 @@ class Settings:
         """Return the error of a setting that is right by itself, but does not fit the rest."""
         setting = f"[{section}] {key} = {value}".rstrip()
         return ConfigError(reason, source=self.sources.get((section, key), ""), setting=setting)
+
+    def until_restart(self, running: Settings) -> tuple[Settings, list[str]]:
+        """Return these settings as far as a reload takes them over, and what it does not, a sentence each.
+
+        running: those in force, whose values stay where only a start can change them.
+        """
+        kept: dict[str, Any] = {}
+        changed: list[str] = []
+        for section in fields(self):
+            read, old = getattr(self, section.name), getattr(running, section.name)
+            if isinstance(read, dict):
+                continue  # of sections with names of their own; a reload takes them all over
+            stay = {each.name: getattr(old, each.name) for each in fields(read) if each.metadata["restart"]}
+            kept[section.name] = replace(read, **stay)
+            for name in (name for name, value in stay.items() if getattr(read, name) != value):
+                source = self.sources.get((section.name, name), "")
+                changed.append(f"{source}: [{section.name}] {name}".removeprefix(": "))
+        sentences = [f"{setting}: changed, which only a restart takes over" for setting in changed]
+        return replace(self, **kept), sentences
 
 
 SECTIONS: dict[str, type] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,14 @@ def test_the_configuration_page_has_every_key() -> None:
     for kind in [*SECTIONS.values(), *(kind for kind, _ in NAMED.values())]:
         for key in options(kind):
             assert f".B {key} = " in page
+
+
+def test_what_takes_a_restart_is_marked() -> None:
+    """A port does, a root does not."""
+    page = rendered("man")["ptftpd.conf.5"].replace("\\-", "-")
+    for key, marked in (("port", True), ("root", False)):
+        [entry] = re.findall(rf"^\.B {key} = .*\n(.*)", page, re.MULTILINE)
+        assert ("A change takes a restart." in entry) == marked, entry
 
 
 def test_files_are_written(tmp_path: Path) -> None:

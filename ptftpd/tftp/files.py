@@ -18,15 +18,17 @@ _ERRNO = {
     errno.ENOENT: (wire.NOT_FOUND, "no such file"),
     errno.ENOTDIR: (wire.NOT_FOUND, "no such file"),
     errno.ENAMETOOLONG: (wire.NOT_FOUND, "the name is too long"),
-    errno.EACCES: (wire.ACCESS, "the server may not read it: check its owner and mode"),
-    errno.EPERM: (wire.ACCESS, "the server may not open it"),
+    errno.EACCES: (wire.ACCESS, "the server lacks the permission: check owner and mode on the way to it"),
+    errno.EPERM: (wire.ACCESS, "the server lacks the permission"),
+    errno.EROFS: (wire.ACCESS, "its file system is read-only for the server: systemd's ReadWritePaths="),
     errno.ELOOP: (wire.ACCESS, "its symbolic links go in a circle"),
     errno.ENOSPC: (wire.DISK_FULL, "the disk is full"),
     errno.EDQUOT: (wire.DISK_FULL, "the disk quota is used up"),
     errno.EFBIG: (wire.DISK_FULL, "the file is too large"),
     errno.EEXIST: (wire.EXISTS, "the file exists already"),
-    errno.EMFILE: (wire.UNDEFINED, "the server has no file descriptor left"),
-    errno.ENFILE: (wire.UNDEFINED, "the server has no file descriptor left"),
+    errno.EMFILE: (wire.UNDEFINED, "the server is busy: it has no file descriptor left"),
+    errno.EADDRINUSE: (wire.UNDEFINED, "the server is busy: every port that it may answer from is taken"),
+    errno.ENFILE: (wire.UNDEFINED, "the server is busy: it has no file descriptor left"),
 }
 
 

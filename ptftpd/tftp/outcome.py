@@ -35,10 +35,11 @@ Outcome = Success | Failure | None
 class Backoff:
     """The retransmission timer of RFC 1123 §4.2.3.2: measured round trip, exponential back-off, bounded.
 
-    wait is the time in seconds to wait for an answer to what is sent now.
+    wait is the time in seconds to wait for an answer to what is sent now; retries is how often it is sent
+    again without one, as things stand.
     """
 
-    __slots__ = ("_fixed", "_limit", "_rto", "_srtt", "_var", "initial", "retries", "tries", "wait")
+    __slots__ = ("_fixed", "_once_answered", "_rto", "_srtt", "_var", "initial", "retries", "tries", "wait")
 
     def __init__(
         self, initial: float, retries: int, *, fixed: bool = False, opening: int | None = None
@@ -48,8 +49,8 @@ class Backoff:
         opening: retries until the peer has answered for the first time, when other than retries.
         """
         self.initial = self.wait = self._rto = initial
-        self.retries = retries
-        self._limit = retries if opening is None else opening
+        self._once_answered = retries
+        self.retries = retries if opening is None else opening
         self.tries = 0
         self._fixed = fixed
         self._srtt = 0.0
@@ -58,7 +59,7 @@ class Backoff:
     def answered(self, rtt: float | None) -> None:
         """Start anew after an answer; rtt in seconds, None when it may answer an earlier copy (Karn)."""
         self.tries = 0
-        self._limit = self.retries
+        self.retries = self._once_answered
         if rtt is not None and not self._fixed:
             srtt = self._srtt
             if srtt:
@@ -79,7 +80,7 @@ class Backoff:
         initial time at least, so that a burst of tries does not end within a second.
         """
         self.tries += 1
-        if self.tries > self._limit:
+        if self.tries > self.retries:
             return False
         if not self._fixed:
             self.wait = min(MAX_WAIT, max(2 * self.wait, self.initial))

@@ -14,7 +14,7 @@ from ptftpd.tftp import netascii, options, wire
 from ptftpd.tftp.catalog import Catalog, Quirks
 from ptftpd.tftp.chunks import Shared, Shelf
 from ptftpd.tftp.clients import Clients
-from ptftpd.tftp.files import Source
+from ptftpd.tftp.files import Source, failure
 from ptftpd.tftp.limits import Limits
 from ptftpd.tftp.names import Facts
 from ptftpd.tftp.outcome import OK, Backoff, Outcome
@@ -23,6 +23,7 @@ from ptftpd.tftp.sender import Sender
 from ptftpd.tftp.transfer import Peer, Request, Transfer
 from ptftpd.tftp.uploads import Upload
 
+_OF_A_TRANSFER = (wire.make_data(0, b"")[:2], wire.make_ack(0)[:2])
 BATCH = 64  # requests taken a wake-up, so that a flood of them does not starve running transfers
 
 
@@ -49,6 +50,7 @@ class Server:
         tftp = settings.tftp
         self.limits = Limits(tftp.max_transfers, tftp.max_client_transfers, tftp.request_rate)
         self._ifindex = ifindex
+        self._draining = False
         self._sockets = tuple(sockets)
         self._apply(settings, Catalog(settings))
         loop.every_wakeup(self._flush)
@@ -68,22 +70,22 @@ class Server:
 
     def drain(self) -> None:
         """Take no more requests; running transfers go on."""
-        for sock in self._sockets if not self._settings.single_port else ():
-            self.loop.remove(sock.fileno())
-            sock.close()
-        if not self._settings.single_port:
-            self._sockets = ()
-        self.limits.change(0, 0, self._settings.request_rate)
+        self._draining = True
+        if not self._settings.single_port:  # where running transfers need it
+            self._close_sockets()
 
     def close(self) -> None:
         """Stop listening and drop the transfers that are running."""
         for transfer in list(self.transfers.values()):
             transfer.abandon("the server was stopped", self.loop.now)
+        self._close_sockets()
+        self._catalog.close()
+
+    def _close_sockets(self) -> None:
         for sock in self._sockets:
             self.loop.remove(sock.fileno())
             sock.close()
         self._sockets = ()
-        self._catalog.close()
 
     def ended(self, transfer: Transfer, outcome: Outcome) -> None:
         """Count a transfer whose outcome is known; it may dally on."""
@@ -129,6 +131,8 @@ class Server:
                 self.log.drop("TFTP request to a broadcast address", now, peer[0])
             elif self._settings.single_port and self._is_answer(size, peer, local, now):
                 continue
+            elif self._draining:
+                self.log.drop("TFTP request while the server stops", now, peer[0])  # the next one answers
             else:
                 self._request(sock, bytes(self.buffer[:size]), peer, local, index, now)
 
@@ -147,6 +151,8 @@ class Server:
             opcode, name, mode, asked = wire.request(datagram)
         except WireError as error:
             self.log.drop("malformed TFTP request", now, f"{peer[0]}: {error}")
+            if self._settings.single_port and datagram[:2] in _OF_A_TRANSFER:
+                self._disown(sock, peer, local, now)
             return
         running = self.transfers.get((peer, local))
         if running is not None:
@@ -163,12 +169,12 @@ class Server:
         try:
             own = sock if shared else net.connected(local, peer, ports=self._settings.port_range)
         except OSError as error:
-            self.log.warning("refused", f"cannot answer {peer[0]}: {error.strerror}", TFTP_CLIENT=peer[0])
+            self._refuse_request(sock, request, failure(error), shared=True)
             return
         try:
             transfer = self._accept(own, request, asked, ifindex, shared)
         except TransferError as error:
-            self._refuse_request(own, request, error, shared)
+            self._refuse_request(own, request, error, shared=shared)
             return
         self.transfers[peer, local] = transfer
         self._opening[transfer] = None
@@ -188,6 +194,15 @@ class Server:
                 oldest.give_way()
                 return
 
+    def _disown(self, sock: socket.socket, peer: Peer, local: str, now: float) -> None:
+        """Tell who sends for a transfer that there is none (RFC 1350 §4); it ended, or never was.
+
+        Where each transfer has a port of its own, the kernel says so by ICMP.
+        """
+        if not self.limits.too_fast(peer[0], now):
+            answer = wire.make_error(wire.UNKNOWN_TID, "no transfer with this port is known here")
+            net.Burst(sock, len(answer), peer=peer, local=local).send(answer)
+
     def _accept(
         self, sock: socket.socket, request: Request, asked: dict[str, str], ifindex: int, shared: bool
     ) -> Transfer:
@@ -197,18 +212,19 @@ class Server:
         busy = self.limits.busy(request.peer[0])
         if busy:
             raise TransferError(wire.UNDEFINED, busy)
+        limits = self._limits(sock, request.peer) if asked else options.Limits()
         facts = self._clients.facts(request.peer[0], ifindex)
         accept = self._accept_write if request.writing else self._accept_read
-        file, machine, terms, request.quirks = accept(sock, request, asked, facts)
+        file, machine, terms, request.quirks = accept(request, asked, limits, facts)
         return Transfer(self, request, sock, file, machine, terms, shared=shared)
 
     def _accept_read(
-        self, sock: socket.socket, request: Request, asked: dict[str, str], facts: Facts
+        self, request: Request, asked: dict[str, str], limits: options.Limits, facts: Facts
     ) -> tuple[Source, Sender, options.Terms, Quirks]:
         source, quirks = self._catalog.read(request.name, facts)
         text = request.mode == "netascii"
         size = None if text else source.size  # how long the text becomes shows only at its end
-        terms = self._terms(sock, request, asked, size)
+        terms = options.negotiate(asked, limits, size=size)
         sender = Sender(
             netascii.Encoder(source.read).read if text else source.read,
             size,
@@ -222,10 +238,10 @@ class Server:
         return source, sender, terms, quirks
 
     def _accept_write(
-        self, sock: socket.socket, request: Request, asked: dict[str, str], facts: Facts
+        self, request: Request, asked: dict[str, str], limits: options.Limits, facts: Facts
     ) -> tuple[Upload, Receiver, options.Terms, Quirks]:
         text = request.mode == "netascii"
-        terms = self._terms(sock, request, asked, None)
+        terms = options.negotiate(asked, limits, size=None, writing=True)
         upload, quirks = self._catalog.write(request.name, facts, None if text else terms.tsize)
         decoder = netascii.Decoder(upload.write) if text else None
         receiver = Receiver(
@@ -238,17 +254,15 @@ class Server:
         )
         return upload, receiver, terms, quirks
 
-    def _terms(
-        self, sock: socket.socket, request: Request, asked: dict[str, str], size: int | None
-    ) -> options.Terms:
-        """Return what is granted; size in octets, None when not known beforehand."""
-        if not asked:
-            return options.Terms()
-        overhead = options.OVERHEAD6 if ":" in request.peer[0] else options.OVERHEAD4
-        carried = max(8, net.route_mtu(sock, request.peer) - overhead)
+    def _limits(self, sock: socket.socket, peer: Peer) -> options.Limits:
+        """Return the most that a client is granted; TransferError when no route leads to it any more."""
+        overhead = options.OVERHEAD6 if ":" in peer[0] else options.OVERHEAD4
+        try:
+            carried = max(8, net.route_mtu(sock, peer) - overhead)
+        except OSError as error:
+            raise failure(error) from None
         tftp = self._settings
-        limits = options.Limits(min(tftp.blksize, carried), tftp.windowsize, refuse=self._refuse)
-        return options.negotiate(asked, limits, size=size, writing=request.writing)
+        return options.Limits(min(tftp.blksize, carried), tftp.windowsize, refuse=self._refuse)
 
     def _backoff(self, terms: options.Terms) -> Backoff:
         tftp = self._settings
@@ -258,7 +272,7 @@ class Server:
         )  # fmt: skip
 
     def _refuse_request(
-        self, sock: socket.socket, request: Request, error: TransferError, shared: bool
+        self, sock: socket.socket, request: Request, error: TransferError, *, shared: bool
     ) -> None:
         answer = wire.make_error(error.code, error.reason)
         burst = net.Burst(sock, len(answer), peer=request.peer if shared else None, local=request.local)

@@ -17,6 +17,7 @@ from ptftpd.tftp.sender import Sender
 
 WIDE = 16  # windowsize from which on the next window is read while the client is busy with the last one
 MANY = 64  # datagrams of one upload taken a wake-up, so that it does not starve the others
+COPIED = 0.1  # seconds within which the same request again is the network's copy: no client repeats so soon
 STALLED = 1.0  # seconds without a datagram after which the same request means that the client started over
 
 Peer = tuple[str, int]
@@ -179,12 +180,14 @@ class Transfer:
     def repeated(self, datagram: bytes, now: float) -> bool:
         """Return whether this transfer goes on when a request comes from its client's TID again.
 
-        A copy of the request is answered with the first datagram again while nothing was acknowledged,
-        and ignored later; any other request, or one after a silence, means that the client started over.
+        The request repeated is answered with the first datagram again while nothing was acknowledged, and
+        ignored later; any other request, or one after a silence, means that the client started over.
         """
         self.flush(now)  # which may end it
         if datagram != self.request.datagram or self._ended:
             return False
+        if now - self._seen < COPIED:
+            return True  # curl and atftp answer a doubled OACK to a WRQ with blocks that were not asked for
         again = self.machine.repeat(now)
         if again is None:
             return now - self._seen < STALLED

@@ -6,6 +6,7 @@ import errno
 import os
 import posixpath
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 
@@ -14,6 +15,7 @@ from ptftpd.tftp import wire
 from ptftpd.tftp.files import failure
 
 CHUNK = 1 << 16  # octets gathered before a write
+PART, VERSION = ".{name}.{n}.part", "{name}.~{n}~"  # of a file on its way in, of one that was replaced
 FLOOR_EVERY = 1 << 24  # octets between two looks at the free space
 
 
@@ -45,7 +47,7 @@ class Upload:
         self._fd = -1
         try:
             self._admit(announced)
-            self._fd = self._create()
+            self._create()
         except OSError as error:
             self.close()
             raise failure(error) from None
@@ -103,18 +105,20 @@ class Upload:
         except FileNotFoundError:
             return None
 
-    def _create(self) -> int:
+    def _create(self) -> None:
         mode = 0o666 & ~self._policy.umask
+        flags = os.O_WRONLY | os.O_CLOEXEC
         try:
-            fd = os.open(f"/proc/self/fd/{self._directory}", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, mode)
+            self._fd = os.open(f"/proc/self/fd/{self._directory}", flags | os.O_TMPFILE, mode)
         except OSError as error:
             if error.errno not in {errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT}:
                 raise
-            self._part = self._fresh(".{name}.{n}.part")  # NFS, FUSE and others without O_TMPFILE
-            flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
-            fd = os.open(self._part, flags, mode, dir_fd=self._directory)
-        os.fchmod(fd, mode)  # the process's own umask took part
-        return fd
+
+            def aside(name: str) -> None:  # NFS, FUSE and others without O_TMPFILE
+                self._fd = os.open(name, flags | os.O_CREAT | os.O_EXCL, mode, dir_fd=self._directory)
+
+            self._part = self._numbered(PART, aside)
+        os.fchmod(self._fd, mode)  # the process's own umask took part
 
     def _flush(self) -> None:
         try:
@@ -140,26 +144,32 @@ class Upload:
             self._link(self._name)  # fails when another upload of that name was finished first
             return
         if self._policy.uploads == "version" and self._existing() is not None:
-            kept = self._fresh("{name}.~{n}~")
-            os.link(self._name, kept, src_dir_fd=self._directory, dst_dir_fd=self._directory)
-        part = self._part or self._fresh(".{name}.{n}.part")
+            self._numbered(VERSION, self._keep)
         if not self._part:
-            self._link(part)
-        os.rename(part, self._name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+            self._part = self._numbered(PART, self._link)  # close() takes it away should the next step fail
+        os.rename(self._part, self._name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
         self._part = ""
 
+    def _keep(self, name: str) -> None:
+        """Give the file that is about to be replaced another name."""
+        os.link(
+            self._name, name, src_dir_fd=self._directory, dst_dir_fd=self._directory, follow_symlinks=False
+        )
+
     def _link(self, name: str) -> None:
+        """Give the file a name."""
         if self._part:
             os.link(self._part, name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
         else:
             os.link(f"/proc/self/fd/{self._fd}", name, dst_dir_fd=self._directory, follow_symlinks=True)
 
-    def _fresh(self, form: str) -> str:
-        """Return the first name of a numbered form that is not taken."""
+    def _numbered(self, form: str, make: Callable[[str], None]) -> str:
+        """Return the first name of a form that make(name) takes; others may take one at the same time."""
         for number in count(1):
             name = form.format(name=self._name, n=number)
             try:
-                os.stat(name, dir_fd=self._directory, follow_symlinks=False)
-            except FileNotFoundError:
-                return name
+                make(name)
+            except FileExistsError:
+                continue
+            return name
         raise AssertionError("count() does not end")

@@ -171,6 +171,28 @@ class TestReload:
                 assert daemon.log().count(said) == 1
             assert get(port(sock), "file") == b"x" * 1000
 
+    def test_what_takes_a_restart(self, tmp_path: Path, root: Path, sock: socket.socket) -> None:
+        """Sockets and processes stay as they are: it is said of each setting that it had no effect."""
+        (tmp_path / "conf").write_text("[daemon]\nidle_timeout = 1000\n")
+        with serve(tmp_path, root, sock) as daemon:
+            daemon.manager.wait("READY=1")
+            changed = "[tftp]\nport = 6969\nsingle_port = yes\nignore_case = yes\n"
+            (tmp_path / "conf").write_text(changed)
+            daemon.send(signal.SIGHUP)
+            daemon.manager.wait("READY=1")
+            assert daemon.log().splitlines()[1:] == [
+                "ptftpd: configuration read again",
+                "ptftpd: warning: [daemon] idle_timeout: changed, which only a restart takes over",
+                f"ptftpd: warning: {tmp_path}/conf:2: [tftp] port: changed, which only a restart takes over",
+                f"ptftpd: warning: {tmp_path}/conf:3: [tftp] single_port: changed, "
+                "which only a restart takes over",
+            ]
+            assert get(port(sock), "FILE") == b"x" * 1000, "what a reload can take over it has"
+            (tmp_path / "conf").write_text("[daemon]\nidle_timeout = 1000\n")
+            daemon.send(signal.SIGHUP)
+            daemon.manager.wait("READY=1")
+            assert daemon.log().count("only a restart") == 3, "as it was at the start"
+
     def test_running_transfers_go_on(self, tmp_path: Path, root: Path, sock: socket.socket) -> None:
         with serve(tmp_path, root, sock) as daemon, Client(port(sock)) as client:
             client.ask("large")

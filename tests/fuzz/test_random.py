@@ -100,15 +100,21 @@ def test_tftp_machines() -> None:
                 assert machine.deadline > now
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[tuple[Server, socket.socket]]:
+@pytest.fixture(params=[False, True], ids=["a port each", "single_port"])
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Server, socket.socket]]:
     """Return a TFTP server on loopback and a client's socket that is connected to it."""
     (tmp_path / "file").write_bytes(bytes(5000))
     loop = Loop()
     listener = net.listen("127.0.0.1", 0)
     settings = Settings(
         pxe=Pxe(root=(str(tmp_path),)),
-        tftp=Tftp(uploads="overwrite", request_rate=1_000_000, max_transfers=50, max_client_transfers=50),
+        tftp=Tftp(
+            uploads="overwrite",
+            request_rate=1_000_000,
+            max_transfers=50,
+            max_client_transfers=50,
+            single_port=request.param,
+        ),
     )
     running = Server(loop, Log("fuzz", ERROR), [listener], settings)
     client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -157,6 +163,8 @@ def test_tftp_server(server: tuple[Server, socket.socket]) -> None:
         for name in ("file", "../file", "/no/such", "new\udcff", "x" * 300)
         for mode in ("octet", "netascii", "mail")
     ]
+    for block in (0, 1, 2, 65535):  # to the port of requests, and on a single port to a transfer
+        good += [tftp.make_ack(block), tftp.make_data(block, bytes(1428)), tftp.make_data(block, b"end")]
 
     def storm(count: int) -> None:
         for turn in range(count):

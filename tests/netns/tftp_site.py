@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from tests.lab import Argument, Lab, Process, program
 
@@ -153,14 +154,17 @@ class Peer:
     """One client socket, which is one TID. The server's TID is that of the last datagram received."""
 
     def __init__(self, site: Site, server: str = SERVER, source: str = "", port: int = 69) -> None:
-        """server, port: where requests go. source: the address to ask from."""
-        self.server = server, port
+        """server, port: where requests go, an address with its zone too. source: the address to ask from."""
+        self.server: tuple[Any, ...] = (server, port)
         family = socket.AF_INET6 if ":" in server else socket.AF_INET
         with site.client.entered():
             self.socket = socket.socket(family, socket.SOCK_DGRAM)
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
             self.socket.bind((source, 0))
-        self.tid: tuple[str, int] = ("", 0)
+            host, _, zone = server.partition("%")
+            if zone:  # it has a number only where the device is
+                self.server = host, port, 0, socket.if_nametoindex(zone)
+        self.tid: tuple[Any, ...] = ("", 0)
 
     def __enter__(self) -> Peer:
         return self
@@ -193,7 +197,7 @@ class Peer:
         if not select.select([self.socket], [], [], timeout)[0]:
             return None
         datagram, source = self.socket.recvfrom(65536)
-        self.tid = source[:2]
+        self.tid = (source[0].partition("%")[0], *source[1:])
         return datagram
 
     def expect(self, datagram: bytes) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.netns.tftp_site import ack, content, data, options, rrq
+from ptftpd.tftp import wire
+from tests.netns.tftp_site import ack, content, data, error, error_code, options, rrq, wrq
 from tests.tftp.serving import LOCAL, LOCAL6, Serving
 
 
@@ -38,3 +39,55 @@ def test_two_answers_in_one_wake_up(serving: Serving, server: str) -> None:
     for block in (2, 3, 3, 4):
         peer.expect(data(block, octets[512 * (block - 1) : 512 * block]))
     peer.expect_silence()
+
+
+def test_everything_comes_from_the_port_asked(serving: Serving) -> None:
+    """Reading, writing and refusing, of several clients at once."""
+    octets = content(3000)
+    (serving.root / "file").write_bytes(octets)
+    peers = [serving.peer() for _ in range(5)]
+    for peer in peers:
+        peer.ask(rrq("file"))
+    for peer in peers:
+        assert peer.rest(b"", 1) == octets
+        assert peer.tid[1] == serving.port
+    peers[0].put(wrq("new"), octets)
+    assert (serving.root / "new").read_bytes() == octets
+    assert peers[0].tid[1] == serving.port
+    peers[1].ask(rrq("absent"))
+    assert error_code(peers[1].receive()) == wire.NOT_FOUND
+    assert peers[1].tid[1] == serving.port
+
+
+def test_strangers_harm_nothing(serving: Serving) -> None:
+    """RFC 1350 §4: a TID is address and port: others are told that theirs is unknown, the transfer goes on.
+
+    RFC 1350 §7: an ERROR is not answered with another, which two servers would do for ever.
+    """
+    octets = content(3000)
+    (serving.root / "file").write_bytes(octets)
+    peer, stranger = serving.peer(), serving.peer()
+    peer.ask(rrq("file"))
+    received = peer.receive()[4:]
+    for datagram in (ack(1), ack(0), data(1, b"x")):
+        stranger.ask(datagram)
+        assert error_code(stranger.receive()) == wire.UNKNOWN_TID
+    for datagram in (error(0), error(wire.UNKNOWN_TID), b"", b"\0", b"\0\6"):
+        stranger.ask(datagram)
+        stranger.expect_silence()
+    peer.answer(ack(1))
+    assert peer.rest(received, 2) == octets
+
+
+def test_drain(serving: Serving) -> None:
+    """What runs goes on; a new request is left to the server that is started next, and not told 'busy'."""
+    octets = content(3000)
+    (serving.root / "file").write_bytes(octets)
+    peer, late = serving.peer(), serving.peer()
+    peer.ask(rrq("file"))
+    received = peer.receive()[4:]
+    serving.server.drain()
+    late.ask(rrq("file"))
+    late.expect_silence()
+    peer.answer(ack(1))
+    assert peer.rest(received, 2) == octets

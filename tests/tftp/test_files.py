@@ -1,0 +1,282 @@
+"""Files below the roots: an overlay, nothing outside of it, regular files only, whatever moves meanwhile."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from ptftpd.errors import Error, TransferError
+from ptftpd.tftp import wire
+from ptftpd.tftp.files import IOV_MAX, Source, Tree, failure
+
+SECRET = b"nobody gets this"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Return a root with a file in a directory; beside it lies what must not be served."""
+    made = tmp_path / "root"
+    (made / "directory").mkdir(parents=True)
+    (made / "directory/file").write_bytes(b"inside")
+    for outside in ("root-private", "elsewhere"):
+        (tmp_path / outside).mkdir()
+        (tmp_path / outside / "file").write_bytes(SECRET)
+    return made
+
+
+@pytest.fixture
+def tree(root: Path) -> Iterator[Tree]:
+    """Return the tree of that root."""
+    with closing(Tree([str(root)])) as made:
+        yield made
+
+
+def read(source: Source) -> bytes:
+    """Return the whole file, and close it."""
+    buffer = bytearray(source.size)
+    assert source.read([memoryview(buffer)], 0) == source.size
+    source.close()
+    return bytes(buffer)
+
+
+def refusal(tree: Tree, name: str, *, ignore_case: bool = False) -> int:
+    """Return the code with which a name is refused."""
+    with pytest.raises(TransferError) as caught:
+        tree.open(name, ignore_case=ignore_case)
+    assert caught.value.reason
+    return caught.value.code
+
+
+class TestOverlay:
+    """Several roots: the site's own files over those of Debian's packages."""
+
+    @pytest.fixture
+    def roots(self, tmp_path: Path) -> list[Path]:
+        """Return three of them."""
+        made = [tmp_path / name for name in ("site", "shim", "grub")]
+        for each in made:
+            each.mkdir()
+        return made
+
+    def test_the_first_wins(self, roots: list[Path]) -> None:
+        for place in roots[1:]:
+            (place / "both").write_text(place.name)
+        (roots[2] / "only").write_text("grub")
+        with closing(Tree([*map(str, roots)])) as tree:
+            assert (read(tree.open("both")), read(tree.open("only"))) == (b"shim", b"grub")
+            (roots[0] / "both").write_text("site")
+            assert read(tree.open("both")) == b"site"
+
+    def test_a_link_into_another_root(self, roots: list[Path]) -> None:
+        """Each root is confined by itself: what leaves one is not served, what another has is."""
+        (roots[1] / "file").write_text("shim")
+        (roots[0] / "link").symlink_to(roots[1] / "file")
+        with closing(Tree([*map(str, roots)])) as tree:
+            assert refusal(tree, "link") == wire.ACCESS
+
+    def test_what_the_later_root_has_is_served(self, roots: list[Path]) -> None:
+        """A directory, or a file out of bounds, of that name in an earlier root does not hide it."""
+        (roots[0] / "name").mkdir()
+        (roots[1] / "name").write_text("file")
+        with closing(Tree([*map(str, roots)])) as tree:
+            assert read(tree.open("name")) == b"file"
+
+    def test_the_reason_that_tells_most(self, roots: list[Path]) -> None:
+        """'it is a directory' in one root counts more than 'no such file' in the others."""
+        (roots[1] / "name").mkdir()
+        with closing(Tree([*map(str, roots)])) as tree:
+            assert refusal(tree, "name") == wire.ACCESS
+            assert refusal(tree, "absent") == wire.NOT_FOUND
+
+    @pytest.mark.parametrize("name", ["absent", "file"])
+    def test_a_root_that_is_none(self, tmp_path: Path, name: str) -> None:
+        (tmp_path / "file").touch()
+        with pytest.raises(Error, match=f"root directory {tmp_path}/{name}: .*create it or name another"):
+            Tree([str(tmp_path), str(tmp_path / name)])
+
+
+class TestConfinement:
+    """No way out of the root."""
+
+    @pytest.mark.parametrize(
+        "target",
+        ["../root-private/file", "../elsewhere/file", "{root}-private/file", "/etc/passwd", "/proc/self/exe",
+         "/proc/self/environ", "directory/../../elsewhere/file"],
+    )  # fmt: skip
+    def test_links_out(self, root: Path, tree: Tree, target: str) -> None:
+        (root / "link").symlink_to(target.format(root=root))
+        assert refusal(tree, "link") == wire.ACCESS
+
+    def test_a_directory_that_is_a_link_out(self, root: Path, tree: Tree) -> None:
+        """The sibling whose name begins as the root's is as far outside as any other."""
+        (root / "out").symlink_to("../root-private")
+        assert refusal(tree, "out/file") == wire.ACCESS
+
+    @pytest.mark.parametrize("target", ["directory/file", "{root}/directory/file", "../root/directory/file"])
+    def test_links_within(self, root: Path, tree: Tree, target: str) -> None:
+        """They are served, relative and absolute."""
+        (root / "link").symlink_to(target.format(root=root))
+        assert read(tree.open("link")) == b"inside"
+
+    def test_a_root_that_is_a_link(self, root: Path, tmp_path: Path) -> None:
+        """It may lead anywhere: an administrator named it."""
+        (tmp_path / "named").symlink_to(root)
+        with closing(Tree([str(tmp_path / "named")])) as tree:
+            assert read(tree.open("directory/file")) == b"inside"
+
+    def test_a_root_that_was_renamed(self, root: Path, tree: Tree, tmp_path: Path) -> None:
+        """It is the same directory."""
+        root.rename(tmp_path / "renamed")
+        assert read(tree.open("directory/file")) == b"inside"
+
+    def test_the_root_of_the_file_system(self) -> None:
+        with closing(Tree(["/"])) as tree:
+            assert read(tree.open("etc/hostname")) == Path("/etc/hostname").read_bytes()
+
+    def test_links_in_a_circle(self, root: Path, tree: Tree) -> None:
+        (root / "a").symlink_to("b")
+        (root / "b").symlink_to("a")
+        assert refusal(tree, "a") == wire.ACCESS
+
+    def test_a_race(self, root: Path, tree: Tree, tmp_path: Path) -> None:
+        """What was checked is what is read, whoever moves files, links and directories meanwhile."""
+        inside, outside = root / "directory", tmp_path / "elsewhere"
+        (root / "real").mkdir()
+        (root / "real/file").write_bytes(b"inside")
+        stop = threading.Event()
+
+        def swap() -> None:
+            spare = root / "spare"
+            while not stop.is_set():
+                for target in (outside, root / "real"):
+                    spare.symlink_to(target)
+                    if inside.is_symlink():
+                        os.replace(spare, inside)
+                    else:
+                        inside.rename(root / "away")
+                        spare.rename(inside)
+                inside.unlink()
+                (root / "away").rename(inside)
+
+        thread = threading.Thread(target=swap)
+        thread.start()
+        served = refused = 0
+        codes = set()
+        try:
+            for _ in range(20_000):
+                if min(served, refused) >= 300:
+                    break
+                try:
+                    assert read(tree.open("directory/file")) == b"inside"
+                    served += 1
+                except TransferError as error:
+                    codes.add(error.code)
+                    refused += 1
+        finally:
+            stop.set()
+            thread.join()
+        assert min(served, refused) > 0, "both were tried"
+        assert codes <= {wire.ACCESS, wire.NOT_FOUND}
+
+
+class TestKinds:
+    """RFC 1350 error 2: only regular files are read."""
+
+    def test_a_directory(self, tree: Tree) -> None:
+        assert refusal(tree, "directory") == wire.ACCESS
+        assert refusal(tree, ".") == wire.ACCESS
+
+    def test_a_fifo(self, root: Path, tree: Tree) -> None:
+        """It is not even opened: nobody writes to it, and the server would wait for ever."""
+        os.mkfifo(root / "fifo")
+        assert refusal(tree, "fifo") == wire.ACCESS
+
+    def test_a_socket(self, root: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(root)
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.bind("socket")
+            assert refusal(tree, "socket") == wire.ACCESS
+
+    def test_a_device(self) -> None:
+        with closing(Tree(["/dev"])) as tree:
+            assert refusal(tree, "zero") == wire.ACCESS
+
+    def test_below_a_file(self, tree: Tree) -> None:
+        """As if there were no such file: there is none."""
+        assert refusal(tree, "directory/file/x") == wire.NOT_FOUND
+
+    def test_nothing_is_left_open(self, root: Path, tree: Tree) -> None:
+        (root / "link").symlink_to("/etc/passwd")
+        before = len(os.listdir("/proc/self/fd"))
+        for name in ("link", "directory", "absent", "directory/file/x"):
+            refusal(tree, name)
+            refusal(tree, name, ignore_case=True)
+        assert len(os.listdir("/proc/self/fd")) == before
+
+
+class TestCase:
+    """ignore_case."""
+
+    @pytest.mark.parametrize("name", ["DIRECTORY/FILE", "Directory/file", "directory/file"])
+    def test_found(self, tree: Tree, name: str) -> None:
+        assert read(tree.open(name, ignore_case=True)) == b"inside"
+
+    def test_the_exact_name_first(self, root: Path, tree: Tree) -> None:
+        for name in ("NAME", "Name", "name"):
+            (root / name).write_text(name)
+        assert read(tree.open("Name", ignore_case=True)) == b"Name"
+        assert read(tree.open("nAME", ignore_case=True)) == b"NAME", "else the first in the order of names"
+
+    def test_not_asked_for(self, tree: Tree) -> None:
+        assert refusal(tree, "DIRECTORY/FILE") == wire.NOT_FOUND
+
+    def test_it_leads_nowhere_else(self, root: Path, tree: Tree) -> None:
+        (root / "Link").symlink_to("../elsewhere")
+        assert refusal(tree, "link/file", ignore_case=True) == wire.ACCESS
+
+
+class TestRead:
+    def test_a_network_file_system(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """preadv(2) may return less than there is: it is asked again until the end of the file."""
+        (tmp_path / "file").write_bytes(bytes(range(250)) * 4)
+        real = os.preadv
+        monkeypatch.setattr(os, "preadv", lambda fd, views, at: real(fd, [views[0][:7]], at))
+        with closing(Tree([str(tmp_path)])) as tree:
+            source = tree.open("file")
+            buffer = bytearray(1000)
+            views = [memoryview(buffer)[at : at + 30] for at in range(0, 1000, 30)]
+            assert source.read(views, 0) == 1000
+            assert buffer == bytes(range(250)) * 4
+            source.close()
+
+    def test_more_views_than_one_call_takes(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_bytes(bytes(range(256)) * 64)
+        with closing(Tree([str(tmp_path)])) as tree:
+            source = tree.open("file")
+            buffer = bytearray(source.size)
+            views = [memoryview(buffer)[at : at + 8] for at in range(0, source.size, 8)]
+            assert len(views) > IOV_MAX
+            assert source.read(views, 0) == source.size
+            assert buffer == bytes(range(256)) * 64
+            source.close()
+
+
+@pytest.mark.parametrize(("number", "code"), [
+    (errno.ENOENT, wire.NOT_FOUND), (errno.ENOTDIR, wire.NOT_FOUND), (errno.ENAMETOOLONG, wire.NOT_FOUND),
+    (errno.EACCES, wire.ACCESS), (errno.EPERM, wire.ACCESS), (errno.ELOOP, wire.ACCESS),
+    (errno.EROFS, wire.ACCESS), (errno.ENOSPC, wire.DISK_FULL), (errno.EDQUOT, wire.DISK_FULL),
+    (errno.EFBIG, wire.DISK_FULL), (errno.EEXIST, wire.EXISTS), (errno.EMFILE, wire.UNDEFINED),
+    (errno.EIO, wire.UNDEFINED), (99999, wire.UNDEFINED),
+], ids=str)  # fmt: skip
+def test_errno(number: int, code: int) -> None:
+    """RFC 1350, appendix: each failure has the code that fits, and a reason in words."""
+    made = failure(OSError(number, os.strerror(number)))
+    assert made.code == code
+    assert made.reason

@@ -1,0 +1,55 @@
+"""ptftpd --map-test NAME: which file a client gets, and why, without asking the server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ptftpd.programs import tftpd
+
+CONFIG = """
+[tftp]
+client_directory = {address}
+[remap own]
+match = ^(.*)[.]cfg$
+replace = menus/\\1.cfg
+[remap no]
+match = ^key$
+refuse = not by TFTP
+"""
+
+Say = Callable[..., str]
+
+
+@pytest.fixture
+def say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Say:
+    """Return what asks about a name, and returns the answer with the root left out."""
+    (tmp_path / "conf").write_text(CONFIG)
+    root = tmp_path / "root"
+    for name in ("file", "menus/a.cfg", "192.0.2.9/file"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(name)
+
+    def ask(name: str, *more: str) -> str:
+        assert tftpd.main(["-c", str(tmp_path / "conf"), str(root), "--map-test", name, *more]) == 0
+        output = capsys.readouterr()
+        assert output.err == ""
+        return output.out.replace(str(root), "ROOT")
+
+    return ask
+
+
+@pytest.mark.parametrize(("asked", "answer"), [
+    (("/file",), "/file: ROOT/file, 4 B\n"),
+    (("file", "--client", "192.0.2.9"), "file: ROOT/192.0.2.9/file, 14 B\n"),
+    (("a.cfg",), "a.cfg: ROOT/menus/a.cfg, 11 B\n  rewritten to menus/a.cfg by own\n"),
+    (("file:",), "file:: ROOT/file, 4 B\n  garbage behind the name\n"),
+    (("absent",), "absent: refused with error 1: no such file\n"),
+    (("key",), "key: refused with error 2: not by TFTP (rule no)\n"),
+    (("../conf",), "../conf: refused with error 2: the name leads out of the root directory\n"),
+])  # fmt: skip
+def test_answer(say: Say, asked: tuple[str, ...], answer: str) -> None:
+    """The file's path and size, what was done to the name; or the error that the client gets."""
+    assert say(*asked) == answer

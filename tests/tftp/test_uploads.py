@@ -1,0 +1,264 @@
+"""Uploads: who may write what, visible only when whole, bounded, and nothing left of one that failed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ptftpd.errors import TransferError
+from ptftpd.tftp import uploads, wire
+from ptftpd.tftp.uploads import CHUNK, FLOOR_EVERY, Policy, Upload
+
+
+@pytest.fixture(params=["O_TMPFILE", "a name aside"])
+def directory(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a directory, on a file system with O_TMPFILE and on one without, as NFS and FUSE are."""
+    if request.param != "O_TMPFILE":
+        real = os.open
+
+        def without(path: str, flags: int, *more: int, **kinds: int) -> int:
+            if flags & os.O_TMPFILE == os.O_TMPFILE:
+                raise OSError(errno.EOPNOTSUPP, "not supported")
+            return real(path, flags, *more, **kinds)
+
+        monkeypatch.setattr(uploads.os, "open", without)
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def descriptors() -> Iterator[None]:
+    """No descriptor is left open by any test."""
+    before = len(os.listdir("/proc/self/fd"))
+    yield
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def upload(
+    directory: Path, name: str = "new", allowed: str = "create", announced: int | None = None, **policy: int
+) -> Upload:
+    """Return an upload that was admitted."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    bounds = {"limit": 1 << 30, "reserve": 0, "umask": 0o022} | policy
+    return Upload(fd, str(directory), name, Policy(allowed, **bounds), announced)
+
+
+def refused(directory: Path, name: str = "new", allowed: str = "create", **more: int) -> tuple[int, str]:
+    """Return code and reason of an upload that was not."""
+    with pytest.raises(TransferError) as caught:
+        upload(directory, name, allowed, **more)
+    return caught.value.code, caught.value.reason
+
+
+def put(directory: Path, octets: bytes, name: str = "new", allowed: str = "create", **policy: int) -> None:
+    """Upload a file."""
+    made = upload(directory, name, allowed, **policy)
+    made.write(memoryview(octets))
+    made.finish()
+    made.close()
+
+
+def names(directory: Path) -> set[str]:
+    """Return what an administrator sees in a directory."""
+    return {path.name for path in directory.iterdir() if not path.name.startswith(".")}
+
+
+class TestPolicy:
+    def test_none(self, directory: Path) -> None:
+        assert refused(directory, allowed="none") == (wire.ACCESS, "uploads are off here")
+
+    def test_create(self, directory: Path) -> None:
+        put(directory, b"first")
+        assert refused(directory) == (wire.EXISTS, "the file exists already")
+        assert (directory / "new").read_bytes() == b"first"
+
+    def test_overwrite(self, directory: Path) -> None:
+        for octets in (b"first", b"second"):
+            put(directory, octets, allowed="overwrite")
+        assert (directory / "new").read_bytes() == b"second"
+        assert names(directory) == {"new"}
+
+    def test_version(self, directory: Path) -> None:
+        """Each file that was there is kept under the next free number."""
+        for octets in (b"first", b"second", b"third"):
+            put(directory, octets, allowed="version")
+        contents = {path.name: path.read_bytes() for path in directory.iterdir()}
+        assert contents == {"new": b"third", "new.~1~": b"first", "new.~2~": b"second"}
+
+    @pytest.mark.parametrize("allowed", ["create", "overwrite", "version"])
+    def test_only_regular_files(self, directory: Path, allowed: str) -> None:
+        """Neither is a directory replaced, nor written where a symbolic link leads to."""
+        (directory / "directory").mkdir()
+        (directory / "link").symlink_to("elsewhere")
+        os.mkfifo(directory / "fifo")
+        for name in ("directory", "link", "fifo"):
+            assert refused(directory, name, allowed)[0] == wire.ACCESS
+        assert names(directory) == {"directory", "link", "fifo"}
+
+
+class TestWhole:
+    def test_seen_when_it_is_whole(self, directory: Path) -> None:
+        made = upload(directory)
+        made.write(memoryview(b"x" * 3 * CHUNK))
+        assert names(directory) == set()
+        made.finish()
+        assert (directory / "new").read_bytes() == b"x" * 3 * CHUNK
+        made.close()
+
+    def test_nothing_is_left(self, directory: Path) -> None:
+        made = upload(directory)
+        made.write(memoryview(b"x" * 3 * CHUNK))
+        made.close()
+        assert list(directory.iterdir()) == []
+
+    @pytest.mark.parametrize("allowed", ["overwrite", "version"])
+    def test_the_old_one_stays_until_then(self, directory: Path, allowed: str) -> None:
+        (directory / "new").write_bytes(b"old")
+        made = upload(directory, allowed=allowed)
+        made.write(memoryview(b"x" * CHUNK))
+        assert (directory / "new").read_bytes() == b"old"
+        made.close()
+        assert [path.read_bytes() for path in directory.iterdir()] == [b"old"]
+
+    @pytest.mark.parametrize(("allowed", "left"), [
+        ("create", {"new": b"2"}), ("overwrite", {"new": b"1"}), ("version", {"new": b"1", "new.~1~": b"2"}),
+    ])  # fmt: skip
+    def test_two_at_once(self, directory: Path, allowed: str, left: dict[str, bytes]) -> None:
+        """Whole files only, whoever is first; with create the second is told that the file exists."""
+        one, two = (upload(directory, allowed=allowed) for _ in range(2))
+        for _ in range(2):
+            one.write(memoryview(b"1" * CHUNK))
+            two.write(memoryview(b"2" * CHUNK))
+        two.finish()
+        if allowed == "create":
+            with pytest.raises(TransferError) as caught:
+                one.finish()
+            assert caught.value.code == wire.EXISTS
+        else:
+            one.finish()
+        for each in (one, two):
+            each.close()
+        assert {path.name: path.read_bytes() for path in directory.iterdir()} == {
+            name: octet * 2 * CHUNK for name, octet in left.items()
+        }
+
+    def test_a_link_put_there_meanwhile(self, directory: Path, tmp_path: Path) -> None:
+        """It is replaced or in the way, never followed."""
+        for allowed in ("overwrite", "create"):
+            made = upload(directory, allowed, allowed)
+            made.write(memoryview(b"x"))
+            (directory / allowed).symlink_to("target")
+            if allowed == "create":
+                with pytest.raises(TransferError):
+                    made.finish()
+            else:
+                made.finish()
+                assert not (directory / allowed).is_symlink()
+            made.close()
+        assert not (directory / "target").exists()
+
+    @pytest.mark.parametrize("allowed", ["create", "overwrite", "version"])
+    def test_a_directory_put_there_meanwhile(self, directory: Path, allowed: str) -> None:
+        """It stays, and nothing is left beside it."""
+        made = upload(directory, allowed=allowed)
+        made.write(memoryview(b"x"))
+        (directory / "new").mkdir()
+        with pytest.raises(TransferError):
+            made.finish()
+        made.close()
+        assert [path.name for path in directory.iterdir()] == ["new"]
+
+    def test_numbers_that_are_taken(self, directory: Path) -> None:
+        """Taking a number and finding it free are one step, as workers number side by side."""
+        (directory / "new").write_bytes(b"old")
+        made = upload(directory, allowed="version")
+        made.write(memoryview(b"x"))
+        (directory / "new.~1~").write_bytes(b"older")
+        (directory / ".new.1.part").touch()
+        made.finish()
+        made.close()
+        assert (directory / "new.~1~").read_bytes() == b"older"
+        assert (directory / "new.~2~").read_bytes() == b"old"
+        assert (directory / "new").read_bytes() == b"x"
+
+    @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0, 0o666)])
+    def test_the_umask(self, directory: Path, umask: int, mode: int) -> None:
+        """Of the setting, whatever that of the process is."""
+        before = os.umask(0o777)
+        try:
+            put(directory, b"x", umask=umask)
+        finally:
+            os.umask(before)
+        assert stat.S_IMODE((directory / "new").stat().st_mode) == mode
+
+
+class TestBounds:
+    """RFC 1350 error 3 for every want of room."""
+
+    def test_announced(self, directory: Path) -> None:
+        """RFC 2349: a tsize above the limit is refused before any data."""
+        assert refused(directory, announced=101, limit=100)[0] == wire.DISK_FULL
+        upload(directory, announced=100, limit=100).close()
+
+    def test_the_limit(self, directory: Path) -> None:
+        made = upload(directory, limit=100)
+        made.write(memoryview(b"x" * 100))
+        with pytest.raises(TransferError, match="uploads are limited to 100 octets") as caught:
+            made.write(memoryview(b"x"))
+        assert caught.value.code == wire.DISK_FULL
+        made.close()
+        assert list(directory.iterdir()) == []
+
+    def test_the_reserve(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Free space is looked at before and, as others use the disk too, again and again meanwhile."""
+        free = 10 << 20
+        real = os.fstatvfs
+        monkeypatch.setattr(
+            uploads.os, "fstatvfs",
+            lambda fd: os.statvfs_result((512, 512, *real(fd)[2:4], free // 512, *real(fd)[5:])),
+        )  # fmt: skip
+        assert refused(directory, reserve=free + 1)[0] == wire.DISK_FULL
+        assert refused(directory, announced=free, reserve=1)[0] == wire.DISK_FULL
+        made = upload(directory, reserve=1 << 20)
+        free = 1 << 10
+        with pytest.raises(TransferError, match="the disk is full"):
+            made.write(memoryview(bytes(FLOOR_EVERY)))
+        made.close()
+        assert list(directory.iterdir()) == []
+
+    @pytest.mark.parametrize(("call", "number", "code"), [
+        ("write", errno.ENOSPC, wire.DISK_FULL), ("write", errno.EIO, wire.UNDEFINED),
+        ("fsync", errno.ENOSPC, wire.DISK_FULL), ("link", errno.EDQUOT, wire.DISK_FULL),
+    ])  # fmt: skip
+    def test_a_disk_that_fails(
+        self, directory: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int, code: int
+    ) -> None:
+        """Whenever it fails, nothing stays behind."""
+
+        def fails(*_: object, **__: object) -> None:
+            raise OSError(number, os.strerror(number))
+
+        made = upload(directory)
+        made.write(memoryview(b"x" * 100))
+        with monkeypatch.context() as patch:
+            patch.setattr(uploads.os, call, fails)
+            with pytest.raises(TransferError) as caught:
+                made.finish()
+        assert caught.value.code == code
+        made.close()
+        assert list(directory.iterdir()) == []
+
+    def test_where_it_may_not_be(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """ProtectSystem=strict without a drop-in: the sentence names the setting that lacks."""
+
+        def fails(*_: object, **__: object) -> None:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+        fd = os.open(directory, os.O_RDONLY)
+        monkeypatch.setattr(uploads.os, "open", fails)
+        with pytest.raises(TransferError, match=r"read-only.*ReadWritePaths="):
+            Upload(fd, "x", "new", Policy("create", 1, 0, 0), None)
