@@ -190,7 +190,7 @@ class TestCheckOfBootFiles:
         )
 
     @pytest.mark.parametrize(("section", "key"), [
-        ("menu Install", "boot_file"), ("class x", "ipxe_file"), ("host y", "ipxe_file"), ("host y", "boot_file"),
+        ("menu Install", "boot_file"), ("class x", "ipxe_file"), ("host y", "ipxe_file"),
     ])  # fmt: skip
     def test_in_every_section(self, tmp_path: Path, capsys: Output, section: str, key: str) -> None:
         (tmp_path / "a.conf").write_text(f"[{section}]\n{key} = absent.0\n")
