@@ -81,6 +81,9 @@ install: install-data ## copy everything below DESTDIR, programs to PREFIX
 		printf '%s\n' '#!$(PYTHON) -I' 'import sys' '' 'sys.path.insert(0, "$(LIBRARY)")' \
 			"from ptftpd.programs.$${program#*=} import main" '' 'sys.exit(main())' >"$$file" || exit; \
 	done
+	@ln -sf ptftp.1 "$(DESTDIR)$(DATA)/man/man1/tftp.1"
+	@ln -sf ptftp "$(DESTDIR)$(DATA)/bash-completion/completions/tftp"
+	@ln -sf ptftp.fish "$(DESTDIR)$(DATA)/fish/vendor_completions.d/tftp.fish"
 
 clean: ## remove what the other targets made
 	rm -rf build dist *.egg-info

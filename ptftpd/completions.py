@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ptftpd.client.settings import Settings as Client
@@ -32,19 +32,20 @@ class Argument:
     many: bool = False
 
 
-def arguments(parser: argparse.ArgumentParser, first: tuple[str, ...] = ()) -> list[Argument]:
-    """Return what a command line may hold; first: words that may stand where the first plain one does."""
+def arguments(parser: argparse.ArgumentParser, verbs: tuple[str, ...] = ()) -> list[Argument]:
+    """Return what a command line may hold; verbs: what may stand first instead of a host, before files."""
     found = []
     for action in parser._actions:
-        if action.help == argparse.SUPPRESS:
+        if action.help == argparse.SUPPRESS or (verbs and not action.option_strings):
             continue
         takes = action.nargs != 0
         value = str(action.metavar or action.dest) if takes else ""
         many = isinstance(action, argparse._AppendAction)
         help = (action.help or "").replace("%%", "%").partition(" (default:")[0]
         found.append(Argument(tuple(action.option_strings), help, value, _words(action.dest), many))
-    if first:
-        found.append(Argument((), "what to do, or a server", "HOST", first))
+    if verbs:
+        found.append(Argument((), "what to do, or a server", "HOST", verbs))
+        found.append(Argument((), "file", "FILE", many=True))
     return found
 
 
@@ -58,48 +59,69 @@ def _words(dest: str) -> tuple[str, ...]:
 # bash ------------------------------------------------------------------------------------------
 
 
-def bash(name: str, known: list[Argument]) -> str:
-    """Return the completion of a program for bash."""
+def bash(names: Sequence[str], known: Sequence[Argument]) -> str:
+    """Return the completion of a program, by all its names, for bash."""
     values: dict[str, list[str]] = {}  # what completes a value: the options that take such a one
     for argument in known:
         if argument.names and argument.value:
             values.setdefault(_bash_words(argument), []).extend(argument.names)
+    taking = "|".join(option for options in values.values() for option in options)
     cases = "".join(
-        f'        {"|".join(names)}) COMPREPLY=($({words} -- "$cur")); return ;;\n'
-        for words, names in values.items()
+        f"        {'|'.join(options)}) {_bash_reply(words)}; return ;;\n" for words, options in values.items()
     )
     every = " ".join(option for argument in known for option in argument.names)
-    plain = "; ".join(_bash_words(argument) + ' -- "$cur"' for argument in known if not argument.names)
-    function = f"_ptftpd_{name}"
+    plain = [argument for argument in known if not argument.names]
+    places = "".join(
+        f"        {'*' if argument.many else place}) {_bash_reply(_bash_words(argument))} ;;\n"
+        for place, argument in enumerate(plain)
+    )
+    function = f"_ptftpd_{names[0]}"
     return f"""\
 # Made from the settings of ptftpd.
 {function}() {{
-    local cur=${{COMP_WORDS[COMP_CWORD]}}
+    local cur=${{COMP_WORDS[COMP_CWORD]}} prev=${{COMP_WORDS[COMP_CWORD - 1]}} place=0 i
+    if [[ $cur == = ]]; then cur=; elif [[ $prev == = ]]; then prev=${{COMP_WORDS[COMP_CWORD - 2]}}; fi
     compopt -o filenames
-    case ${{COMP_WORDS[COMP_CWORD - 1]}} in
+    case $prev in
 {cases}    esac
-    case $cur in
-        -*) COMPREPLY=($(compgen -W '{every}' -- "$cur")) ;;
-        *) COMPREPLY=($({plain})) ;;
-    esac
+    if [[ $cur == -* ]]; then
+        {_bash_reply(f"compgen -W '{every}'")}
+        return
+    fi
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        case ${{COMP_WORDS[i]}} in
+            {taking}) if [[ ${{COMP_WORDS[i + 1]}} == = ]]; then ((i += 2)); else ((i++)); fi ;;
+            -*) ;;
+            *) ((place++)) ;;
+        esac
+    done
+    case $place in
+{places}    esac
 }}
-complete -F {function} {name}
+complete -F {function} {" ".join(names)}
 """
+
+
+def _bash_reply(words: str) -> str:
+    """Return what offers words, the output of a command, whatever is in them."""
+    return f'mapfile -t COMPREPLY < <({words} -- "$cur")'
 
 
 def _bash_words(argument: Argument) -> str:
     """Return the command that prints what may stand there."""
     if argument.words:
-        return f"compgen -W '{' '.join(argument.words)}'"
+        return f"compgen -W '{' '.join(argument.words)}'" + (
+            " -A hostname" if argument.value == "HOST" else ""
+        )
     return WORDS_OF[argument.value][0] if argument.value in WORDS_OF else "compgen -W ''"
 
 
 # zsh -------------------------------------------------------------------------------------------
 
 
-def zsh(name: str, known: list[Argument]) -> str:
-    """Return the completion of a program for zsh."""
-    lines = [f"#compdef {name}", "# Made from the settings of ptftpd.", "_arguments -s -S \\"]
+def zsh(names: Sequence[str], known: Sequence[Argument]) -> str:
+    """Return the completion of a program, by all its names, for zsh."""
+    lines = [f"#compdef {' '.join(names)}", "# Made from the settings of ptftpd.", "_arguments -s -S \\"]
     lines += [f"    {spec} \\" for argument in known for spec in _zsh_specs(argument)]
     return "\n".join(lines).removesuffix(" \\") + "\n"
 
@@ -110,33 +132,49 @@ def _zsh_specs(argument: Argument) -> Iterator[str]:
     )
     value = f":{argument.value}:{action}" if argument.value else ""
     if not argument.names:
-        yield _quoted(f":{value}" if value else "")
+        yield _quoted(f"*{value}" if argument.many else f":{value}")
         return
     others = "*" if argument.many else f"({' '.join(argument.names)})"
     help = argument.help.replace("[", "\\[").replace("]", "\\]").replace(":", "\\:")
     for option in argument.names:
-        yield _quoted(f"{others}{option}[{help}]{value}")
+        equals = "=" if value and option.startswith("--") else ""
+        yield _quoted(f"{others}{option}{equals}[{help}]{value}")
 
 
 # fish ------------------------------------------------------------------------------------------
 
 
-def fish(name: str, known: list[Argument]) -> str:
-    """Return the completion of a program for fish."""
+def fish(names: Sequence[str], known: Sequence[Argument]) -> str:
+    """Return the completion of a program, by all its names, for fish."""
+    name, *others = names
     lines = ["# Made from the settings of ptftpd."]
+    first = True  # of the plain arguments
     for argument in known:
-        if not argument.names and argument.value not in WORDS_OF:
+        if argument.names:
+            lines.append(f"complete -c {name} {_fish_option(argument)} -d {_quoted(argument.help)}")
             continue
-        parts = [f"complete -c {name}"]
-        for option in argument.names:
-            letter = len(option) == 2
-            parts.append(f"-s {_quoted(option[1:])}" if letter else f"-l {option.removeprefix('--')}")
-        if argument.words:
-            parts.append(f"-xa {_quoted(' '.join(argument.words))}")
-        elif argument.value:
-            parts.append(WORDS_OF[argument.value][2] if argument.value in WORDS_OF else "-x")
-        lines.append(" ".join(part for part in (*parts, f"-d {_quoted(argument.help)}") if part))
+        if argument.value in WORDS_OF:
+            when = "__fish_use_subcommand" if first else "not __fish_use_subcommand"
+            lines.append(
+                f"complete -c {name} -n {_quoted(when)} {_fish_value(argument)} -d {_quoted(argument.help)}"
+            )
+        first = False
+    lines += [f"complete -c {other} -w {name}" for other in others]
     return "\n".join(lines) + "\n"
+
+
+def _fish_option(argument: Argument) -> str:
+    parts = [
+        f"-l {option.removeprefix('--')}" if option.startswith("--") else f"-s {_quoted(option[1:])}"
+        for option in argument.names
+    ]
+    return " ".join([*parts, _fish_value(argument)] if argument.value else parts)
+
+
+def _fish_value(argument: Argument) -> str:
+    if argument.words:
+        return f"-xa {_quoted(' '.join(argument.words))}"
+    return WORDS_OF[argument.value][2] if argument.value in WORDS_OF else "-x"
 
 
 def _quoted(text: str) -> str:

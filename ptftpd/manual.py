@@ -119,7 +119,7 @@ def _comment(text: str) -> list[str]:
 def _sentence(text: str, end: str = ".") -> str:
     """Return text with a capital letter and a full stop, except where a first word is written as it is."""
     first = text.split(maxsplit=1)[0] if text else ""
-    plain = first.isalpha() and first.islower()
+    plain = first.rstrip(",").isalpha() and first.islower()
     return (text[:1].upper() + text[1:] if plain else text) + ("" if text.endswith(".") else end)
 
 

@@ -11,8 +11,6 @@ import struct
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
-import netifaces
-
 from ptftpd.errors import ConfigError, Error, InterfaceReplacedError
 
 # Linux numbers that Python's socket module does not name.
@@ -47,6 +45,8 @@ class Link:
 
 def link(name: str) -> Link:
     """Return the facts of an interface; ConfigError when there is none such, Error without IPv4 address."""
+    import netifaces  # the client has no use for it
+
     try:
         index = socket.if_nametoindex(name)
         facts = netifaces.ifaddresses(name)

@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import os
 import pwd
+import resource
 import signal
 import socket
 from collections.abc import Callable, Sequence
@@ -144,6 +145,7 @@ class _Process:
 
     def _serve(self) -> int:
         """Drop privileges, then serve in this process or in several."""
+        _allow_descriptors()
         if os.geteuid() == 0:
             self._drop_privileges()
         count = self.daemon.workers()
@@ -287,6 +289,12 @@ class _Process:
             change_process_owner(account.pw_uid, account.pw_gid, initgroups=True)
         except OSError as error:
             raise Error(f"cannot become user {account.pw_name}: {error.strerror or error}") from None
+
+
+def _allow_descriptors() -> None:
+    """Use all the descriptors that this process may have: a shell's 1024 are 500 transfers."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _lock(path: str) -> Any:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,13 @@ CACHE = Path(
 )
 os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(CACHE / "ptftpd-tests" / "hypothesis"))
 
+# A run has a directory of its own: pytest's own is closed again, by every run that starts, to the users that
+# another run's servers have become.
+TEMPORARY = tempfile.mkdtemp(prefix="ptftpd-tests-")
+os.chmod(TEMPORARY, 0o755)
+atexit.register(shutil.rmtree, TEMPORARY, ignore_errors=True)
+os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", TEMPORARY)
+
 from hypothesis import HealthCheck, settings  # noqa: E402  # reads the variable set above
 
 settings.register_profile(
@@ -26,6 +36,12 @@ settings.register_profile(
     derandomize=bool(os.environ.get("CI")),  # the same commit always gives the same verdict
 )
 settings.load_profile("ptftpd")
+
+
+def pytest_sessionfinish(exitstatus: int) -> None:
+    """Leave the run's directory where there is a failure to look into."""
+    if exitstatus:
+        atexit.unregister(shutil.rmtree)
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -62,6 +62,13 @@ def wait_until(condition: Callable[[], object], timeout: float, what: str) -> No
         time.sleep(0.02)
 
 
+def reachable(directory: Path) -> Path:
+    """Return a directory of pytest's, opened so that servers which become other users can reach it."""
+    for each in (directory, *directory.parents[:2]):
+        each.chmod(0o755)
+    return directory
+
+
 def missing(packages: Iterable[str] = ()) -> list[str]:
     """Return a sentence for everything that a Lab with these Debian packages lacks here."""
     faults = []

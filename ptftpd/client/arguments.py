@@ -7,10 +7,12 @@ import re
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NoReturn
 
 import ptftpd
 from ptftpd import syntax
+from ptftpd.client.locations import remote
 from ptftpd.client.session import SETTINGS, parse
 from ptftpd.client.settings import Settings
 from ptftpd.errors import Error
@@ -51,6 +53,11 @@ class Invocation:
 class Parser(argparse.ArgumentParser):
     """Says what is wrong with a command line in one line, and exits with 2."""
 
+    def format_help(self) -> str:
+        """Return the help, as wide as the terminal, which is not looked up for each option as it is added."""
+        self.formatter_class = argparse.HelpFormatter
+        return super().format_help()
+
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}\nTry '{self.prog} --help'.\n")
 
@@ -89,6 +96,7 @@ def make_parser(program: str = "tftp", *, like_atftp: bool = False) -> Parser:
     """Return the parser of the options; in atftp's form -l and -r name files."""
     parser = Parser(
         prog=program, usage=USAGE, allow_abbrev=False, add_help=False,
+        formatter_class=partial(argparse.HelpFormatter, width=80),
         description="Transfer files by TFTP: RFC 1350, 2347, 2348, 2349 and 7440.",
         epilog="At the prompt, help lists the commands. Exit status: 0 done, 1 a transfer failed, 2 usage.",
     )  # fmt: skip
@@ -162,11 +170,11 @@ def _like_atftp(invocation: Invocation, given: argparse.Namespace) -> Invocation
     """Return atftp's -g or -p as a verb: (remote, local) on HOST PORT."""
     if not 1 <= len(invocation.words) <= 2:
         raise Error("name the server: -g or -p with -r REMOTE, -l LOCAL and HOST [PORT]")
-    local, remote = given.local_file or given.output, given.remote_file
-    if not (local or remote):
+    here, there = given.local_file or given.output, given.remote_file
+    if not (here or there):
         raise Error("name the file: -r REMOTE, -l LOCAL or both")
     host, port, *_ = (*invocation.words, "")
-    words = (remote or local, local) if given.verb == "get" else (local or remote, remote or local)
+    words = (there or here, here) if given.verb == "get" else (here or there, there or here)
     return replace(invocation, verb=f"atftp-{given.verb}", words=words, host=host, port=port)
 
 
@@ -179,6 +187,10 @@ def _verb(invocation: Invocation) -> Invocation:
         raise Error("put needs a file and a URL: put FILE tftp://HOST/NAME")
     if verb == "probe" and not 1 <= len(words) <= 2:
         raise Error("probe needs a server and, to see its options, a file of it: probe HOST NAME")
+    for word in {"get": words, "put": words[-1:], "probe": []}[verb]:
+        if not remote(word).host:
+            hint = "; what it is to be called here goes behind -o" if verb == "get" else ""
+            raise Error(f"{word} names no server: write tftp://HOST/NAME or HOST:NAME{hint}")
     if invocation.sha256 and (verb != "get" or len(words) != 1):
         raise Error("--sha256 is for getting one file")
     if invocation.output and verb != "get":

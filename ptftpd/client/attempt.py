@@ -40,7 +40,7 @@ class Attempt:
         self._datagrams = 0
 
     def run(self) -> None:
-        """Ask and transfer to the end. OSError: it cannot be asked. KeyboardInterrupt: it is told so."""
+        """Ask and transfer to the end. OSError: it cannot be asked. A signal's end is told the server."""
         result = self._result
         try:
             result.outcome = self._ask()
@@ -49,7 +49,7 @@ class Attempt:
         except TransferError as error:
             result.outcome = Failure(error.code, error.reason)
             self._tell(error.code, error.reason)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):  # Ctrl-C, or another signal that ends the program
             if self._machine:
                 self._tell(wire.UNDEFINED, "stopped by the user")
             raise
@@ -80,6 +80,7 @@ class Attempt:
                     raise self._trouble
                 self._result.misread = True
                 return Failure(wire.UNDEFINED, "there is no answer")
+            self._watch.note(f"{self._result.address}: no answer yet; asking again")
 
     def _ask_once(self, backoff: Backoff) -> Failure | None:
         """Send the request and wait for its answer; return a Failure if that is one."""
@@ -96,7 +97,9 @@ class Attempt:
                 if self._settings.retries is None:
                     raise  # who gave a number of retries waits for a server that starts up
                 continue
-            if size:
+            if not size:
+                self._watch.progress(0, None)
+            else:
                 self._result.round_trip = monotonic() - began if backoff.tries == 0 else None
                 failure = self._answer(size, segment, monotonic())
                 if failure or self._machine:
@@ -182,6 +185,9 @@ class Attempt:
         """Send again what was not answered in time, if the machine does not give up."""
         run = machine.tick(now)
         if run is not None:
+            self._watch.note(
+                f"{self._result.address}: nothing came behind block {machine.blocks}; trying again"
+            )
             self._channel.send(run)
         elif machine.outcome is not None:
             self._result.misread = machine.blocks == 0

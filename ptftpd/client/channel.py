@@ -104,9 +104,13 @@ class Channel:
 
     def _drain(self) -> None:
         """Forget what waits in the socket: answers from other ports to a second copy of the request."""
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                self._sock.recv_into(self.buffer, 0, socket.MSG_DONTWAIT)
+        while True:
+            try:
+                self._sock.recv(1, socket.MSG_DONTWAIT)  # not into the buffer, whose datagram is still wanted
+            except BlockingIOError:
+                return
+            except OSError:
+                self._forget_error()
 
     def send(self, run: memoryview | bytes) -> None:
         """Send run, DATA in datagrams of segment octets; what the kernel has no room for is lost.

@@ -49,7 +49,8 @@ COMMANDS = (
             values=("auto", "10", "25", "60")),
     Command("retries", "[N|auto]", "retransmissions without an answer before giving up",
             values=("auto", "3", "6", "20")),
-    Command("option", "NAME VALUE", "set a TFTP option, as with atftp: option blksize 1428",
+    Command("option", "[NAME [VALUE]]", "set a TFTP option, as with atftp: option blksize 1428",
+            more="VALUE may be disable.",
             values=("blksize", "windowsize", "timeout")),
     Command("rfc1350", "[on|off]", "ask for no TFTP options at all", values=("on", "off")),
     Command("literal", "[on|off]", "a : in a name does not end a host name", values=("on", "off")),
@@ -61,6 +62,14 @@ COMMANDS = (
 )  # fmt: skip
 
 ALIASES = {"?": "help", "exit": "quit", "bye": "quit"}
+_NO_LIST = "TFTP cannot list files, ask for one by its whole name"
+_NO_DIRECTORY = "TFTP has no directory to be in, write the whole name with each get and put"
+NOT_IN_TFTP = {  # what is typed out of habit from ftp, and from atftp
+    "ls": _NO_LIST, "dir": _NO_LIST, "cd": _NO_DIRECTORY, "lcd": _NO_DIRECTORY, "pwd": _NO_DIRECTORY,
+    "open": "connect HOST names the server", "close": "TFTP keeps no connection",
+    "delete": "TFTP cannot delete", "rename": "TFTP cannot rename", "mkdir": "TFTP cannot make directories",
+    "mget": "get takes several names", "mput": "put takes several names", "mtftp": "multicast is not there",
+}  # fmt: skip
 NAMED = {command.name: command for command in COMMANDS}
 
 
@@ -75,4 +84,4 @@ def find(word: str) -> Command:
         return (short or matches)[0]
     if matches:
         raise Error(f"{word} could be {' or '.join(command.name for command in matches)}: write more of it")
-    raise Error(f"there is no command {word}: help lists them")
+    raise Error(f"there is no command {word}: {NOT_IN_TFTP.get(lowered, 'help lists them')}")

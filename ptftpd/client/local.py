@@ -121,6 +121,8 @@ class Download(Target):
             raise Error(f"{path}: there is no directory {os.path.dirname(path)}: create it first")
         if not os.access(self._directory, os.W_OK | os.X_OK):
             where = os.path.dirname(path) or "the current directory"
+            if os.statvfs(self._directory).f_flag & os.ST_RDONLY:
+                raise Error(f"{path}: {where} is on a read-only file system: name a file elsewhere")
             raise Error(f"{path}: you may not write in {where}: name a file elsewhere, or change its mode")
 
     def close(self) -> None:

@@ -10,6 +10,7 @@ from ptftpd.log import printable
 from ptftpd.tftp.outcome import INF
 
 BAR_AFTER = 0.4  # seconds: what is over by then needs no bar, and no time to load one
+STALLED = 2.0  # seconds without an octet that are worth a word
 
 
 class Progress:
@@ -19,15 +20,26 @@ class Progress:
         """total: octets of the file, when known."""
         self._name, self._total = name, total
         self._bar: Any = None
-        self._bar_at = monotonic() + BAR_AFTER
+        self._moved = monotonic()  # when the last octet came
+        self._bar_at = self._moved + BAR_AFTER
 
     def update(self, octets: int, total: int | None) -> None:
         """Show how far it is; total: octets of the file where the server has said so, else None."""
-        if self._bar is None and monotonic() >= self._bar_at:
+        now = monotonic()
+        if self._bar is None and now >= self._bar_at:
             self._bar_at = INF
-            self._bar = _bar(self._name, self._total if total is None else total)
-        if self._bar is not None:
+            self._bar = _bar(self._name, self._total)
+        if self._bar is None:
+            return
+        self._bar.total = total or self._bar.total
+        if octets != self._bar.n:
+            self._moved = now
+            self._bar.postfix = None
             self._bar.update(octets - self._bar.n)
+        elif now - self._moved >= STALLED:
+            said = f"nothing for {now - self._moved:.0f} s"
+            if self._bar.postfix != said:
+                self._bar.set_postfix_str(said)
 
     def clear(self) -> None:
         """Make the line free for a line of text; the next update shows the bar again."""

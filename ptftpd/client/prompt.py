@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Sequence
+from os.path import expanduser
 
 from ptftpd import syntax
 from ptftpd.client import commands
-from ptftpd.client.commands import COMMANDS
+from ptftpd.client.commands import COMMANDS, Command
 from ptftpd.client.locations import Location, base, remote
-from ptftpd.client.session import SETTINGS, Session
+from ptftpd.client.session import DISABLED, Session
 from ptftpd.errors import Error
 from ptftpd.tftp.outcome import DEFAULT_TIMEOUT, MAX_WAIT
 
 PROMPT = "tftp> "
+SETTING_OF = {"rexmt": "timeout"}  # tftp-hpa has that name for it, and timeout for another thing
+STATUS = ("mode", "blksize", "windowsize", "rexmt", "timeout", "retries", "port-range", "rfc1350")
 
 _WORD = re.compile(r""""([^"]*)"|'([^']*)'|(\S+)""")  # no escapes: names such as C:\boot\file are common
 
@@ -23,7 +26,7 @@ class LeaveError(Exception):
     """The user has had enough."""
 
 
-class Shell:
+class Prompt:
     """Carries out commands for a session."""
 
     def __init__(self, session: Session) -> None:
@@ -100,7 +103,7 @@ class Shell:
         if not names:
             raise _usage("get")
         if len(names) <= 2:
-            return self.session.get(self._remote(names[0]), *names[1:], force=force)
+            return self.session.get(self._remote(names[0]), *map(expanduser, names[1:]), force=force)
         went_well = [self.session.get(self._remote(name), force=force) for name in names]
         return all(went_well)
 
@@ -108,9 +111,9 @@ class Shell:
         if not words:
             raise _usage("put")
         if len(words) == 1:
-            return self.session.put(words[0], Location(words[0]))
+            return self.session.put(expanduser(words[0]), Location(words[0]))
         *paths, there = words
-        return put_all(self.session, paths, self._remote(there))
+        return put_all(self.session, [expanduser(path) for path in paths], self._remote(there))
 
     def _probe(self, words: Sequence[str]) -> bool:
         if len(words) != 1:
@@ -122,25 +125,29 @@ class Shell:
 
     # Settings ----------------------------------------------------------------------------------
 
-    def _set(self, key: str, words: Sequence[str]) -> None:
-        """Change a setting, or without words show it."""
+    def _set(self, name: str, words: Sequence[str]) -> None:
+        """Change the setting of a command, or without words show it."""
         if len(words) > 1:
-            raise _usage(key)
+            raise _usage(name)
         if words:
-            self.session.change(key, words[0])
+            self.session.change(SETTING_OF.get(name, name), words[0], called=name)
         else:
-            print(f"{key}: {self._shown(key)}")
+            self._show(name)
 
-    def _shown(self, key: str) -> str:
-        return _text(getattr(self.session.settings, key))
+    def _show(self, name: str) -> None:
+        from ptftpd.values import render  # with all that reads files, which a transfer can do without
+
+        key = SETTING_OF.get(name, name).replace("-", "_")
+        value = self._patience if name == "timeout" else getattr(self.session.settings, key)
+        print(f"{name}: {render(value) or 'auto'}")
 
     def _rexmt(self, words: Sequence[str]) -> None:
-        self._set("timeout", words)
+        self._set("rexmt", words)
         self._set_retries()
 
     def _timeout(self, words: Sequence[str]) -> None:
         if not words:
-            print(f"timeout: {_text(self._patience)}")
+            self._show("timeout")
             return
         if len(words) > 1:
             raise _usage("timeout")
@@ -166,9 +173,15 @@ class Shell:
         self.session.change("retries", str(retries))
 
     def _option(self, words: Sequence[str]) -> None:
-        if not 1 <= len(words) <= 2:
+        if len(words) > 2:
             raise _usage("option")
-        self.session.change_option(words[0].lower(), *words[1:])
+        if len(words) == 2:
+            self.session.change_option(words[0].lower(), words[1])
+            return
+        for name in words or DISABLED:
+            if name.lower() not in DISABLED:
+                raise _usage("option")
+            self._show("rexmt" if name.lower() == "timeout" else name.lower())
 
     def _rfc1350(self, words: Sequence[str]) -> None:
         on = _switched("rfc1350", words, self.session.settings.rfc1350)
@@ -188,8 +201,8 @@ class Shell:
     def _status(self, words: Sequence[str]) -> None:
         server = self.session.server
         print(f"server: {server.name} port {server.port}" if server else "server: none yet (connect HOST)")
-        for key in SETTINGS:
-            print(f"{key.replace('_', '-')}: {self._shown(key)}")
+        for name in STATUS:
+            self._show(name)
         for name, on in (
             ("literal", self.session.literal),
             ("verbose", self.session.display.verbose),
@@ -203,12 +216,7 @@ class Shell:
                 print(f"{command.name:<11} {command.help}")
             print("Names may be cut short; help COMMAND tells more.")
         for word in words:
-            command = commands.find(word)
-            print(f"{command.name} {command.usage}".rstrip())
-            print(
-                f"    {command.help[0].upper()}{command.help[1:]}."
-                + (f" {command.more}" if command.more else "")
-            )
+            print(_explained(commands.find(word)))
 
     def _quit(self, words: Sequence[str]) -> None:
         raise LeaveError
@@ -232,11 +240,13 @@ def put_all(session: Session, paths: Sequence[str], there: Location) -> bool:
     return all(went_well)
 
 
-def _text(value: object) -> str:
-    """Return a setting as it is typed."""
-    from ptftpd.values import render  # with all that reads files, which a transfer can do without
+def _explained(command: Command) -> str:
+    """Return all that there is to say of a command."""
+    import textwrap
 
-    return render(value) or "auto"
+    about = f"{command.help[0].upper()}{command.help[1:]}. {command.more}"
+    lines = textwrap.wrap(about, 78, initial_indent="    ", subsequent_indent="    ")
+    return "\n".join([f"{command.name} {command.usage}".rstrip(), *lines])
 
 
 def _usage(name: str) -> Error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from ptftpd.client.job import Result
 from ptftpd.log import amount
 from ptftpd.tftp import wire
@@ -21,6 +23,7 @@ _LOCAL_HINTS = {
     wire.DISK_FULL: "free some space or name a file elsewhere",
     wire.EXISTS: "say -f to replace it, or name another file",
     wire.ACCESS: "name a file elsewhere, or change the mode of its directory",
+    wire.NOT_FOUND: "name another file to keep it in",
 }
 _MEANINGS = {
     wire.UNDEFINED: "no reason given",
@@ -42,12 +45,19 @@ def explain(failure: Failure, result: Result, *, writing: bool, local: bool) -> 
         reason = (
             f"the server says {reason!r}" if reason else _MEANINGS.get(failure.code, f"error {failure.code}")
         )
-        hint = (_PUT_HINTS if writing else _GET_HINTS).get(failure.code, "")
+        if not _says_enough(failure):
+            hint = (_PUT_HINTS if writing else _GET_HINTS).get(failure.code, "")
     elif local:
         hint = _LOCAL_HINTS.get(failure.code, "")
         reason = "you may not write there" if failure.code == wire.ACCESS else reason
     elif not result.answered and result.misread:
         hint = "is a TFTP server running there, and does a firewall let its answers from other ports in?"
     elif result.answered and failure.code == wire.UNDEFINED and result.outcome is not OK:
-        hint = f"it broke off after {amount(result.octets)}; try again, with --retries to wait longer"
+        hint = f"it broke off after {amount(result.octets)}; try again, with more retries to wait longer"
     return f"{reason}: {hint}" if hint else reason
+
+
+def _says_enough(failure: Failure) -> bool:
+    """Return whether a server explains why it refuses access, which may have many reasons."""
+    usual = re.search(r"access violation|permission denied", failure.reason, re.I) or not failure.reason
+    return failure.code == wire.ACCESS and not usual

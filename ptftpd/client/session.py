@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import socket
+from typing import Any
 
 from ptftpd.client import local
 from ptftpd.client.display import Display
@@ -19,16 +20,18 @@ from ptftpd.tftp import options
 from ptftpd.tftp.outcome import OK, Failure
 
 NOWHERE = "a file to see whether this server answers"  # it will say that there is none
+# atftp's 'option NAME disable' is this value of the setting of the same name.
+DISABLED = {options.BLKSIZE: str(options.DEFAULT_BLKSIZE), options.WINDOWSIZE: "1", options.TIMEOUT: "auto"}
 
 SETTINGS = settings_of(Settings)
 
 
-def parse(key: str, text: str) -> object:
-    """Return the value of a setting; Error when text is none."""
+def parse(key: str, text: str, *, called: str = "") -> object:
+    """Return the value of a setting; Error when text is none. called: the setting's name for the user."""
     try:
         return SETTINGS[key].metadata["parse"](text)
     except ValueError as error:
-        raise Error(f"{key.replace('_', '-')} {text}: {error}") from None
+        raise Error(f"{called or key.replace('_', '-')} {text}: {error}") from None
 
 
 class Session:
@@ -40,24 +43,20 @@ class Session:
         self.server: Server | None = None  # at hand: the one named last
         self.literal = False
 
-    def change(self, key: str, text: str) -> None:
+    def change(self, key: str, text: str, *, called: str = "") -> None:
         """Set a setting from what the user typed; Error when it cannot be that."""
-        self.settings = dataclasses.replace(self.settings, **{key: parse(key, text)})  # type: ignore[arg-type]
+        value: Any = parse(key, text, called=called)
+        self.settings = dataclasses.replace(self.settings, **{key: value})
 
     def change_option(self, name: str, value: str) -> None:
         """Set a TFTP option the way atftp has it ('blksize 1428', 'windowsize disable'); Error otherwise."""
-        off = value == "disable"
-        if name == options.BLKSIZE:
-            self.change("blksize", str(options.DEFAULT_BLKSIZE) if off else value)
-        elif name == options.WINDOWSIZE:
-            self.change("windowsize", "1" if off else value)
-        elif name == options.TIMEOUT:
-            self.change("timeout", "auto" if off else value)
-        elif name == options.TSIZE:
-            if value not in ("enable", ""):
-                raise Error("tsize is always asked for: only --rfc1350 asks for no option at all")
-        else:
-            raise Error(f"there is no option {name} here: there are blksize, windowsize, timeout and tsize")
+        if name == options.TSIZE and value in ("enable", ""):
+            return
+        if name == options.TSIZE:
+            raise Error("tsize is always asked for: only rfc1350 asks for no option at all")
+        if name not in DISABLED:
+            raise Error(f"there is no option {name} here: there are {', '.join(DISABLED)} and tsize")
+        self.change(name, DISABLED[name] if value == "disable" else value)
 
     def connect(self, host: str, port: str = "") -> None:
         """Take a server for the transfers to come; Error when there is none such."""
@@ -195,7 +194,7 @@ def _here(name: str, path: str) -> str:
         return path
     if base(name) in ("", ".", ".."):
         raise Error(f"{name or 'the URL'} names no file: add the name to get")
-    return os.path.join(path, base(name))
+    return os.path.join(path or ("." if base(name) == local.STANDARD else ""), base(name))
 
 
 def _port(text: str) -> int:

@@ -73,9 +73,12 @@ def _text(name: str) -> str:
 
 def _completions(shell: str) -> dict[str, str]:
     render, pattern = SHELLS[shell]
-    known = {program.name: completions.arguments(make_parser(program)) for program in PROGRAMS}
-    known[CLIENT] = completions.arguments(arguments.make_parser(CLIENT), arguments.VERBS)
-    return {pattern.format(name): render(name, found) for name, found in known.items()}
+    known = {(program.name,): completions.arguments(make_parser(program)) for program in PROGRAMS}
+    client = completions.arguments(arguments.make_parser(CLIENT), arguments.VERBS)
+    return {
+        pattern.format(names[0]): render(names, found)
+        for names, found in (known | {(CLIENT, "tftp"): client}).items()
+    }
 
 
 def main(argv: Sequence[str] | None = None) -> int:

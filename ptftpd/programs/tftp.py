@@ -11,7 +11,7 @@ from ptftpd.client import arguments
 from ptftpd.client.arguments import Invocation
 from ptftpd.client.display import Display
 from ptftpd.client.locations import Location, remote
-from ptftpd.client.prompt import LeaveError, Shell, put_all
+from ptftpd.client.prompt import LeaveError, Prompt, put_all, split
 from ptftpd.client.session import Session
 from ptftpd.errors import Error
 
@@ -20,6 +20,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the client; return its exit code: 0 done, 1 a transfer failed. Mistakes in argv exit with 2."""
     name = os.path.basename(sys.argv[0])
     program = name if name in ("tftp", "ptftp") else "tftp"
+    for number in (signal.SIGTERM, signal.SIGHUP):  # so that half a file is taken away, and the server told
+        if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores SIGHUP
+            signal.signal(number, lambda number, frame: sys.exit(128 + number))
     invocation = arguments.read(sys.argv[1:] if argv is None else argv, program)
     display = Display(program, verbose=invocation.verbose, trace=invocation.trace, records=invocation.records)
     session = Session(invocation.settings, display, family=invocation.family)
@@ -29,7 +32,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             session.change_option(option, value)
         if invocation.host:
             session.connect(invocation.host, invocation.port)
-        return 0 if _run(session, invocation) else 1
+        went_well = _run(session, invocation)
+        sys.stdout.flush()
+        return 0 if went_well else 1
+    except BrokenPipeError:  # of 'tftp -c help | head'; nothing is to be written at the exit either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except Error as error:
         display.error(str(error))
         return 1
@@ -46,7 +54,7 @@ def _run(session: Session, invocation: Invocation) -> bool:
     words, force = invocation.words, invocation.force
     match invocation.verb:
         case "":
-            return Shell(session).run()
+            return Prompt(session).run()
         case "command":
             return _command(session, words)
         case "get":
@@ -67,9 +75,9 @@ def _run(session: Session, invocation: Invocation) -> bool:
 
 
 def _command(session: Session, words: Sequence[str]) -> bool:
-    """Carry out the command of -c."""
+    """Carry out the command of -c: several words, or one with blanks."""
     try:
-        return Shell(session).execute(words)
+        return Prompt(session).execute(words if len(words) > 1 else split(words[0]))
     except LeaveError:
         return True
 

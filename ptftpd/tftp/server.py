@@ -43,6 +43,7 @@ class Server:
         self.buffer = bytearray(65536)
         self.outbox: list[Transfer] = []  # transfers that have something to send in this wake-up
         self.transfers: dict[tuple[Peer, str], Transfer] = {}  # bounded by max_transfers, and the dallying
+        self._opening: dict[Transfer, None] = {}  # those that may not have been answered yet, oldest first
         self.sent = self.received = 0
         self._shelf = Shelf()
         tftp = settings.tftp
@@ -93,6 +94,7 @@ class Server:
 
     def closed(self, transfer: Transfer) -> None:
         """Forget a transfer."""
+        self._opening.pop(transfer, None)
         key = transfer.request.peer, transfer.request.local
         if self.transfers.get(key) is transfer:
             del self.transfers[key]
@@ -154,6 +156,8 @@ class Server:
         if self.limits.too_fast(peer[0], now):
             self.log.drop("TFTP requests above request_rate", now, peer[0])
             return
+        if self.limits.running >= self.limits.total:
+            self._make_room(now)
         request = Request(datagram, peer, local, opcode, name, mode)
         shared = self._settings.single_port
         try:
@@ -167,8 +171,22 @@ class Server:
             self._refuse_request(own, request, error, shared)
             return
         self.transfers[peer, local] = transfer
+        self._opening[transfer] = None
         self.limits.begin(peer[0])
         transfer.start(now)
+
+    def _make_room(self, now: float) -> None:
+        """End the oldest transfer whose client has never answered, if there is one.
+
+        Requests with forged addresses would else keep real clients out for as long as they are tried again.
+        """
+        while self._opening:
+            oldest = next(iter(self._opening))
+            del self._opening[oldest]
+            if not oldest.answered:
+                self.log.drop("TFTP requests whose client never answered, for newer ones", now)
+                oldest.give_way()
+                return
 
     def _accept(
         self, sock: socket.socket, request: Request, asked: dict[str, str], ifindex: int, shared: bool

@@ -15,6 +15,7 @@ from ptftpd.tftp.outcome import OK, Failure, Outcome
 from ptftpd.tftp.receiver import Receiver
 from ptftpd.tftp.sender import Sender
 
+MANY = 64  # datagrams of one upload taken a wake-up, so that it does not starve the others
 STALLED = 1.0  # seconds without a datagram after which the same request means that the client started over
 
 Peer = tuple[str, int]
@@ -102,7 +103,8 @@ class Transfer:
         """Send the first datagram and wait for the answers."""
         self._started = self._seen = now
         if not self._shared:
-            self._owner.loop.add(self._fd, self.ready)
+            windows = isinstance(self.machine, Receiver) and self.machine.windowsize > 1
+            self._owner.loop.add(self._fd, self.ready_many if windows else self.ready)
         self._go_on(self.machine.start(now), now)
 
     def ready(self, now: float) -> None:
@@ -124,8 +126,25 @@ class Transfer:
             self._run, self.deadline = run, machine.deadline
             owner.outbox.append(self)
 
+    def ready_many(self, now: float) -> None:
+        """Take what has come of a window."""
+        buffer = self._owner.buffer
+        for _ in range(MANY):
+            try:
+                size = self._recv_into(buffer)
+            except BlockingIOError:
+                return
+            except ConnectionRefusedError:
+                self._refused(now)
+                return
+            except OSError:
+                continue
+            self.take(buffer, size, now)
+            if self._closed:
+                return
+
     def take(self, buffer: bytearray, size: int, now: float) -> None:
-        """Act on the datagram buffer[:size] of a shared port, where a wake-up may bring several."""
+        """Act on the datagram buffer[:size], of which a wake-up may bring several."""
         self.flush(now)  # the machine uses the buffer of what it had to say again
         if not self._closed:
             self._seen = now
@@ -165,6 +184,18 @@ class Transfer:
             return now - self._seen < STALLED
         self._go_on(again, now)
         return True
+
+    @property
+    def answered(self) -> bool:
+        """Whether the client has said anything since its request."""
+        return self._seen > self._started
+
+    def give_way(self) -> None:
+        """End it without a record of its own."""
+        if not self._ended:
+            self._ended = True
+            self._owner.ended(self, Failure(wire.UNDEFINED, "gave way"))
+        self.close()
 
     def abandon(self, reason: str, now: float) -> None:
         """End it before its time; the peer is not told, it has started over or will find out."""

@@ -109,6 +109,11 @@ def test_a_host_may_be_called_get() -> None:
         ("-g -r a", "name the server"),
         ("get", "get needs the URL"),
         ("put a", "put needs a file and a URL"),
+        ("put a b", "b names no server: write tftp://HOST/NAME"),
+        (
+            "get tftp://h/a b",
+            "b names no server: write tftp://HOST/NAME or HOST:NAME; what it is to be called",
+        ),
         ("probe", "probe needs a server"),
         ("probe a b c", "probe needs a server"),
         ("put a tftp://h/ -o b", "-o is for get, not for put"),

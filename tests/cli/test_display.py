@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
+from ptftpd.client import progress
 from ptftpd.client.display import Display
 from ptftpd.client.job import Result
 from ptftpd.client.probe import Answer, Rate, Report
@@ -22,6 +24,12 @@ THERE = [
     (Failure(wire.NOT_FOUND, "no", from_peer=True), False, "the server says 'no': check the name, "),
     (Failure(wire.NOT_FOUND, "", from_peer=True), True, "file not found: many servers take only files that "),
     (Failure(wire.EXISTS, "x", from_peer=True), True, "the server says 'x': the server replaces no files; "),
+    (
+        Failure(wire.ACCESS, "Access violation", from_peer=True),
+        False,
+        "the server says 'Access violation': the ",
+    ),
+    (Failure(wire.ACCESS, "", from_peer=True), True, "access violation: the server does not let its clients"),
     (Failure(wire.UNDEFINED, "", from_peer=True), False, "no reason given"),
     (Failure(42, "", from_peer=True), False, "error 42"),
 ]
@@ -48,6 +56,13 @@ def test_what_fails_here(failure: Failure, sentence: str) -> None:
     assert explain(failure, Result(answered=True), writing=False, local=True).startswith(sentence)
 
 
+def test_a_server_that_explains_itself() -> None:
+    """No hint of ours beside its own."""
+    failure = Failure(wire.ACCESS, "it is a directory", from_peer=True)
+    said = explain(failure, Result(answered=True), writing=False, local=False)
+    assert said == "the server says 'it is a directory'"
+
+
 def test_silence() -> None:
     said = explain(Failure(0, "there is no answer"), Result(misread=True), writing=False, local=False)
     assert said.startswith("there is no answer: is a TFTP server running there, and does a firewall let")
@@ -55,7 +70,7 @@ def test_silence() -> None:
 
 def test_a_break() -> None:
     said = explain(Failure(0, "gone"), Result(answered=True, octets=5000), writing=False, local=False)
-    assert said == "gone: it broke off after 5 kB; try again, with --retries to wait longer"
+    assert said == "gone: it broke off after 5 kB; try again, with more retries to wait longer"
 
 
 def test_a_summary_is_for_terminals_and_the_verbose(capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,6 +84,16 @@ def test_a_summary_is_for_terminals_and_the_verbose(capsys: pytest.CaptureFixtur
 def test_a_server_cannot_write_on_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     Display("tftp").error("the server says \x1b[2J")
     assert capsys.readouterr().err == "tftp: the server says \\x1b[2J\n"
+
+
+def test_no_bar_without_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """python3-tqdm is recommended, not needed."""
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    monkeypatch.setattr(progress, "BAR_AFTER", 0)
+    bar = progress.Progress("a")
+    bar.update(1, 2)
+    bar.clear()
+    bar.close()
 
 
 REPORT = Report(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -208,3 +209,27 @@ def test_more_octets_than_may_wait(tmp_path: Path) -> None:
     target.finish()
     target.close()
     assert (tmp_path / "a").read_bytes() == b"".join(blocks)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_where_files_must_have_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, whole: bool) -> None:
+    """NFS and FUSE know no O_TMPFILE: the part has a name of its own, and goes away with the transfer."""
+
+    def without_tmpfile(path: str, flags: int, *more: int, dir_fd: int | None = None) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, "not here")
+        return os_open(path, flags, *more, dir_fd=dir_fd)
+
+    os_open = os.open
+    (tmp_path / "a").write_bytes(OLD)
+    target = local.target(str(tmp_path / "a"), force=True)
+    monkeypatch.setattr(os, "open", without_tmpfile)
+    target.begin(None)
+    target.write(memoryview(NEW))
+    assert sorted(os.listdir(tmp_path)) == [".a.1.part", "a"]
+    assert (tmp_path / "a").read_bytes() == OLD
+    if whole:
+        target.finish()
+    target.close()
+    assert os.listdir(tmp_path) == ["a"]
+    assert (tmp_path / "a").read_bytes() == (NEW if whole else OLD)

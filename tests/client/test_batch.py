@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import resource
 import subprocess
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from ptftpd.client.arguments import make_parser
+from ptftpd.client.commands import ALIASES, NAMED, NOT_IN_TFTP
 from tests.client.conftest import Desk
 from tests.client.servers import serving
 from tests.lab import CHECKOUT, program
@@ -77,6 +80,8 @@ def test_put_like_tftp_hpa(desk: Desk, root: Path) -> None:
     (root / "d").chmod(0o777)
     for name in "xyz":
         (desk.directory / name).write_bytes(name.encode())
+    assert desk.tftp(SERVER, "-c", "put x x4").returncode == 0
+    assert (root / "x4").read_bytes() == b"x"
     for line in ("put x", "put x x2", "put x y z d", "put x d/", f"put x {SERVER}:x3"):
         done = desk.tftp(SERVER, "-c", *line.split())
         assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
@@ -95,6 +100,14 @@ def test_pipes(desk: Desk, root: Path) -> None:
     assert done.stderr.startswith(f"got pipe from {SERVER}: 200 kB in ".encode())
 
 
+def test_a_file_called_like_a_pipe(desk: Desk, root: Path) -> None:
+    """Only -o - is standard output."""
+    (root / "-").write_bytes(b"x")
+    done = desk.tftp("get", f"{URL}/-")
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert (desk.directory / "-").read_bytes() == b"x"
+
+
 def test_a_reader_that_has_enough(desk: Desk) -> None:
     """The pipe is closed: one sentence, no traceback."""
     command = " ".join(desk.command("get", f"{URL}/f3000000", "-o", "-"))
@@ -102,6 +115,15 @@ def test_a_reader_that_has_enough(desk: Desk) -> None:
     done = subprocess.run(["bash", "-c", script], capture_output=True, check=False)
     assert (done.returncode, done.stdout) == (1, content(3_000_000)[:3])
     assert done.stderr == b"tftp: cannot keep f3000000 as -: Broken pipe\n"
+
+
+def test_a_reader_of_the_help_that_has_enough(desk: Desk) -> None:
+    """No traceback for a closed pipe."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(desk.command("-c", "help"), stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 def test_json(desk: Desk) -> None:
@@ -179,6 +201,16 @@ def test_a_full_disk(desk: Desk) -> None:
         assert done.stderr.decode() == f"tftp: cannot keep f3000000 as small/f: {sentence}\n"
 
 
+def test_a_read_only_file_system(desk: Desk) -> None:
+    """The server is not even asked."""
+    (desk.directory / "fixed").mkdir()
+    mount = f"mount -t tmpfs -o ro tmpfs {desk.directory}/fixed"
+    wrap = ("unshare", "--mount", "sh", "-c", f'{mount}; exec "$@"', "sh")
+    done = desk.tftp("get", f"{URL}/f5", "-o", "fixed/f", wrap=wrap)
+    sentence = "fixed is on a read-only file system: name a file elsewhere"
+    assert (done.returncode, done.stderr.decode()) == (1, f"tftp: fixed/f: {sentence}\n")
+
+
 def test_a_limit_on_files(desk: Desk) -> None:
     """EFBIG: Python ignores the signal, the error remains."""
     command = desk.command("get", f"{URL}/f3000000", "--rfc1350")
@@ -208,6 +240,40 @@ def test_what_one_may_not_read(desk: Desk) -> None:
     assert done.stderr == b"tftp: secret: you may not read it: check its owner and mode\n"
 
 
+PAGE = (CHECKOUT / "man/ptftp.1").read_text().replace("\\", "")
+
+
+def test_every_option_of_atftp() -> None:
+    """What 'atftp --help' lists is taken, or the manual says that it is not there."""
+    listed = subprocess.run(["atftp", "--help"], capture_output=True, text=True, check=False)
+    options = set(re.findall(r"(--[a-z-]+|-[A-Za-z](?=,)) ?", listed.stdout + listed.stderr))
+    assert {"--option", "--get", "--prevent-sas", "-r"} <= options
+    parser = make_parser(like_atftp=True)
+    unknown = options - parser._option_string_actions.keys() - {"-P"}  # --password
+    assert unknown == {"--mget", "--mtftp", "--password", "--no-source-port-checking"}
+    assert [option for option in unknown if option not in PAGE] == []
+
+
+def test_every_option_of_tftp_hpa() -> None:
+    """What its usage lists is taken."""
+    usage = subprocess.run(["tftp", "-h"], capture_output=True, text=True, check=False)
+    options = set(re.findall(r"-\w", usage.stdout + usage.stderr))
+    assert {"-4", "-6", "-m", "-c"} <= options
+    assert options - {"-c"} <= make_parser()._option_string_actions.keys()
+
+
+@pytest.mark.parametrize("other", ["tftp", "atftp"])
+def test_every_command_of_others(other: str) -> None:
+    """What their help lists is a command, or it is said why it is none."""
+    command = [other, "127.0.0.1"]
+    done = subprocess.run(command, input="?\nquit\n", capture_output=True, text=True, check=False)
+    names = re.findall(r"^(\w+|\?) *\t", done.stdout + done.stderr, re.M)
+    assert {"connect", "mode", "put", "get", "trace", "timeout"} <= set(names)
+    missing = {name for name in names if name not in {*NAMED, *ALIASES}}
+    assert missing == ({"mtftp", "mget"} if other == "atftp" else set())
+    assert missing <= NOT_IN_TFTP.keys()
+
+
 @pytest.mark.parametrize(
     ("line", "code", "sentence"),
     [
@@ -220,7 +286,9 @@ def test_what_one_may_not_read(desk: Desk) -> None:
             "no address is known for nosuch.invalid: check the name, or write",
         ),
         ("-6 get tftp://10.0.0.1/a", 1, "no IPv6 address is known for 10.0.0.1: check the name"),
-        ("get a", 1, "no server is named: write HOST:NAME, or connect HOST first"),
+        ("-c get a", 1, "no server is named: write HOST:NAME, or connect HOST first"),
+        ("get a", 2, "a names no server: write tftp://HOST/NAME or HOST:NAME; what it is to be called here"),
+        ("put a 10.0.0.1", 2, "10.0.0.1 names no server: write tftp://HOST/NAME or HOST:NAME\n"),
         ("get http://h/a", 1, "no address is known for http"),
         ("10.0.0.1 70000 -c get a", 1, "70000 is no port: write 1..65535 or a name of /etc/services"),
         ("10.0.0.1 -c nonsense", 1, "there is no command nonsense: help lists them"),

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from ptftpd.tftp import wire
 from tests.client.conftest import Desk
 from tests.client.fake import PLAIN, Fake
+from tests.lab import wait_until
 from tests.netns.tftp_site import CLIENT, SERVER, SERVER_TOO, Site, ack, content, data, error, error_code, wrq
 
 ALL = {"blksize": "1468", "tsize": "0", "windowsize": "64"}
@@ -38,6 +41,16 @@ def end(client: subprocess.Popen[bytes], status: int = 0) -> str:
 def get(desk: Desk, *options: str) -> subprocess.Popen[bytes]:
     """Start to get the file 'a'."""
     return desk.start(*options, "get", f"tftp://{SERVER}/a")
+
+
+@contextlib.contextmanager
+def stopped(client: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Keep the client from receiving anything meanwhile."""
+    client.send_signal(signal.SIGSTOP)
+    state = Path(f"/proc/{client.pid}/stat")
+    wait_until(lambda: state.read_text().rpartition(") ")[2].startswith("T"), 5, "the client stops")
+    yield
+    client.send_signal(signal.SIGCONT)
 
 
 def finish(fake: Fake, desk: Desk, client: subprocess.Popen[bytes]) -> str:
@@ -94,9 +107,11 @@ def test_silence_to_options(fake: Fake, desk: Desk) -> None:
     assert fake.client == port
     assert fake.request() == PLAIN
     assert fake.client != port
-    assert finish(fake, desk, client).startswith(
-        f"{SERVER}: there is no answer; asking again without options\n"
-    )
+    assert finish(fake, desk, client).splitlines()[:3] == [
+        f"{SERVER}: no answer yet; asking again",
+        f"{SERVER}: no answer yet; asking again",
+        f"{SERVER}: there is no answer; asking again without options",
+    ]
 
 
 UNASKED = (
@@ -169,6 +184,26 @@ def test_an_answer_to_each_copy_of_the_request(fake: Fake, desk: Desk) -> None:
         assert finish(fake, desk, client) == ""
 
 
+@pytest.mark.parametrize(
+    "answer", [data(1, content(512)), wire.make_oack({"tsize": "512"})], ids=["DATA", "OACK"]
+)
+def test_two_answers_at_once(answer: bytes, fake: Fake, desk: Desk) -> None:
+    """The first one counts, and is still there when the second is thrown away."""
+    client = get(desk)
+    fake.request()
+    with stopped(client), fake.stranger() as other:
+        fake.send(answer)
+        other.sendto(data(1, b"wrong"), fake.client)
+    if wire.unpack_header(answer)[0] == wire.OACK:
+        fake.expect(ack(0))
+        fake.send(data(1, content(512)))
+    fake.expect(ack(1))
+    fake.send(data(2))
+    fake.expect(ack(2))
+    assert end(client) == ""
+    assert (desk.directory / "a").read_bytes() == content(512)
+
+
 def test_strangers_are_not_heard(fake: Fake, desk: Desk) -> None:
     """Another host that guesses the port changes nothing."""
     client = get(desk)
@@ -203,7 +238,7 @@ def test_a_server_that_falls_silent(fake: Fake, desk: Desk) -> None:
     for _ in range(3):
         fake.expect(ack(1))
     reason = (
-        "block 2 did not come after 2 retries: it broke off after 512 B; try again, with --retries to wait"
+        "block 2 did not come after 2 retries: it broke off after 512 B; try again, with more retries to wait"
     )
     assert end(client, 1) == f"tftp: cannot get a from {SERVER}: {reason} longer\n"
     assert list(desk.directory.iterdir()) == []
@@ -272,6 +307,32 @@ def test_ctrl_c(fake: Fake, desk: Desk) -> None:
     assert fake.receive() == error(0, "stopped by the user")
     assert end(client, -signal.SIGINT) == "tftp: stopped\n"
     assert list(desk.directory.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_ended_by_a_signal(number: int, fake: Fake, desk: Desk) -> None:
+    """As for Ctrl-C, with the exit code that a shell gives to it."""
+    client = get(desk)
+    fake.request()
+    fake.send(data(1, content(512)))
+    fake.expect(ack(1))
+    client.send_signal(number)
+    assert fake.receive() == error(0, "stopped by the user")
+    assert end(client, 128 + number) == ""
+    assert list(desk.directory.iterdir()) == []
+
+
+def test_killed(fake: Fake, desk: Desk) -> None:
+    """Without a moment to clean up there is nothing to clean up; meanwhile, too, the old file is there."""
+    (desk.directory / "a").write_bytes(b"old")
+    client = get(desk, "-f")
+    fake.request()
+    fake.send(data(1, content(512)))
+    fake.expect(ack(1))
+    assert [path.read_bytes() for path in desk.directory.iterdir()] == [b"old"]
+    client.kill()
+    assert end(client, -signal.SIGKILL) == ""
+    assert [path.read_bytes() for path in desk.directory.iterdir()] == [b"old"]
 
 
 def test_the_ports_to_send_from(fake: Fake, desk: Desk) -> None:

@@ -157,6 +157,11 @@ def test_settings(typist: Typist) -> None:
     assert typist.type("option blksize 900") == []
     assert typist.type("option windowsize disable") == []
     assert typist.type("blksize") + typist.type("windowsize") == ["blksize: 900", "windowsize: 1"]
+    assert typist.type("option blksize") == ["blksize: 900"]
+    assert typist.type("option") == ["blksize: 900", "windowsize: 1", "rexmt: auto"]
+    assert typist.type("option color") == ["tftp: write it as: option [NAME [VALUE]]"]
+    assert typist.type("option tsize enable") == []
+    assert typist.type("option tsize disable")[0].startswith("tftp: tsize is always asked for")
     assert typist.type("blksize 1 2") == ["tftp: write it as: blksize [N|auto]"]
     typist.type("verbose")
     assert typist.type("get a a1")[-1].endswith(", blksize 900")
@@ -166,14 +171,15 @@ def test_patience(typist: Typist) -> None:
     """rexmt and timeout of tftp-hpa: how long to wait for one answer, and for all."""
     assert typist.type("rexmt 2") + typist.type("timeout 10") == []
     shown = typist.type("status")
-    assert "timeout: 2" in shown
-    assert "retries: 4" in shown
+    assert shown[4:7] == ["rexmt: 2", "timeout: 10", "retries: 4"]
     assert typist.type("rexmt 1") == []
     assert typist.type("retries") == ["retries: 9"]
     assert typist.type("rexmt auto") + typist.type("timeout auto") == []
     assert typist.type("retries") == ["retries: auto"]
     assert typist.type("timeout") == ["timeout: auto"]
-    assert typist.type("rexmt x")[0].startswith("tftp: timeout x: must be 0.05..255 seconds")
+    assert typist.type("rexmt") + typist.type("timeout") == ["rexmt: auto", "timeout: auto"]
+    assert typist.type("rexmt x")[0].startswith("tftp: rexmt x: must be 0.05..255 seconds")
+    assert typist.type("timeout x")[0].startswith("tftp: timeout x: must be 0.1..86400 seconds")
 
 
 @pytest.mark.parametrize("name", ["verbose", "trace", "literal", "rfc1350"])
@@ -225,8 +231,11 @@ def test_help(typist: Typist) -> None:
         "blksize [N|auto]",
         "    Block size to ask for, octets: 8..65464, or what the route carries.",
     ]
-    for name in ("get", "put", "timeout", "literal"):
-        assert typist.type(f"help {name}")[0].startswith(name)
+    for name in listed - {"Names"}:
+        usage, *about = typist.type(f"help {name}")
+        assert usage.startswith(name)
+        assert about
+        assert all(re.match(r"    \S", line) and len(line) <= 78 for line in about)
     assert typist.type("help xyz") == ["tftp: there is no command xyz: help lists them"]
 
 
@@ -234,6 +243,7 @@ def test_mistakes(typist: Typist) -> None:
     """They are said, and the prompt is back."""
     assert typist.type("") == []
     assert typist.type("xyz") == ["tftp: there is no command xyz: help lists them"]
+    assert typist.type("ls")[0].startswith("tftp: there is no command ls: TFTP cannot list files")
     assert typist.type("b") == ["tftp: b could be binary or blksize: write more of it"]
     assert typist.type("get") == ["tftp: write it as: get [-f] REMOTE [LOCAL]"]
     assert typist.type("put") == ["tftp: write it as: put LOCAL [REMOTE]"]
@@ -297,6 +307,22 @@ def test_ctrl_c_stops_a_transfer(site: Site, desk: Desk) -> None:
         assert typist.type("status")[0] == "server: 10.0.0.9 port 69"
         typist.leave("exit")
     assert not (desk.directory / "slow").exists()
+
+
+def test_a_server_that_does_not_go_on(site: Site, desk: Desk) -> None:
+    """The bar says since when nothing came, before the first octet too."""
+    with Fake(site, "10.0.0.9") as fake:
+        typist = Typist(desk, "10.0.0.9")
+        typist.type("rexmt 60")
+        typist.terminal.sendline("get slow")
+        fake.request()
+        typist.terminal.expect_exact("nothing for 2 s]")
+        fake.send(data(1, content(512)))
+        assert fake.receive() == ack(1)
+        typist.terminal.expect(r"slow: 512B \[00:\d\d, [\d.]+B/s, nothing for 2 s\]")
+        fake.send(data(2))
+        assert typist.shown()[-1].startswith("got slow from 10.0.0.9: 512 B in ")
+        typist.leave()
 
 
 def test_progress(typist: Typist, desk: Desk) -> None:

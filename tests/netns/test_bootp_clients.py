@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.lab import Lab, Namespace, Process, program
+from tests.lab import Lab, Namespace, Process, program, reachable
 
 MAC = "52:54:00:00:00:06"
 
@@ -37,9 +36,7 @@ class Network:
 @pytest.fixture
 def network(tmp_path: Path) -> Iterator[Network]:
     """Return a network that is gone after the test."""
-    for directory in (tmp_path, *tmp_path.parents[:2]):
-        os.chmod(directory, 0o755)  # the server becomes somebody else
-    with Lab(tmp_path) as lab:
+    with Lab(reachable(tmp_path)) as lab:
         yield Network(lab, tmp_path)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import Lab, Namespace, Process, program
+from tests.lab import Lab, Namespace, Process, program, reachable
 
 PXE = "PXEClient:Arch:00000:UNDI:002001"
 SCRIPT = """#!/bin/sh
@@ -71,10 +70,7 @@ class Network:
 @pytest.fixture
 def network(tmp_path: Path) -> Iterator[Network]:
     """Return a network that is gone after the test."""
-    tmp_path.chmod(0o755)
-    for parent in tmp_path.parents[:2]:
-        os.chmod(parent, 0o755)  # the server becomes somebody else
-    with Lab(tmp_path) as lab:
+    with Lab(reachable(tmp_path)) as lab:
         yield Network(lab, tmp_path)
 
 

@@ -6,14 +6,13 @@ is a PXE client: the server answers everybody.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.lab import Lab, Namespace, Process, program, wait_until
+from tests.lab import Lab, Namespace, Process, program, reachable, wait_until
 
 SETTINGS = """
 [dhcp]
@@ -106,9 +105,7 @@ class Network:
 @pytest.fixture
 def network(tmp_path: Path) -> Iterator[Network]:
     """Return a network that is gone after the test."""
-    for directory in (tmp_path, *tmp_path.parents[:2]):
-        os.chmod(directory, 0o755)  # the server becomes somebody else
-    with Lab(tmp_path) as lab:
+    with Lab(reachable(tmp_path)) as lab:
         yield Network(lab, tmp_path)
 
 

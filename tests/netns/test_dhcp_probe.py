@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from pathlib import Path
 
-from tests.lab import Lab, program
+from tests.lab import Lab, program, reachable
 
 
 def test_an_address_in_use_is_passed_over(tmp_path: Path) -> None:
     """RFC 2131 §2.2: the server should probe it; here before anyone asks, by the kernel's own ARP."""
-    tmp_path.chmod(0o755)
-    for parent in tmp_path.parents[:2]:
-        os.chmod(parent, 0o755)  # the server becomes somebody else
-    with Lab(tmp_path) as lab:
+    with Lab(reachable(tmp_path)) as lab:
         server, client, squatter = (lab.namespace(name) for name in ("server", "client", "squatter"))
         server.bridge()
         for machine, port in ((client, "port1"), (squatter, "port2")):
