@@ -116,16 +116,15 @@ def check_boot_files(settings: Settings) -> None:
 
 def _boot_files(settings: Settings) -> Iterator[tuple[str, str]]:
     """Yield (where it is set, name) of every boot file; a URL is not ours to check."""
-    pxe, sources = settings.pxe, settings.sources
-    named = [("pxe", "boot_file", pxe.boot_file), *(("pxe", "boot", name) for _, name in pxe.boot)]
-    for menu, item in settings.menus.items():
-        named += [(f"menu {menu}", "boot_file", item.boot_file)]
-        named += [(f"menu {menu}", "boot", name) for _, name in item.boot]
-    named += [(f"class {name}", "boot_file", rule.boot_file) for name, rule in settings.classes.items()]
-    named += [(f"host {name}", "boot_file", host.boot_file) for name, host in settings.hosts.items()]
-    for section, key, name in named:
-        if name and "://" not in name:
-            yield sources.get((section, key), f"[{section}] {key}"), name
+    sections: dict[str, object] = {"pxe": settings.pxe}
+    for kind, named in (("menu", settings.menus), ("class", settings.classes), ("host", settings.hosts)):
+        sections |= {f"{kind} {name}": section for name, section in named.items()}
+    for section, value in sections.items():
+        found = [(key, getattr(value, key, "")) for key in ("boot_file", "ipxe_file")]
+        found += [("boot", name) for _, name in getattr(value, "boot", ())]
+        for key, name in found:
+            if name and "://" not in name:
+                yield settings.sources.get((section, key), f"[{section}] {key}"), name
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -189,6 +189,14 @@ class TestCheckOfBootFiles:
             f"pxed: error: {tmp_path}/a.conf:2: boot file absent.ipxe below {tmp_path}: no such file\n"
         )
 
+    @pytest.mark.parametrize(("section", "key"), [
+        ("menu Install", "boot_file"), ("class x", "ipxe_file"), ("host y", "ipxe_file"),
+    ])  # fmt: skip
+    def test_in_every_section(self, tmp_path: Path, capsys: Output, section: str, key: str) -> None:
+        (tmp_path / "a.conf").write_text(f"[{section}]\n{key} = absent.0\n")
+        assert self.check("-c", f"{tmp_path}/a.conf", str(tmp_path)) == 78
+        assert f"{tmp_path}/a.conf:2: boot file absent.0 below {tmp_path}" in capsys.readouterr().err
+
     def test_present_or_elsewhere(self, tmp_path: Path, capsys: Output) -> None:
         (tmp_path / "boot.efi").touch()
         for argv in (["boot.efi"], ["http://192.0.2.1/x"], ["absent", "-t", "192.0.2.1"]):
