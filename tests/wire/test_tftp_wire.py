@@ -69,7 +69,7 @@ class TestRequest:
         """Any row of fields is a value or a WireError; an option never has an empty name."""
         datagram = opcode + b"".join(field + b"\0" for field in fields) + tail
         if not refusal(wire.request, datagram):
-            assert set(wire.request(datagram)[3]) <= {"a", "octet", "blksize", "9", "\udcff", "tsize"}
+            assert "" not in wire.request(datagram)[3]
 
     @given(
         opcode=st.sampled_from([wire.RRQ, wire.WRQ]),
