@@ -47,7 +47,7 @@ dhcp.boot
 dhcp.pxe
 tftp.options tftp.outcome tftp.netascii dhcp.options dhcp.registry
 tftp.wire dhcp.wire
-errors option tftp dhcp client programs
+errors option client.waiting tftp dhcp client programs
 """
 
 # A machine is handed octets and the time; with these it could fetch them, and its tests would not be exact.

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 from collections.abc import Callable
 from struct import Struct
+from time import monotonic
 from types import TracebackType
 
 from ptftpd import net
 from ptftpd.client.job import Trace
+from ptftpd.client.waiting import Waiting
 from ptftpd.net import SOL_UDP
 from ptftpd.tftp.wire import DATA
 
@@ -20,11 +21,7 @@ RECVERR = {socket.AF_INET: (socket.IPPROTO_IP, 11), socket.AF_INET6: (socket.IPP
 TICK = 0.05  # seconds: how late a retransmission may be, and how often progress is shown
 RECEIVE_BUFFER = 4 << 20  # octets asked for; the kernel grants up to net.core.rmem_max
 SKB = 840  # octets the kernel counts for each datagram beside its contents, about
-
-# In lock-step most of the time goes by with waking up: a server one cable away has answered before a sleeping
-# client runs again. So it tries some times, about 50 us in all, before it sleeps.
-TRIES = 40 if len(os.sched_getaffinity(0)) > 1 else 0  # the only processor may be the server's, too
-MISSES, PAUSE = 4, 32  # in vain so often in a row: the server is far away, and so many receptions do without
+TRIES = 40  # to receive before it sleeps, where it waits awake: about 50 us
 
 _segment_size = Struct("=i")
 _timeval = Struct("@ll")
@@ -54,7 +51,7 @@ class Channel:
         self._burst = net.Burst(self._sock, self._segment)
         self.buffer = bytearray(1 << 16)
         self._receive: Callable[[int], tuple[int, int]] = self._receive_any
-        self._missed = 0  # how often in a row nothing came soon; above MISSES, receptions that sleep at once
+        self._waiting = Waiting(monotonic())
         # The kernel keeps the time: Python's own timeout would cost a poll(2) for each datagram.
         self._sock.setblocking(True)
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval.pack(0, int(TICK * 1e6)))
@@ -133,30 +130,25 @@ class Channel:
         OSError for what ICMP reports of the datagrams sent: ConnectionRefusedError when the port is closed.
         """
         try:
-            size, segment = self._receive_soon() or self._receive(0)
+            size, segment = (self._waiting.awake and self._receive_soon()) or self._receive(0)
         except BlockingIOError:
             return 0, 1
         except OSError:
             self._forget_error()
             raise
+        self._waiting.received(monotonic())
         if self._trace:
             for at in range(0, size, segment):
                 self._trace("<-", bytes(self.buffer[at : min(at + segment, size)]))
         return size, segment
 
     def _receive_soon(self) -> tuple[int, int] | None:
-        """Return what comes within some tries; None when nothing does, or that is not to be expected."""
-        if self._missed > MISSES:
-            self._missed -= 1
-            return None
+        """Return what comes within some tries, None when nothing does."""
         for _ in range(TRIES):
             try:
-                received = self._receive(socket.MSG_DONTWAIT)
-                self._missed = 0
-                return received
+                return self._receive(socket.MSG_DONTWAIT)
             except BlockingIOError:
                 pass
-        self._missed = self._missed + 1 if self._missed < MISSES else MISSES + PAUSE
         return None
 
     def _receive_any(self, flags: int) -> tuple[int, int]:

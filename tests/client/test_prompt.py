@@ -305,6 +305,11 @@ def test_ctrl_c_stops_a_transfer(site: Site, desk: Desk) -> None:
         typist.terminal.expect_exact("stopped")
         typist.terminal.expect_exact(PROMPT)
         assert typist.type("status")[0] == "server: 10.0.0.9 port 69"
+        typist.terminal.sendline("get slow")
+        fake.request()  # which is not answered
+        typist.terminal.sendintr()
+        typist.terminal.expect_exact("stopped")
+        typist.terminal.expect_exact(PROMPT)
         typist.leave("exit")
     assert not (desk.directory / "slow").exists()
 
