@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 from types import TracebackType
@@ -31,6 +32,10 @@ class Client:
         """Send the RRQ."""
         self._socket.sendto(b"\0\1" + name.encode() + b"\0octet\0", self._server)
 
+    def answered(self, within: float) -> bool:
+        """Return whether something comes in time, in seconds."""
+        return bool(select.select([self._socket], [], [], within)[0])
+
     def block(self) -> tuple[int, bytes]:
         """Return number and octets of the next DATA; TimeoutError when none comes."""
         while True:
@@ -58,7 +63,12 @@ class Client:
 
 
 def get(port: int, name: str, server: str = "127.0.0.1", timeout: float = 10.0) -> bytes:
-    """Return a file from a server."""
+    """Return a file from a server, asking once more if need be, as every client does.
+
+    Of several processes on one socket the kernel may have woken one that is stopped.
+    """
     with Client(port, server, timeout) as client:
         client.ask(name)
+        if not client.answered(within=timeout / 5):
+            client.ask(name)
         return client.rest()
