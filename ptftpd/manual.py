@@ -97,6 +97,11 @@ def list_part(items: Iterable[tuple[str, str]]) -> str:
     return "\n".join(line for term, text in items for line in _item(term, _sentence(text))) + "\n"
 
 
+def words_part(words: Iterable[str]) -> str:
+    """Return words in a row."""
+    return _troff(", ".join(words)) + ".\n"
+
+
 def _values(item: dataclasses.Field[Any]) -> str:
     """Return what may stand behind the = of a setting."""
     facts = item.metadata

@@ -65,13 +65,26 @@ NAMES = tuple(dict.fromkeys(ARCHITECTURES.values()))
 
 
 def architecture_name(text: str) -> str:
-    """Return the name of an architecture given by name or option 93 number, or 'ipxe'; else ValueError."""
+    """Return the name of an architecture given by name or option 93 number, or 'ipxe'; else ValueError.
+
+    A number that has no name yet is a name itself: new machines need not wait for a new version.
+    """
     name = text.strip().lower()
-    if re.fullmatch("[0-9]{1,5}", name):
-        name = ARCHITECTURES.get(int(name), "")
+    if re.fullmatch("[0-9]{1,5}", name) and int(name) < 1 << 16:
+        return _name(int(name))
     if name not in NAMES and name != IPXE:
-        raise ValueError(f"must be one of {', '.join((*NAMES, IPXE))}, or a number of DHCP option 93")
+        import difflib
+
+        close = difflib.get_close_matches(name, (*NAMES, IPXE), 3)
+        hint = f"; did you mean {' or '.join(close)}?" if close else "; ptftpd.conf(5) has them all"
+        raise ValueError(
+            f"must be an architecture, such as bios, x86_64-efi or ipxe, or a number of DHCP option 93{hint}"
+        )
     return name
+
+
+def _name(number: int) -> str:
+    return ARCHITECTURES.get(number, str(number))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +92,7 @@ class Client:
     """The machine that asks, as its message describes it."""
 
     hardware: bytes  # its Ethernet address, b'' for other hardware
-    architectures: tuple[str, ...]  # the most preferred first; () when it names none that is known
+    architectures: tuple[str, ...]  # the most preferred first; () when it names none
     vendor_class: str
     ipxe: bool
     guid: bytes = b""  # option 97 without its type octet
@@ -150,7 +163,7 @@ def _program(vendor_class: bytes, architectures: bytes) -> tuple[str, tuple[str,
     if not numbers:  # some firmware gives the number in option 60 alone: PXEClient:Arch:00007:UNDI:003016
         found = re.search(r":Arch:([0-9]{5})(?::|$)", text, re.ASCII)
         numbers = (int(found[1]),) if found else ()
-    return text, tuple(dict.fromkeys(ARCHITECTURES[n] for n in numbers if n in ARCHITECTURES))
+    return text, tuple(dict.fromkeys(map(_name, numbers)))
 
 
 def suboption(message: Message, code: int, wanted: int) -> bytes:

@@ -22,7 +22,7 @@ TEXTS = (
     "none", "create", "version", "overwrite", "read", "write", "both", "full", "proxy", "octet", "ASCII",
     "client-id", "mac", "^/?boot/(.*)$", "[0-9A-F]{8}", r"\1/{mac}", "not today; ask again",
     "PXEClient:Arch:00000", "nobody", "{class}/{host}", "4c4c4544-0051-3110-8058-b8c04f4c4e31",
-    "always ntp-servers=192.0.2.1, 192.0.2.2", "43=1=text:a, b; 2=0xff",
+    "always ntp-servers=192.0.2.1, 192.0.2.2", "vendor-encapsulated-options=1=text:a, b; 2=0xff",
 )  # fmt: skip
 
 SECTIONS = {kind: kind for kind in settings.SECTIONS} | {kind: f"{kind} some name" for kind in settings.NAMED}

@@ -202,7 +202,7 @@ def test_the_rules_that_fit() -> None:
     ("hardware", "parameters", "error"),
     [
         ("nonsense", {}, "--explain nonsense: must be a hardware address"),
-        ("525400123456", {"arch": "pdp11"}, "--arch pdp11: must be one of bios,"),
+        ("525400123456", {"arch": "pdp11"}, "--arch pdp11: must be an architecture,"),
         (
             "525400123456",
             {"arch": "ipxe"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -43,7 +44,7 @@ def client(**fields: object) -> Client:
         ("Arch at the end of 60", {60: b"PXEClient:Arch:00006"}, ("i386-efi",), True, False),
         ("60 ends with NUL", {60: b"PXEClient\0"}, (), True, False),
         ("93 is half a number", {93: b"\7", 60: EFI}, ("x86_64-efi",), True, False),
-        ("unknown number", {93: b"\1\2", 60: b"PXEClient"}, (), True, False),
+        ("unknown number", {93: b"\1\2", 60: b"PXEClient"}, ("258",), True, False),
         ("ipxe with user class", {93: b"\0\0", 77: b"iPXE", 60: b"PXEClient"}, ("bios",), True, True),
         ("RFC 3004 user class", {77: b"\4iPXE"}, (), True, True),
         ("flexboot: 175 only", {93: b"\0\0", 175: b"\1\1\1", 60: b"PXEClient"}, ("bios",), True, True),
@@ -88,16 +89,35 @@ def test_description(fields: dict[str, object], text: str) -> None:
         ("X86_64-EFI", "x86_64-efi"),
         (" ipxe ", "ipxe"),
         ("41", "arm-rpiboot"),
+        ("0099", "99"),
+        ("65535", "65535"),
     ],
 )
 def test_architecture_names(text: str, name: str) -> None:
     assert pxe.architecture_name(text) == name
 
 
-@pytest.mark.parametrize("text", ["", "99", "-1", "efi", "\u00b2", "7.0"])
-def test_unknown_architecture_names(text: str) -> None:
-    with pytest.raises(ValueError, match=r"must be one of bios, .*, ipxe, or a number of DHCP option 93"):
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("", "ptftpd.conf(5) has them all"),
+        ("65536", "ptftpd.conf(5) has them all"),
+        ("-1", "ptftpd.conf(5) has them all"),
+        ("\u00b2", "ptftpd.conf(5) has them all"),
+        ("x64-efi", "did you mean x86_64-efi"),
+        ("bois", "did you mean bios?"),
+    ],
+)
+def test_unknown_architecture_names(text: str, hint: str) -> None:
+    """One sentence with what it may have been, not forty names."""
+    reason = "must be an architecture, such as bios, x86_64-efi or ipxe, or a number of DHCP option 93; "
+    with pytest.raises(ValueError, match=re.escape(reason + hint)):
         pxe.architecture_name(text)
+
+
+def test_a_number_without_a_name() -> None:
+    """It is matched by the rule that says the same number."""
+    assert pxe.identify(Message(options={93: b"\0\x63"})).architectures == ("99",)
 
 
 # From the most general on; each client below is matched by several.
