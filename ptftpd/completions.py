@@ -132,7 +132,7 @@ def _zsh_specs(argument: Argument) -> Iterator[str]:
     )
     value = f":{argument.value}:{action}" if argument.value else ""
     if not argument.names:
-        yield _quoted(f"*{value}" if argument.many else f":{value}")
+        yield _quoted(f"*{value}" if argument.many else value)
         return
     others = "*" if argument.many else f"({' '.join(argument.names)})"
     help = argument.help.replace("[", "\\[").replace("]", "\\]").replace(":", "\\:")

@@ -1,4 +1,4 @@
-"""Builds the Debian packages as a person would, with 'make deb', in a fresh Debian of a suite."""
+"""Builds the packages as a person would, with 'make deb', in a fresh Debian of a suite, and tests them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,23 @@ from pathlib import Path
 from tests.lab import CHECKOUT
 from tests.system import roots
 
-BUILD = """
+UNPACK = """
 umask {umask}
 mkdir -p {place} && cd {place}
 tar --create --exclude=./build --exclude=./.git --exclude=__pycache__ --directory=/checkout . | tar --extract
-make deb NEED=true && cp build/deb/* /out
 """
-LINTIAN = "lintian --pedantic --display-info --tag-display-limit 0 --color never --allow-root /out/*.changes"
+BUILD = f"{UNPACK}\nmake deb NEED=true && cp build/deb/* /out"
+LINTIAN = """
+(cd .. && dpkg-source --build {place} && cp *.dsc *.tar.* /out)
+lintian --pedantic --display-info --tag-display-limit 0 --color never --allow-root \
+    /out/*.changes /out/*.dsc >/out/lintian || :
+"""
+UNIT_TESTS = f"""
+{UNPACK}
+dpkg --install /debs/python3-ptftpd_*.deb
+mkdir /tmp/autopkgtest
+AUTOPKGTEST_TMP=/tmp/autopkgtest nice debian/tests/unit
+"""
 
 
 @dataclass(frozen=True)
@@ -26,14 +36,37 @@ class Build:
     umask: str = "022"
     environment: tuple[str, ...] = ("LC_ALL=C.UTF-8", "TZ=UTC")
 
+    def script(self, template: str) -> str:
+        """Return a script that is run this way."""
+        return template.format(place=self.place, umask=self.umask)
 
+
+PLAIN = Build()
 OTHERWISE = Build("/home/somebody/somewhere/else", "027", ("LC_ALL=C", "TZ=Pacific/Auckland"))
 
 
-def start(suite: str, out: Path, build: Build = Build()) -> subprocess.Popen[bytes]:
-    """Return the running build, which has no network; packages and what lintian says appear in out."""
-    out.mkdir()
-    script = BUILD.format(place=build.place, umask=build.umask)
+def twice(suite: str, directory: Path) -> tuple[Path, Path]:
+    """Return where two builds are that were made differently; what lintian says is beside the first one's."""
+    out = directory / "one", directory / "two"
+    scripts = PLAIN.script(BUILD + LINTIAN), OTHERWISE.script(BUILD)
+    running = [
+        _start(suite, path, build, script)
+        for path, build, script in zip(out, (PLAIN, OTHERWISE), scripts, strict=True)
+    ]
+    for process, path in zip(running, out, strict=True):
+        _finish(process, path)
+    return out
+
+
+def unit_tests(suite: str, packages: Path, out: Path) -> str:
+    """Return what the test 'unit' of debian/tests prints on a system where the library is installed."""
+    _finish(_start(suite, out, PLAIN, PLAIN.script(UNIT_TESTS), f"--bind-ro={packages}:/debs"), out)
+    return (out / "log").read_text(errors="replace")
+
+
+def _start(suite: str, out: Path, build: Build, script: str, *options: str) -> subprocess.Popen[bytes]:
+    """Return a running shell in the workshop, without network; its /out is out, where its log is, too."""
+    out.mkdir(parents=True)
     with (out / "log").open("wb") as log:
         return subprocess.Popen(
             [
@@ -41,17 +74,17 @@ def start(suite: str, out: Path, build: Build = Build()) -> subprocess.Popen[byt
                 "--volatile=overlay",
                 f"--machine=ptftpd-build-{out.parent.name}-{out.name}", "--as-pid2", "--private-network",
                 "--register=no", "--keep-unit", "--resolv-conf=off", "--timezone=off",
-                f"--bind-ro={CHECKOUT}:/checkout", f"--bind={out}:/out",
-                "--setenv=DEB_BUILD_OPTIONS=nocheck",  # what these tests are has just been run
+                f"--bind-ro={CHECKOUT}:/checkout", f"--bind={out}:/out", *options,
+                "--setenv=DEB_BUILD_OPTIONS=nocheck",  # unit_tests() runs them
+                "--setenv=PY_COLORS=0",
                 *(f"--setenv={word}" for word in build.environment),
-                "sh", "-ec", f"{script}\n{LINTIAN} >/out/lintian || :",
+                "sh", "-ec", script,
             ],
             stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
 
-def finish(process: subprocess.Popen[bytes], out: Path) -> Path:
-    """Return out once the build is done; AssertionError with the end of its log when it failed."""
+def _finish(process: subprocess.Popen[bytes], out: Path) -> None:
+    """Return once the shell is done; AssertionError with the end of its log when it failed."""
     status = process.wait()
     assert status == 0, "\n".join((out / "log").read_text(errors="replace").splitlines()[-30:])
-    return out

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -33,14 +35,47 @@ def suite(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@dataclass(frozen=True)
+class Workshop:
+    """What is made of the source in one suite of Debian, as soon as it is there."""
+
+    builds: Future[tuple[Path, Path]]
+    unit_tests: Future[str]
+
+
 @pytest.fixture(scope="session")
-def builds(suite: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def workshops(
+    request: pytest.FixtureRequest, trees: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Workshop]]:
+    """Return the suites' workshops, at work while the tests of what is there already go on."""
+    wanted = [
+        suite for suite in roots.SUITES if any(suite in str(item.name) for item in request.session.items)
+    ]
+    with ThreadPoolExecutor(1) as work:
+        directories = {suite: tmp_path_factory.mktemp(suite) for suite in wanted}
+        builds = {suite: work.submit(building.twice, suite, directories[suite]) for suite in wanted}
+        yield {
+            suite: Workshop(
+                builds[suite],
+                work.submit(
+                    building.unit_tests, suite, directories[suite] / "one", directories[suite] / "unit"
+                ),
+            )
+            for suite in wanted
+        }
+        work.shutdown(cancel_futures=True)  # what no test has asked for
+
+
+@pytest.fixture(scope="session")
+def workshop(suite: str, workshops: dict[str, Workshop]) -> Workshop:
+    """Return the workshop of the suite."""
+    return workshops[suite]
+
+
+@pytest.fixture(scope="session")
+def builds(workshop: Workshop) -> tuple[Path, Path]:
     """Return the directories of two builds, which differ in all that must not matter."""
-    directory = tmp_path_factory.mktemp(suite)
-    ways = {"one": building.Build(), "two": building.OTHERWISE}
-    running = {name: building.start(suite, directory / name, build) for name, build in ways.items()}
-    one, two = (building.finish(process, directory / name) for name, process in running.items())
-    return one, two
+    return workshop.builds.result()
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import os
 import shutil
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +21,9 @@ from tests.lab import CHECKOUT
 
 SUITES = ("bookworm", "trixie")
 
-INSTALLED = "systemd systemd-sysv dbus udev iproute2 kmod python3"
+INSTALLED = "systemd systemd-sysv dbus udev iproute2 kmod python3 curl bash-completion zsh fish"
+UNUSED = 7 * 24 * 3600  # seconds until a tree that no run has used is removed
+
 FETCHED = "python3-systemd python3-daemon python3-netifaces procps tftp-hpa"
 BUILDING = "make lintian"
 
@@ -45,17 +49,19 @@ class Root:
         return cache() / "roots" / f"{self.suite}-{self.kind}-{recipe.hexdigest()[:12]}"
 
     def make(self) -> None:
-        """Make it unless it is there; other runs wait meanwhile. What older recipes made goes away."""
+        """Make it unless it is there; others wait meanwhile. What older recipes made goes away in time."""
         self.path.parent.mkdir(exist_ok=True)
         with Path(f"{self.path.parent}/{self.suite}-{self.kind}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if self.path.exists():
-                return
-            for old in self.path.parent.glob(f"{self.suite}-{self.kind}-*"):
-                shutil.rmtree(old)
             part = self.path.with_suffix(".part")
-            subprocess.run(self._command(part), check=True)
-            part.rename(self.path)
+            if not self.path.exists():
+                shutil.rmtree(part, ignore_errors=True)
+                subprocess.run(self._command(part), check=True)
+                part.rename(self.path)
+            os.utime(self.path)
+            for old in self.path.parent.glob(f"{self.suite}-{self.kind}-*"):
+                if time.time() - old.stat().st_mtime > UNUSED:
+                    shutil.rmtree(old)
 
     def _command(self, target: Path) -> list[str]:
         apt = 'APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get'

@@ -46,6 +46,15 @@ def test_the_user(machine: Machine, process: dict[str, str]) -> None:
     assert account[6] == "/usr/sbin/nologin"
 
 
+def test_directories(machine: Machine) -> None:
+    """The state is the user's alone, the configuration stays root's; both are known to the unit."""
+    machine.systemctl("start", "pdhcpd@eth0")
+    facts = machine.run("stat", "--format=%U %a", "/etc/ptftpd", "/var/lib/ptftpd").stdout.splitlines()
+    assert facts == ["root 755", "ptftpd 750"]
+    environment = machine.path(f"/proc/{machine.pid('pdhcpd@eth0')}/environ").read_text().split("\0")
+    assert {"CONFIGURATION_DIRECTORY=/etc/ptftpd", "STATE_DIRECTORY=/var/lib/ptftpd"} <= set(environment)
+
+
 ATTEMPTS = {
     "write a file": 'open("/srv/open/file", "w")',
     "see home directories": 'open("/root/.bashrc")',

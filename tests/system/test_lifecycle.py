@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.lab import Lab
+from tests.lab import CHECKOUT, Lab
 from tests.system import container, roots
 from tests.system.machine import BOOT_FILE, Machine
 from tests.system.test_tftp import Download
@@ -93,6 +94,24 @@ def test_remove_reinstall_purge(bare: Machine, packages: list[Path]) -> None:
     assert bare.systemctl("--failed", "--no-legend") == ""
     bare.install(*packages)
     assert bare.listening() == ""
+
+
+def test_make_install(bare: Machine, tmp_path: Path) -> None:
+    """For other systems than Debian: below /usr/local, where systemd finds it; the user is to be made."""
+    bare.apt("install", "python3-systemd", "python3-daemon", "python3-netifaces", "procps")
+    subprocess.run(
+        ["make", "install", "NEED=true", f"DESTDIR={tmp_path / 'files'}"], cwd=CHECKOUT, check=True
+    )
+    shutil.copytree(tmp_path / "files", bare.path("/"), dirs_exist_ok=True, symlinks=True)
+    bare.run("systemd-sysusers")
+    bare.run("systemd-tmpfiles", "--create", "/usr/local/lib/tmpfiles.d/ptftpd.conf")
+    bare.systemctl("daemon-reload")
+    bare.serve()
+    bare.configure("[pxe]\nboot_file = pxelinux.0\n", "pxed.conf")
+    bare.systemctl("start", "pxed@eth0")
+    bare.boots()
+    assert "/usr/local/sbin/pdhcpd" in bare.show("pdhcpd@eth0", "ExecStart")
+    assert bare.run("/usr/local/bin/tftp", "--version").stdout.startswith("tftp (ptftpd)")
 
 
 def test_the_client_beside_tftp_hpa(bare: Machine, packages: list[Path]) -> None:

@@ -118,6 +118,18 @@ def test_leases_survive_a_kill(server: Machine) -> None:
     assert server.boots().address == before.address
 
 
+def test_a_server_that_hangs(server: Machine) -> None:
+    """systemd misses its sign of life and starts it anew."""
+    server.drop_in("pdhcpd@.service", "[Service]\nWatchdogSec=1s\n")
+    server.systemctl("start", "pdhcpd@eth0")
+    pids = {0, server.pid("pdhcpd@eth0")}
+    server.systemctl("kill", "--signal=STOP", "pdhcpd@eth0.service")
+    wait_until(lambda: server.pid("pdhcpd@eth0") not in pids, 15, "the restart")
+    server.wait_message("Watchdog timeout")
+    server.wait_state("pdhcpd@eth0", "active")
+    assert server.boot() is not None
+
+
 def test_a_boot_file_that_is_missing(server: Machine) -> None:
     """It is found before anything is started, with the line that names it."""
     server.path("/srv/tftp/pxelinux.0").unlink()
