@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.debs import cache
-from tests.lab import CHECKOUT
+from tests.lab import CHECKOUT, LabError
 
 SUITES = ("bookworm", "trixie")
 
@@ -113,4 +113,7 @@ def _mirror() -> str:
         "Component: main",
     ]
     listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    return next((uri for uri in listed if "security" not in uri), "http://deb.debian.org/debian")
+    found = next((uri for uri in listed if "security" not in uri), None)
+    if found is None:
+        raise LabError("apt knows no archive of Debian's packages: add one to /etc/apt/sources.list.d")
+    return found
