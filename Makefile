@@ -59,7 +59,7 @@ soak: ## serve for half an hour, and see that nothing grows
 	@$(NEED) $(wildcard tests/packages tests/*/packages)
 	@$(AS_ROOT) $(PYTHON) -m tests.faults.soak
 
-bench: ## this and other servers side by side, into build/bench; a quarter of an hour
+bench: ## this and other servers and clients side by side, into build/bench; half an hour
 	@$(NEED) tests/packages tests/bench/packages
 	@$(AS_ROOT) $(PYTHON) -m tests.bench
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import dhcp, micro, report, tftp
+from tests.bench import client, dhcp, micro, report, tftp
 
-PARTS = (micro, tftp, dhcp, report)
+PARTS = (micro, tftp, dhcp, client, report)
 
 
 def main() -> int:
