@@ -24,7 +24,7 @@ SUITES = ("bookworm", "trixie")
 INSTALLED = "systemd systemd-sysv dbus udev iproute2 kmod python3 curl bash-completion zsh fish"
 UNUSED = 7 * 24 * 3600  # seconds until a tree that no run has used is removed
 
-FETCHED = "python3-systemd python3-daemon python3-netifaces procps tftp-hpa"
+FETCHED = "python3-systemd python3-daemon python3-netifaces python3-tqdm procps tftp-hpa"
 BUILDING = "make lintian"
 
 # What would reach for a network, which the system has not got, or take long for nothing.

@@ -136,9 +136,10 @@ class TestConfinement:
         root.rename(tmp_path / "renamed")
         assert read(tree.open("directory/file")) == b"inside"
 
-    def test_the_root_of_the_file_system(self) -> None:
+    def test_the_root_of_the_file_system(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_bytes(b"somewhere")
         with closing(Tree(["/"])) as tree:
-            assert read(tree.open("etc/hostname")) == Path("/etc/hostname").read_bytes()
+            assert read(tree.open(str(tmp_path / "file").removeprefix("/"))) == b"somewhere"
 
     def test_links_in_a_circle(self, root: Path, tree: Tree) -> None:
         (root / "a").symlink_to("b")
