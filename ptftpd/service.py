@@ -8,17 +8,15 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import pwd
-import resource
 import signal
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol
 
 from systemd import daemon as systemd
 
-from ptftpd import config, net
+from ptftpd import byhand, config, net
 from ptftpd.errors import ConfigError, Error
 from ptftpd.links import LinkWatch
 from ptftpd.log import DEBUG, INFO, Log
@@ -29,7 +27,6 @@ from ptftpd.workers import SIGNALS, Notify, Supervisor
 
 STOP_TIMEOUT = 30.0  # seconds that running transfers get after SIGTERM
 PULSE = 10.0  # seconds between two reports of the status to systemd, without a watchdog
-FALLBACK_USER = "nobody"  # when the default user was never created: the package does that, a checkout not
 
 
 class Daemon(Protocol):
@@ -129,7 +126,7 @@ class _Process:
         # Here and not at the top: the daemon and lockfile packages take longer to load than all the rest.
         from daemon import DaemonContext
 
-        pidfile = _lock(os.path.abspath(self.loaded.pidfile)) if self.loaded.pidfile else None
+        pidfile = byhand.lock(os.path.abspath(self.loaded.pidfile)) if self.loaded.pidfile else None
         keep = [int(fd) for fd in os.listdir("/proc/self/fd") if int(fd) > 2]  # the sockets among them
         here = os.getcwd()  # where names on the command line are looked up again when it is reloaded
         context = DaemonContext(files_preserve=keep, umask=0o022, working_directory=here, pidfile=pidfile)
@@ -146,9 +143,11 @@ class _Process:
 
     def _serve(self) -> int:
         """Drop privileges, then serve in this process or in several."""
-        _allow_descriptors()
+        byhand.allow_descriptors()
         if os.geteuid() == 0:
-            self._drop_privileges()
+            settings = self.loaded.settings
+            default = ("daemon", "user") not in settings.sources
+            byhand.become(settings.daemon.user, self.daemon.state_dirs(), self.log, default=default)
         count = self.daemon.workers()
         if count > 1:
             return Supervisor(self.log, count, self._work, self._notify).run()
@@ -269,61 +268,6 @@ class _Process:
         signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         return ours
-
-    def _drop_privileges(self) -> None:
-        """Become the configured user for good, after giving it the state directories."""
-        from daemon.daemon import change_process_owner
-
-        name = self.loaded.settings.daemon.user
-        default = ("daemon", "user") not in self.loaded.settings.sources
-        try:
-            account = pwd.getpwnam(name)
-        except KeyError:
-            if not default:
-                raise Error(f"there is no user {name} here: create it, or name another with --user") from None
-            self.log.info("", f"there is no user {name} here, going on as {FALLBACK_USER}")
-            account = pwd.getpwnam(FALLBACK_USER)
-        for path in self.daemon.state_dirs():
-            try:
-                os.makedirs(path, mode=0o750, exist_ok=True)
-                os.chown(path, account.pw_uid, account.pw_gid)
-            except OSError as error:
-                raise Error(f"state directory {path}: {error.strerror}") from None
-        try:
-            os.setgid(account.pw_gid)  # change_process_owner leaves the group alone when it sets the others
-            change_process_owner(account.pw_uid, account.pw_gid, initgroups=True)
-        except OSError as error:
-            raise Error(f"cannot become user {account.pw_name}: {error.strerror or error}") from None
-
-
-def _allow_descriptors() -> None:
-    """Use all the descriptors that this process may have: a shell's 1024 are 500 transfers."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _lock(path: str) -> Any:
-    """Return the lock of a pid file, without a stale one; Error when it is taken or cannot be written."""
-    from daemon.pidfile import PIDLockFile
-
-    lock = PIDLockFile(path)
-    running = lock.read_pid()
-    if running and _runs(running):
-        raise Error(f"{path}: already running as process {running}")
-    directory = os.path.dirname(path)
-    if not os.path.isdir(directory) or not os.access(directory, os.W_OK):
-        raise Error(f"pid file {path}: its directory is not there or must not be written")
-    lock.break_lock()
-    return lock
-
-
-def _runs(pid: int) -> bool:
-    """Return whether a process runs; one that ended, but was not waited for, has no command line any more."""
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            return bool(file.read(1))
-    except OSError:
-        return False
 
 
 def activated() -> dict[str, list[socket.socket]]:

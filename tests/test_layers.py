@@ -19,7 +19,7 @@ programs.tftpd programs.dhcpd client.arguments client.prompt
 client.session client.editing
 client.display client.probe_table client.commands client.locations programs.explaining
 service
-manual completions workers
+manual completions workers byhand
 config
 commandline ini
 values

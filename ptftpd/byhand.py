@@ -1,0 +1,71 @@
+"""What systemd does for a service, for a program that is started by hand: its user, limits, pid file."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import resource
+from collections.abc import Iterable
+from typing import Any
+
+from ptftpd.errors import Error
+from ptftpd.log import Log
+
+FALLBACK_USER = "nobody"  # when the default user was never created: the package does that, a checkout not
+
+
+def become(user: str, directories: Iterable[str], log: Log, *, default: bool) -> None:
+    """Become a user for good, after giving it the directories; Error says why not.
+
+    default: nobody asked for this user, and another will do where it does not exist.
+    """
+    from daemon.daemon import change_process_owner
+
+    try:
+        account = pwd.getpwnam(user)
+    except KeyError:
+        if not default:
+            raise Error(f"there is no user {user} here: create it, or name another with --user") from None
+        log.info("", f"there is no user {user} here, going on as {FALLBACK_USER}")
+        account = pwd.getpwnam(FALLBACK_USER)
+    for path in directories:
+        try:
+            os.makedirs(path, mode=0o750, exist_ok=True)
+            os.chown(path, account.pw_uid, account.pw_gid)
+        except OSError as error:
+            raise Error(f"state directory {path}: {error.strerror}") from None
+    try:
+        os.setgid(account.pw_gid)  # change_process_owner leaves the group alone when it sets the others
+        change_process_owner(account.pw_uid, account.pw_gid, initgroups=True)
+    except OSError as error:
+        raise Error(f"cannot become user {account.pw_name}: {error.strerror or error}") from None
+
+
+def allow_descriptors() -> None:
+    """Use all the descriptors that this process may have: a shell's 1024 are 500 transfers."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def lock(path: str) -> Any:
+    """Return the lock of a pid file, without a stale one; Error when it is taken or cannot be written."""
+    from daemon.pidfile import PIDLockFile
+
+    file = PIDLockFile(path)
+    running = file.read_pid()
+    if running and _runs(running):
+        raise Error(f"{path}: already running as process {running}")
+    directory = os.path.dirname(path)
+    if not os.path.isdir(directory) or not os.access(directory, os.W_OK):
+        raise Error(f"pid file {path}: its directory is not there or must not be written")
+    file.break_lock()
+    return file
+
+
+def _runs(pid: int) -> bool:
+    """Return whether a process runs; one that ended, but was not waited for, has no command line any more."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return bool(file.read(1))
+    except OSError:
+        return False
