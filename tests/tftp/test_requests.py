@@ -10,7 +10,7 @@ import pytest
 
 from ptftpd.errors import Error
 from ptftpd.log import DEBUG, INFO, WARNING
-from ptftpd.settings import Pxe, Remap, Tftp
+from ptftpd.settings import Class, Pxe, Remap, Tftp
 from ptftpd.tftp import wire
 from ptftpd.tftp.transfer import COPIED, STALLED
 from tests.netns.tftp_site import ack, content, data, error, error_code, options, rrq, wrq
@@ -257,6 +257,31 @@ class TestRepeated:
         serving.turn(60)
         assert not serving.server.transfers
         assert "closed its port" in serving.log.only("send-failed").message
+
+
+@pytest.mark.parametrize("rollover", [0, 1])
+def test_more_blocks_than_numbers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rollover: int) -> None:
+    """The number after 65535 is 0, or what the client's [class] says."""
+    blksize, window, size = 8, 64, 8 * 65600 + 3
+    (tmp_path / "file").write_bytes(content(size))
+    serving = Serving(monkeypatch, tmp_path)
+    serving.settings = replace(serving.settings, classes={"everybody": Class(rollover=rollover)})
+    with serving:
+        peer = serving.peer()
+        peer.ask(rrq("file", blksize=blksize, windowsize=window))
+        peer.receive()
+        numbers, octets = [0], 0
+        while octets < size:
+            peer.answer(ack(numbers[-1]))
+            for _ in range(window):
+                block = peer.receive()
+                numbers.append(int.from_bytes(block[2:4], "big"))
+                octets += len(block) - 4
+                if octets == size:
+                    break
+        peer.answer(ack(numbers[-1]))
+        peer.expect_silence()
+    assert numbers == [*range(65536), *range(rollover, 65601 - 65535 + rollover)]
 
 
 class TestBounds:
