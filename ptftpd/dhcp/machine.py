@@ -101,8 +101,8 @@ class Machine:
             return "no message of a DHCP client"
         if not asked.key:
             return "neither hardware address nor client identifier"
-        if options.RELAY_AGENT in message.options and not (message.giaddr or self._settings.trust_option_82):
-            return "option 82 without a relay agent"  # RFC 3046 §2.1: only relays may add it
+        if asked.has_stray_option_82 and not self._settings.trust_option_82:
+            return "option 82 without a relay agent"
         if network is None:
             return "relayed from a network that is not configured"
         known = asked.key in network.plan.subnet.reserved or (lease is not None and lease.expires > now)

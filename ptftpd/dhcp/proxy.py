@@ -29,6 +29,7 @@ class Proxy:
         self._interface = interface
         self._own = own
         self._decision = Decision(settings, own)
+        self._trust_option_82 = settings.dhcp.trust_option_82
 
     def receive(self, message: Message, *, direct: bool) -> Outcome:
         """Return what comes of a message to port 67; WireError when it is malformed."""
@@ -39,6 +40,8 @@ class Proxy:
             outcome.ignored = "a server's message"
         elif asked.kind != options.DISCOVER:
             outcome.ignored = "is for the DHCP server beside which this is a proxy"
+        elif asked.has_stray_option_82 and not self._trust_option_82:
+            outcome.ignored = "option 82 without a relay agent"
         elif not (asked.client.is_pxe or asked.client.is_http):
             outcome.ignored = "not a PXE client"
         elif boot is None:

@@ -39,6 +39,11 @@ class Request:
         return not self.parameters or code in self.parameters
 
     @property
+    def has_stray_option_82(self) -> bool:
+        """Whether option 82 came without a relay agent, which alone may add it (RFC 3046 §2.1)."""
+        return options.RELAY_AGENT in self.message.options and not self.message.giaddr
+
+    @property
     def room(self) -> int:
         """How many octets a reply may have (option 57)."""
         wanted = wire.number(self.message.options.get(options.MAX_SIZE, b""))

@@ -13,7 +13,7 @@ from ptftpd.dhcp.outcome import Outcome
 from ptftpd.dhcp.proxy import Proxy
 from ptftpd.dhcp.reply import RASPBERRY_PI
 from ptftpd.dhcp.wire import Message
-from ptftpd.settings import Class, Host, Pxe, Settings
+from ptftpd.settings import Class, Dhcp, Host, Pxe, Settings
 from tests.machine.dhcp_site import BIOS, EFI, MAC, OWN, Site, answer, ip, kind, message
 
 GUID = b"\0" + bytes(range(16))
@@ -53,6 +53,18 @@ def test_the_offer_goes_back_through_the_relay() -> None:
     assert outcome.destination == ("10.5.0.1", 67)
     assert answer(outcome).flags == wire.BROADCAST
     assert answer(offer()).flags == 0
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_option_82_of_a_switch(trusted: bool) -> None:
+    """RFC 3046 §2.1: without a relay agent only where the switches are trusted, as in full service."""
+    settings = Settings(pxe=Pxe(boot_file="pxelinux.0"), dhcp=Dhcp(trust_option_82=trusted))
+    asked = message(options.DISCOVER, o82=b"\1\4port")
+    outcome = Proxy(settings, "eth0", int(OWN)).receive(asked, direct=False)
+    if trusted:
+        assert answer(outcome).options[options.RELAY_AGENT] == b"\1\4port"
+    else:
+        assert outcome.ignored == "option 82 without a relay agent"
 
 
 def test_only_pxe_clients_get_an_offer() -> None:
