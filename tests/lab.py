@@ -69,6 +69,16 @@ def reachable(directory: Path) -> Path:
     return directory
 
 
+def without_escapes(text: str) -> str:
+    """Return what a terminal was sent without its escape sequences, line ends as in a file of text.
+
+    A carriage return before a cursor position says nothing either: SeaBIOS sends both between two letters
+    of a word when the screen and the serial port disagree on where the cursor is.
+    """
+    text = re.sub(r"\r*\x1b\[[0-9;]*H|\x1b\[[0-9;?=]*[A-Za-z]", "", text)
+    return re.sub(r"\r\n?", "\n", text)
+
+
 def missing(packages: Iterable[str] = ()) -> list[str]:
     """Return a sentence for everything that a Lab with these Debian packages lacks here."""
     faults = []
@@ -103,7 +113,7 @@ class Process:
 
     def text(self) -> str:
         """Return all it has printed so far, without terminal escapes, which firmware strews into words."""
-        return re.sub(r"\x1b\[[0-9;?=]*[A-Za-z]", "", self.log.read_text(errors="replace"))
+        return without_escapes(self.log.read_bytes().decode(errors="replace"))
 
     def wait(self, timeout: float) -> int:
         """Return its exit status (-N when signal N ended it) once it ends by itself."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests import caretaker
-from tests.lab import CHECKOUT, Lab, LabError, Namespace, wait_until
+from tests.lab import CHECKOUT, Lab, LabError, Namespace, wait_until, without_escapes
 
 # A process that is hard to find: it has left its parent, session and process group, and is no longer root.
 HIDING = """
@@ -104,6 +104,19 @@ def test_waiting_ends_with_the_process(tmp_path: Path) -> None:
             process.wait_for("never printed", timeout=60)
         with pytest.raises(LabError, match="ended with status 3"):
             process.wait_listening(69, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        ("P\r\x1b[25;02HXE booted\r\n", "PXE booted\n"),  # SeaBIOS, in the middle of a word
+        ("1994-2\x1b[25;47H\x1b[25;48H015", "1994-2015"),
+        ("\x1b[1;37;40mBooting\x1b[0m\r\n10 %\r20 %\r\n", "Booting\n10 %\n20 %\n"),
+    ],
+)
+def test_words_are_whole_without_terminal_escapes(sent: str, read: str) -> None:
+    """A firmware's console reads as the words that it printed, wherever it put the cursor in between."""
+    assert without_escapes(sent) == read
 
 
 def test_a_command_that_fails_raises(tmp_path: Path) -> None:
