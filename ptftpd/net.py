@@ -1,4 +1,4 @@
-"""UDP sockets and interface facts: PKTINFO (which local address was asked), GSO, binding to a device."""
+"""UDP sockets and interface facts: PKTINFO (which local address was asked), binding to a device."""
 
 from __future__ import annotations
 
@@ -15,14 +15,10 @@ from ptftpd.errors import ConfigError, Error, InterfaceReplacedError
 
 # Linux numbers that Python's socket module does not name.
 IP_PKTINFO, IP_MTU, IPV6_MTU = 8, 14, 24
-SOL_UDP, UDP_SEGMENT = 17, 103
 SO_RCVBUFFORCE = 33
 SIOCGIFMTU = 0x8921
 
 RECEIVE_BUFFER = 4 << 20  # octets: a thousand machines that are switched on together ask at once
-GSO_SEGMENTS = 64  # the kernel's limit before Linux 6.9 (UDP_MAX_SEGMENTS)
-GSO_OCTETS = 65507  # the largest UDP payload over IPv4; the pieces are cut from one such datagram
-NO_GSO = {errno.EIO, errno.EMSGSIZE, errno.EINVAL}  # this route or device cannot: send singly
 
 IPV6_SOCKADDR = 4  # items of an IPv6 address in Python; the last is the number of the zone
 UNKNOWN = bytes(4)
@@ -107,7 +103,7 @@ def listen(
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
             if trial:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.bind(_sockaddr(address, port, version6))
+            sock.bind(sockaddr(address, port, version6))
         except OSError as error:
             raise Error(_why_not_bound(error, address, port, interface)) from None
         prepare(sock)
@@ -227,7 +223,7 @@ def connected(
         zone = peer[0].partition("%")[2] if local.startswith("fe80:") else ""
         source = f"{local}%{zone}" if zone else local or ("::" if version6 else "0.0.0.0")
         _bind_within(sock, source, ports or (0, 0), version6)
-        sock.connect(_sockaddr(peer[0], peer[1], version6))
+        sock.connect(sockaddr(peer[0], peer[1], version6))
     except OSError:
         sock.close()
         raise
@@ -241,7 +237,7 @@ def _bind_within(sock: socket.socket, local: str, ports: tuple[int, int], versio
     start = random.randrange(count)
     for step in range(count):
         try:
-            sock.bind(_sockaddr(local, first + (start + step) % count, version6))
+            sock.bind(sockaddr(local, first + (start + step) % count, version6))
         except OSError as error:
             if error.errno != errno.EADDRINUSE or step == count - 1:
                 raise
@@ -249,7 +245,8 @@ def _bind_within(sock: socket.socket, local: str, ports: tuple[int, int], versio
             return
 
 
-def _sockaddr(host: str, port: int, version6: bool) -> tuple[str, int] | tuple[str, int, int, int]:
+def sockaddr(host: str, port: int, version6: bool) -> tuple[str, int] | tuple[str, int, int, int]:
+    """Return an address as a socket of that family takes it; host may name its zone, as in fe80::1%eth0."""
     if not version6:
         return host, port
     plain, _, zone = host.partition("%")
@@ -267,66 +264,3 @@ def route_mtu(sock: socket.socket, peer: tuple[str, int]) -> int:
             raise
     with connected("", peer) as probe:  # connecting a UDP socket sends nothing
         return route_mtu(probe, peer)
-
-
-class Burst:
-    """Sends a run of datagrams of one size to one peer, in one call where the kernel can."""
-
-    def __init__(
-        self, sock: socket.socket, segment: int, *, peer: tuple[str, int] | None = None, local: str = ""
-    ) -> None:
-        """segment: octets of each datagram but the last of a run.
-
-        peer, local: whom to send to, and from which address, over a socket that is shared, not connected.
-        """
-        self._sock = sock
-        self._segment = segment
-        self._step = min(GSO_SEGMENTS, GSO_OCTETS // segment) * segment
-        self._whole_runs = self._step > segment  # until the route turns out not to take them
-        self._peer = _mapped(sock, peer) if peer else None
-        self._plain = _source(sock, local) if peer else []
-        self._gso = [*self._plain, (SOL_UDP, UDP_SEGMENT, struct.pack("=H", segment))]
-
-    def send(self, run: memoryview | bytes) -> None:
-        """Send a view cut into datagrams, or bytes as one datagram, which may be longer than a segment.
-
-        What the kernel has no room for is lost, as on the wire. ConnectionRefusedError when the peer has
-        closed its port; other errors pass like loss: the machine's timer bounds them.
-        """
-        size = len(run)
-        segment = size if isinstance(run, bytes) else self._segment
-        start = 0
-        while start < size:
-            many = self._whole_runs and size - start > segment
-            step = self._step if many else segment
-            piece = run[start : start + step] if size > step else run
-            try:
-                if many:
-                    self._sock.sendmsg((piece,), self._gso, 0, self._peer)
-                elif self._peer:
-                    self._sock.sendmsg((piece,), self._plain, 0, self._peer)
-                else:
-                    self._sock.send(piece)
-            except ConnectionRefusedError:
-                raise
-            except OSError as error:
-                if many and error.errno in NO_GSO:
-                    self._whole_runs = False
-                    continue
-                if error.errno in {errno.EAGAIN, errno.ENOBUFS}:
-                    return  # the rest would find no room either
-            start += step
-
-
-def _mapped(sock: socket.socket, peer: tuple[str, int]) -> tuple[str, int] | tuple[str, int, int, int]:
-    """Return peer as a shared socket wants it: an IPv6 one knows IPv4 peers as ::ffff:a.b.c.d."""
-    version6 = sock.family == socket.AF_INET6
-    return _sockaddr(f"::ffff:{peer[0]}" if version6 and ":" not in peer[0] else peer[0], peer[1], version6)
-
-
-def _source(sock: socket.socket, local: str) -> list[tuple[int, int, bytes]]:
-    """Return the control message that sets the source address of a datagram."""
-    if sock.family == socket.AF_INET6:
-        octets = socket.inet_pton(socket.AF_INET6, local if ":" in local else f"::ffff:{local}")
-        return [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, octets + struct.pack("=i", 0))]
-    return [(socket.IPPROTO_IP, IP_PKTINFO, struct.pack("=i4s4s", 0, socket.inet_aton(local), bytes(4)))]

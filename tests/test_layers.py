@@ -30,7 +30,7 @@ client.attempt
 dhcp.prober dhcp.held
 tftp.transfer tftp.catalog client.channel client.local client.trace client.progress
 tftp.clients tftp.uploads client.job
-links
+links runs
 loop net neighbours log tftp.files tftp.chunks dhcp.store
 dhcp.explain
 dhcp.machine dhcp.proxy dhcp.bootp

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Callable
+from functools import partial
 from struct import Struct
 from time import monotonic
 from types import TracebackType
@@ -12,20 +13,17 @@ from types import TracebackType
 from ptftpd import net
 from ptftpd.client.job import Trace
 from ptftpd.client.waiting import Waiting
-from ptftpd.net import SOL_UDP
+from ptftpd.runs import GSO_OCTETS, Burst, accept_runs, receive_run
 from ptftpd.tftp.wire import DATA
 
 # Linux numbers that Python's socket module does not name.
-UDP_GRO = 104  # the kernel may hand over a run of datagrams at once
 RECVERR = {socket.AF_INET: (socket.IPPROTO_IP, 11), socket.AF_INET6: (socket.IPPROTO_IPV6, 25)}
 TICK = 0.05  # seconds: how late a retransmission may be, and how often progress is shown
 RECEIVE_BUFFER = 4 << 20  # octets asked for; the kernel grants up to net.core.rmem_max
 SKB = 840  # octets the kernel counts for each datagram beside its contents, about
 TRIES = 40  # to receive before it sleeps, where it waits awake: about 50 us
 
-_segment_size = Struct("=i")
 _timeval = Struct("@ll")
-_CONTROL = socket.CMSG_SPACE(_segment_size.size)
 
 
 class Channel:
@@ -47,8 +45,8 @@ class Channel:
         self._address, self._port = address, port
         self._source = 0  # the port that the last datagram came from, until settled
         self._trace = trace
-        self._segment = net.GSO_OCTETS
-        self._burst = net.Burst(self._sock, self._segment)
+        self._segment = GSO_OCTETS
+        self._burst = Burst(self._sock, self._segment)
         self.buffer = bytearray(1 << 16)
         self._receive: Callable[[int], tuple[int, int]] = self._receive_any
         self._waiting = Waiting(monotonic())
@@ -92,12 +90,10 @@ class Channel:
         self._sock.connect(self._sockaddr(self._source))
         self._drain()
         self._sock.setsockopt(*RECVERR[self._sock.family], 0)
-        self._segment, self._burst = segment, net.Burst(self._sock, segment)
+        self._segment, self._burst = segment, Burst(self._sock, segment)
         self._receive = self._receive_one
-        if runs:
-            with contextlib.suppress(OSError):  # a kernel before 5.0
-                self._sock.setsockopt(SOL_UDP, UDP_GRO, 1)
-                self._receive = self._receive_run
+        if runs and accept_runs(self._sock):
+            self._receive = partial(receive_run, self._sock, self.buffer)
 
     def _drain(self) -> None:
         """Forget what waits in the socket: answers from other ports to a second copy of the request."""
@@ -159,10 +155,6 @@ class Channel:
     def _receive_one(self, flags: int) -> tuple[int, int]:
         size = self._sock.recv_into(self.buffer, 0, flags)
         return size, size or 1
-
-    def _receive_run(self, flags: int) -> tuple[int, int]:
-        size, control, _, _ = self._sock.recvmsg_into([self.buffer], _CONTROL, flags)
-        return size, _segment_size.unpack(control[0][2])[0] if control else size or 1
 
     def _forget_error(self) -> None:
         """Take the error's copy from the kernel's queue, which would make the socket look ready for ever."""

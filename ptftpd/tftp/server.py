@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Sequence
 
-from ptftpd import net
+from ptftpd import net, runs
 from ptftpd.errors import TransferError, WireError
 from ptftpd.log import Log
 from ptftpd.loop import Loop
@@ -201,7 +201,7 @@ class Server:
         """
         if not self.limits.too_fast(peer[0], now):
             answer = wire.make_error(wire.UNKNOWN_TID, "no transfer with this port is known here")
-            net.Burst(sock, len(answer), peer=peer, local=local).send(answer)
+            runs.Burst(sock, len(answer), peer=peer, local=local).send(answer)
 
     def _accept(
         self, sock: socket.socket, request: Request, asked: dict[str, str], ifindex: int, shared: bool
@@ -275,7 +275,7 @@ class Server:
         self, sock: socket.socket, request: Request, error: TransferError, *, shared: bool
     ) -> None:
         answer = wire.make_error(error.code, error.reason)
-        burst = net.Burst(sock, len(answer), peer=request.peer if shared else None, local=request.local)
+        burst = runs.Burst(sock, len(answer), peer=request.peer if shared else None, local=request.local)
         try:
             burst.send(answer)
         except ConnectionRefusedError:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from ptftpd import net
+from ptftpd import runs
 from ptftpd.log import Log, amount
 from ptftpd.loop import INF, Loop
 from ptftpd.tftp import options, wire
@@ -16,7 +16,7 @@ from ptftpd.tftp.receiver import Receiver
 from ptftpd.tftp.sender import Sender
 
 WIDE = 16  # windowsize from which on the next window is read while the client is busy with the last one
-MANY = 64  # datagrams of one upload taken a wake-up, so that it does not starve the others
+MANY = 64  # datagrams, or runs of them, of one upload taken a wake-up, so that it does not starve the others
 COPIED = 0.1  # seconds within which the same request again is the network's copy: no client repeats so soon
 STALLED = 1.0  # seconds without a datagram after which the same request means that the client started over
 
@@ -98,17 +98,19 @@ class Transfer:
         if isinstance(machine, Sender) and machine.windowsize >= WIDE:
             self._read_ahead = machine.read_ahead
         if shared:
-            self._send = net.Burst(sock, machine.segment, peer=request.peer, local=request.local).send
+            self._send = runs.Burst(sock, machine.segment, peer=request.peer, local=request.local).send
         elif isinstance(machine, Receiver) or machine.windowsize == 1:
             self._send = sock.send  # all that it says is one datagram
         else:
-            self._send = net.Burst(sock, machine.segment).send
+            self._send = runs.Burst(sock, machine.segment).send
 
     def start(self, now: float) -> None:
         """Send the first datagram and wait for the answers."""
         self._started = self._seen = now
         if not self._shared:
             windows = isinstance(self.machine, Receiver) and self.machine.windowsize > 1
+            if windows:
+                runs.accept_runs(self._sock)
             self._owner.loop.add(self._fd, self.ready_many if windows else self.ready)
         self._go_on(self.machine.start(now), now)
 
@@ -136,7 +138,7 @@ class Transfer:
         buffer = self._owner.buffer
         for _ in range(MANY):
             try:
-                size = self._recv_into(buffer)
+                size, segment = runs.receive_run(self._sock, buffer)
             except BlockingIOError:
                 return
             except ConnectionRefusedError:
@@ -144,16 +146,22 @@ class Transfer:
                 return
             except OSError:
                 continue
-            self.take(buffer, size, now)
+            self.take(buffer, size, now, segment)
             if self._closed:
                 return
 
-    def take(self, buffer: bytearray, size: int, now: float) -> None:
-        """Act on the datagram buffer[:size], of which a wake-up may bring several."""
+    def take(self, buffer: bytearray, size: int, now: float, segment: int | None = None) -> None:
+        """Act on what a wake-up may bring several of: a datagram buffer[:size], or a run in segments."""
         self.flush(now)  # the machine uses the buffer of what it had to say again
-        if not self._closed:
-            self._seen = now
-            self._go_on(self.machine.receive(buffer, size, now), now)
+        if self._closed:
+            return
+        self._seen = now
+        machine = self.machine
+        if segment and size > segment and isinstance(machine, Receiver):
+            answer: memoryview | bytes | None = machine.receive_run(buffer, size, segment, now)
+        else:
+            answer = machine.receive(buffer, size, now)
+        self._go_on(answer, now)
 
     def flush(self, now: float) -> None:
         """Send what the machine had to say; the server calls it at the end of each wake-up.

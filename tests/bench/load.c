@@ -6,7 +6,7 @@
  *
  * get and put print one line of JSON: seconds from the first request to the last block, octets, clients that
  * failed, seconds to the first block and to the end (median, 99th percentile or maximum). What is received is
- * counted, not compared: that is the tests' work. Every loop ends: a client gives up after TRIES timeouts.
+ * counted, not compared: that is the tests' work. A client gives up after TRIES timeouts.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -46,15 +46,9 @@ static void die(const char *what)
     perror(what), exit(1);
 }
 
-static void put16(char *to, int value)
-{
-    to[0] = value >> 8, to[1] = value;
-}
+static void put16(char *to, int value) { to[0] = value >> 8, to[1] = value; }
 
-static int get16(const char *from)
-{
-    return (unsigned char)from[0] << 8 | (unsigned char)from[1];
-}
+static int get16(const char *from) { return (unsigned char)from[0] << 8 | (unsigned char)from[1]; }
 
 static void finish(struct client *c, int failed)
 {
@@ -78,16 +72,28 @@ static void acknowledge(struct client *c)
     say(c);
 }
 
+/* Send blocks of a file of size octets, up to 64 in one piece, which the kernel cuts (UDP_SEGMENT). */
+static void send_blocks(int fd, long first, long last, long blksize, long size)
+{
+    static char data[65536];
+    int step = blksize + 4, burst = 65507 / step < 64 ? 65507 / step : 64;
+    if (last > first)
+        setsockopt(fd, SOL_UDP, UDP_SEGMENT, &step, sizeof step);
+    for (long block = first, octets = 0; block <= last; octets = 0) {
+        for (int run = 0; run < burst && block <= last; run++, block++) {
+            long left = size - (block - 1) * blksize;
+            put16(data + octets, DATA), put16(data + octets + 2, block & 0xffff);
+            octets += 4 + (left < blksize ? left : blksize);
+        }
+        send(fd, data, octets, 0);
+    }
+}
+
 /* Upload: send the blocks behind the one that was acknowledged. */
 static void send_window(struct client *c)
 {
-    static char payload[65600];
-    long final = c->size / c->blksize + 1;
-    for (long block = c->block + 1; block <= c->block + c->window && block <= final; block++) {
-        long rest = c->size - (block - 1) * c->blksize;
-        put16(payload, DATA), put16(payload + 2, block & 0xffff);
-        send(c->fd, payload, 4 + (rest < c->blksize ? rest : c->blksize), 0);
-    }
+    long final = c->size / c->blksize + 1, last = c->block + c->window;
+    send_blocks(c->fd, c->block + 1, last < final ? last : final, c->blksize, c->size);
     c->deadline = now() + (c->tries < 2 ? 1 : 3);
 }
 
@@ -127,9 +133,9 @@ static void take(struct client *c, char *packet, int size, int writing)
             send_window(c);
     } else if (opcode == DATA && !writing) {
         int ahead = (get16(packet + 2) - (c->block + 1)) & 0xffff;
+        int last = size - 4 < c->blksize;
         if (ahead == 0) {
             c->block++, c->octets += size - 4, c->reported = 0;
-            int last = size - 4 < c->blksize;
             if (++c->pending == c->window || last)
                 acknowledge(c);
             if (last)
@@ -141,18 +147,24 @@ static void take(struct client *c, char *packet, int size, int writing)
     }
 }
 
+/* Take what has come; the kernel hands over a run of datagrams that was sent as one in one piece (UDP_GRO). */
 static void readable(struct client *c, int writing)
 {
-    char packet[65600];
-    struct sockaddr_in from;
-    socklen_t length = sizeof from;
+    static char run[65536], control[CMSG_SPACE(sizeof(int))];
     for (int i = 0; i < MAX_WINDOW && !c->done; i++) {
-        int size = recvfrom(c->fd, packet, sizeof packet - 1, MSG_DONTWAIT, (void *)&from, &length);
+        struct sockaddr_in from;
+        struct iovec place = {run, sizeof run - 1};
+        struct msghdr message = {&from, sizeof from, &place, 1, control, sizeof control, 0};
+        int size = recvmsg(c->fd, &message, MSG_DONTWAIT), step = size;
         if (size < 4)
             return;
+        for (struct cmsghdr *m = CMSG_FIRSTHDR(&message); m; m = CMSG_NXTHDR(&message, m))
+            if (m->cmsg_level == SOL_UDP && m->cmsg_type == UDP_GRO)
+                memcpy(&step, CMSG_DATA(m), sizeof step);
         if (!c->connected)
             c->connected = !connect(c->fd, (void *)&from, sizeof from);
-        take(c, packet, size, writing);
+        for (char *p = run; p < run + size && !c->done; p += step)
+            take(c, p, run + size - p < step ? run + size - p : step, writing);
     }
 }
 
@@ -167,8 +179,7 @@ static void report(struct client *clients, int count, double started)
     double *first = calloc(count, sizeof *first), *total = calloc(count, sizeof *total), end = started;
     long octets = 0, failed = 0;
     int n = 0;
-    for (int i = 0; i < count; i++) {
-        struct client *c = &clients[i];
+    for (struct client *c = clients; c < clients + count; c++) {
         octets += c->octets, failed += c->failed;
         end = c->ended > end ? c->ended : end;
         if (!c->failed)
@@ -176,9 +187,8 @@ static void report(struct client *clients, int count, double started)
     }
     qsort(first, n, sizeof *first, by_value);
     qsort(total, n, sizeof *total, by_value);
-    printf("{\"seconds\": %.6f, \"octets\": %ld, \"failed\": %ld, \"first_p50\": %.6f, \"first_p99\": %.6f, "
-           "\"end_p50\": %.6f, \"end_max\": %.6f}\n",
-           end - started, octets, failed, n ? first[n / 2] : 0, n ? first[n * 99 / 100] : 0,
+    printf("{\"seconds\": %.6f, \"octets\": %ld, \"failed\": %ld, \"first_p99\": %.6f, \"end_p50\": %.6f, "
+           "\"end_max\": %.6f}\n", end - started, octets, failed, n ? first[n * 99 / 100] : 0,
            n ? total[n / 2] : 0, n ? total[n - 1] : 0);
 }
 
@@ -189,8 +199,9 @@ static void load(int writing, const char *name, int count, long blksize, long wi
     double started = now(), next_look = started + 0.2;
     for (int i = 0; i < count; i++) {
         struct client *c = &clients[i];
-        int room = 4 << 20;
+        int room = 4 << 20, yes = 1;
         c->fd = socket(AF_INET, SOCK_DGRAM, 0);
+        setsockopt(c->fd, SOL_UDP, UDP_GRO, &yes, sizeof yes);
         setsockopt(c->fd, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room);
         c->blksize = 512, c->window = 1, c->size = size, c->started = now();
         put16(c->request, writing ? WRQ : RRQ);
@@ -218,8 +229,7 @@ static void load(int writing, const char *name, int count, long blksize, long wi
         if (now() < next_look)
             continue;
         next_look = now() + 0.2;
-        for (int i = 0; i < count; i++) {
-            struct client *c = &clients[i];
+        for (struct client *c = clients; c < clients + count; c++) {
             if (c->done || now() < c->deadline)
                 continue;
             if (++c->tries > TRIES)
@@ -230,16 +240,16 @@ static void load(int writing, const char *name, int count, long blksize, long wi
                 say(c);
         }
     }
-    for (int i = 0; i < count; i++)
-        if (!clients[i].done)
-            finish(&clients[i], 1);
+    for (struct client *c = clients; c < clients + count; c++)
+        if (!c->done)
+            finish(c, 1);
     report(clients, count, started);
 }
 
 /* One client at a time, no timers, no files: what the kernel and the wire allow. */
 static void serve(int port, long size)
 {
-    static char data[65536], packet[65600];
+    static char packet[65600];
     struct sockaddr_in here = {.sin_family = AF_INET, .sin_port = htons(port)}, peer;
     socklen_t length = sizeof peer;
     int door = socket(AF_INET, SOCK_DGRAM, 0);
@@ -257,8 +267,7 @@ static void serve(int port, long size)
         take_oack(&c, oack, rest + 2);
         if (connect(c.fd, (void *)&peer, sizeof peer))
             die("connect");
-        long base = rest ? -1 : 0, final = size / c.blksize + 1, step = c.blksize + 4;
-        long burst = 65507 / step < 64 ? 65507 / step : 64;
+        long base = rest ? -1 : 0, final = size / c.blksize + 1;
         if (rest)
             send(c.fd, oack, rest + 2, 0);
         for (int fresh = !rest; base < final; fresh = 0) {
@@ -268,17 +277,8 @@ static void serve(int port, long size)
                     break;
                 base = base < 0 ? 0 : base + ((get16(packet + 2) - base) & 0xffff);
             }
-            for (long block = base + 1; block <= final && block <= base + c.window;) {
-                long run = 0, octets = 0;
-                for (; run < burst && block <= final && block <= base + c.window; run++, block++) {
-                    long left = size - (block - 1) * c.blksize;
-                    put16(data + octets, DATA), put16(data + octets + 2, block & 0xffff);
-                    octets += 4 + (left < c.blksize ? left : c.blksize);
-                }
-                int segment = run > 1 ? step : 0;
-                setsockopt(c.fd, SOL_UDP, UDP_SEGMENT, &segment, sizeof segment);
-                send(c.fd, data, octets, 0);
-            }
+            long last = base + c.window < final ? base + c.window : final;
+            send_blocks(c.fd, base + 1, last, c.blksize, size);
         }
         close(c.fd);
     }

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ptftpd import net
+from ptftpd import net, runs
 from ptftpd.errors import Error, InterfaceReplacedError
 from tests.lab import Lab, Namespace
 
@@ -505,7 +505,7 @@ class TestBurst:
         """The last one is shorter; at most 64 of them go in one call."""
         sock, more, client = self.pair(networks, sockets, family)
         run = self.RUN[:size]
-        net.Burst(sock, self.SEGMENT, **more).send(run)  # type: ignore[arg-type]
+        runs.Burst(sock, self.SEGMENT, **more).send(run)  # type: ignore[arg-type]
         assert self.received(client) == self.cut(run)
         assert len(sock.calls) == calls
 
@@ -517,7 +517,7 @@ class TestBurst:
         """RFC 2348: with blksize 8 an OACK or an ERROR is longer than a segment, and must not be cut."""
         sock, more, client = self.pair(networks, sockets, family)
         answer = bytes(self.RUN[:size])
-        net.Burst(sock, 12, **more).send(answer)  # type: ignore[arg-type]
+        runs.Burst(sock, 12, **more).send(answer)  # type: ignore[arg-type]
         assert self.received(client) == [answer]
 
     @pytest.mark.parametrize("segment", [12, 516, 1432, 1468])
@@ -525,7 +525,7 @@ class TestBurst:
         """At most 64 of them and at most one datagram's octets, 65507, go in one call."""
         sock, more, client = self.pair(networks, sockets, "4")
         run = self.RUN[: segment * 130 + 5]
-        net.Burst(sock, segment, **more).send(run)  # type: ignore[arg-type]
+        runs.Burst(sock, segment, **more).send(run)  # type: ignore[arg-type]
         assert self.received(client) == self.cut(run, segment)
         assert max(sock.calls) == min(64, 65507 // segment) * segment
 
@@ -535,7 +535,7 @@ class TestBurst:
     ) -> None:
         sock, more, client = self.pair(networks, sockets, "4")
         run = self.RUN[: segment * 2 + 7]
-        net.Burst(sock, segment, **more).send(run)  # type: ignore[arg-type]
+        runs.Burst(sock, segment, **more).send(run)  # type: ignore[arg-type]
         assert self.received(client) == self.cut(run, segment)
         assert sock.calls == [segment, segment, 7]
 
@@ -547,7 +547,7 @@ class TestBurst:
     ) -> None:
         """The rest is sent singly, and so is everything after it."""
         sock, more, client = self.pair(networks, sockets, family, [0] * good + [fault])
-        burst = net.Burst(sock, self.SEGMENT, **more)  # type: ignore[arg-type]
+        burst = runs.Burst(sock, self.SEGMENT, **more)  # type: ignore[arg-type]
         run = self.RUN[:100_500]
         burst.send(run)
         assert self.received(client) == self.cut(run)
@@ -560,7 +560,7 @@ class TestBurst:
     def test_no_room(self, networks: Networks, sockets: ExitStack, fault: int) -> None:
         """What the kernel has no room for is lost, and the rest of the run with it."""
         sock, more, client = self.pair(networks, sockets, "4", [0, fault])
-        burst = net.Burst(sock, self.SEGMENT, **more)  # type: ignore[arg-type]
+        burst = runs.Burst(sock, self.SEGMENT, **more)  # type: ignore[arg-type]
         burst.send(self.RUN)
         assert self.received(client) == self.cut(self.RUN[:64_000])
         burst.send(self.RUN[:2000])
@@ -569,13 +569,13 @@ class TestBurst:
     @pytest.mark.parametrize("fault", [errno.EPERM, errno.ENETUNREACH, errno.EHOSTUNREACH])
     def test_other_errors_are_like_loss(self, networks: Networks, sockets: ExitStack, fault: int) -> None:
         sock, more, client = self.pair(networks, sockets, "4", [fault])
-        net.Burst(sock, self.SEGMENT, **more).send(self.RUN[:65_000])  # type: ignore[arg-type]
+        runs.Burst(sock, self.SEGMENT, **more).send(self.RUN[:65_000])  # type: ignore[arg-type]
         assert self.received(client) == self.cut(self.RUN[64_000:65_000])
 
     def test_a_peer_that_closed_its_port(self, networks: Networks, sockets: ExitStack) -> None:
         sock, more, client = self.pair(networks, sockets, "4")
         client.close()
-        burst = net.Burst(sock, self.SEGMENT, **more)  # type: ignore[arg-type]
+        burst = runs.Burst(sock, self.SEGMENT, **more)  # type: ignore[arg-type]
         burst.send(b"x")
         assert readable(sock._sock)  # the ICMP error
         with pytest.raises(ConnectionRefusedError):
@@ -586,7 +586,7 @@ class TestBurst:
         for family, local in [("shared 4", SERVER_TOO), ("shared mapped", SERVER_TOO), ("shared 6", SERVER6)]:
             with ExitStack() as round:
                 sock, more, client = self.pair(networks, round, family)
-                burst = net.Burst(sock, self.SEGMENT, **more)  # type: ignore[arg-type]
+                burst = runs.Burst(sock, self.SEGMENT, **more)  # type: ignore[arg-type]
                 for run in (b"x", self.RUN[:2000]):
                     burst.send(run)
                     assert client.recvfrom(2000)[1][:2] == (local, PORT)
@@ -597,7 +597,7 @@ class TestBurst:
         sock = sockets.enter_context(listen(networks.server, "::"))
         with networks.server.entered():
             peer = (f"{CLIENT6_LINK}%eth0", client.getsockname()[1])
-            burst = net.Burst(sock, self.SEGMENT, peer=peer, local=SERVER6_LINK)
+            burst = runs.Burst(sock, self.SEGMENT, peer=peer, local=SERVER6_LINK)
         for run in (b"x", self.RUN[:2000]):
             burst.send(run)
             assert self.received(client) == self.cut(run)

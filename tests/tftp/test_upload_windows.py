@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ptftpd import runs
 from tests.netns.tftp_site import ack, content, data, error, options, wrq
 from tests.tftp.serving import LocalPeer, Serving
 
@@ -24,6 +25,17 @@ def begin(serving: Serving, windowsize: int) -> LocalPeer:
     peer.ask(wrq("new", windowsize=windowsize))
     assert options(peer.receive()) == {"windowsize": str(windowsize)}
     return peer
+
+
+def blocks_of(octets: bytes) -> list[bytes]:
+    """Return the DATA that carry a file."""
+    return [data(1 + at // 512, octets[at : at + 512]) for at in range(0, len(octets) + 1, 512)]
+
+
+def together(peer: LocalPeer) -> runs.Burst:
+    """Return what sends several datagrams to the transfer in one piece."""
+    peer.socket.connect(peer.tid)
+    return runs.Burst(peer.socket, 4 + 512)
 
 
 def test_a_window_is_acknowledged_once(serving: Serving) -> None:
@@ -59,3 +71,36 @@ def test_an_error_within_a_window_ends_it(serving: Serving) -> None:
     peer.expect_silence()
     assert list(serving.root.iterdir()) == []
     assert serving.server.transfers == {}
+
+
+@pytest.mark.parametrize("windowsize", [2, 16, 64])
+@pytest.mark.parametrize("rest", [0, 1, 511])
+def test_windows_that_come_as_one(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch, windowsize: int, rest: int
+) -> None:
+    """What the client's kernel was given in one piece is received, checked and written in one piece."""
+    octets = content(512 * (3 * windowsize - 1) + rest)
+    blocks = blocks_of(octets)
+    peer = begin(serving, windowsize)
+    burst = together(peer)
+    receive, calls = runs.receive_run, []
+    monkeypatch.setattr(runs, "receive_run", lambda *got: calls.append(receive(*got)) or calls[-1])
+    for first in range(0, len(blocks), windowsize):
+        window = blocks[first : first + windowsize]
+        burst.send(memoryview(b"".join(window)))
+        peer.expect(ack(first + len(window)))
+    assert [-(-size // segment) for size, segment in calls] == [windowsize] * 3
+    assert (serving.root / "new").read_bytes() == octets
+
+
+def test_a_gap_within_a_window_that_comes_as_one(serving: Serving) -> None:
+    """RFC 7440 §4: what came in order is kept and acknowledged, the rest asked for again."""
+    octets = content(512 * 8)
+    blocks = blocks_of(octets)
+    peer = begin(serving, 8)
+    burst = together(peer)
+    burst.send(memoryview(b"".join(blocks[:3] + blocks[4:8])))
+    peer.expect(ack(3))
+    burst.send(memoryview(b"".join(blocks[3:])))
+    peer.expect(ack(9))
+    assert (serving.root / "new").read_bytes() == octets
