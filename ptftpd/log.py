@@ -97,7 +97,9 @@ class Log:
 
         if kind:
             fields["MESSAGE_ID"] = MESSAGE_IDS[kind]
-        journal.send(message, PRIORITY=priority, SYSLOG_IDENTIFIER=self.program, **fields)
+        head = f"MESSAGE={message}", f"PRIORITY={priority}", f"SYSLOG_IDENTIFIER={self.program}"
+        # Not send(): to name the line of code that called it, always this one, takes it three times as long.
+        journal.sendv(*head, *(f"{name}={value}" for name, value in fields.items()))
 
     def _print(self, priority: int, kind: str, message: str, fields: dict[str, str]) -> None:
         urgency = {WARNING: "warning: ", ERROR: "error: "}.get(priority, "")
