@@ -91,6 +91,7 @@ install: install-data ## copy everything below DESTDIR, programs to PREFIX
 	@for module in $$(find ptftpd -name '*.py'); do \
 		install -D --mode=644 "$$module" "$(DESTDIR)$(LIBRARY)/$$module" || exit; \
 	done
+	@$(PYTHON) -m compileall -q -s "$(DESTDIR)/" -p / "$(DESTDIR)$(LIBRARY)" # no service may write there
 	@for program in $(PROGRAMS); do \
 		file="$(DESTDIR)$(PREFIX)/$${program%=*}"; \
 		install -D --mode=755 /dev/null "$$file" || exit; \
