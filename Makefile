@@ -60,7 +60,7 @@ soak: ## serve for half an hour, and see that nothing grows
 	@$(AS_ROOT) $(PYTHON) -m tests.faults.soak
 
 bench: ## this and other servers and clients side by side, into build/bench; half an hour
-	@$(NEED) tests/packages tests/bench/packages
+	@$(NEED) tests/packages tests/bench/packages tests/system/packages
 	@$(AS_ROOT) $(PYTHON) -m tests.bench
 
 lint: $(LINT)/ready ## ruff and mypy, pinned versions
