@@ -60,7 +60,7 @@ soak: ## serve for half an hour, and see that nothing grows
 	@$(AS_ROOT) $(PYTHON) -m tests.faults.soak
 
 bench: ## this and other servers and clients side by side, into build/bench; half an hour
-	@$(NEED) tests/packages tests/bench/packages
+	@$(NEED) tests/packages tests/bench/packages tests/system/packages
 	@$(AS_ROOT) $(PYTHON) -m tests.bench
 
 lint: $(LINT)/ready ## ruff and mypy, pinned versions
@@ -91,6 +91,7 @@ install: install-data ## copy everything below DESTDIR, programs to PREFIX
 	@for module in $$(find ptftpd -name '*.py'); do \
 		install -D --mode=644 "$$module" "$(DESTDIR)$(LIBRARY)/$$module" || exit; \
 	done
+	@$(PYTHON) -m compileall -q -s "$(DESTDIR)/" -p / "$(DESTDIR)$(LIBRARY)" # no service may write there
 	@for program in $(PROGRAMS); do \
 		file="$(DESTDIR)$(PREFIX)/$${program%=*}"; \
 		install -D --mode=755 /dev/null "$$file" || exit; \

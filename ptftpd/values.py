@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Sequence
 from ipaddress import IPv4Address
 from typing import Any
-from uuid import UUID
 
 from ptftpd.dhcp.registry import Option
 from ptftpd.errors import ConfigError
@@ -113,6 +112,8 @@ def render(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, bytes):
+        from uuid import UUID  # here and not at the top: no program needs it to start
+
         return str(UUID(bytes=value)) if len(value) == GUID_OCTETS else value.hex(":")
     if isinstance(value, float):
         return f"{value:.6f}".rstrip("0").rstrip(".")

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_address
 from itertools import product
-from urllib.parse import urlsplit
 
 from ptftpd.dhcp import options
 from ptftpd.dhcp.boot import Rule
@@ -70,7 +69,11 @@ def unresolvable(settings: Settings) -> list[Rule]:
 
 def _names_host(boot_file: str) -> bool:
     """Return whether it is a URL with the name of a host in it, not an address."""
-    host = urlsplit(boot_file).hostname if "://" in boot_file else None
+    if "://" not in boot_file:
+        return False
+    from urllib.parse import urlsplit  # here and not at the top: few installations name a URL
+
+    host = urlsplit(boot_file).hostname
     if not host or "${" in host:  # iPXE fills that in
         return False
     try:

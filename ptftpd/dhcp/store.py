@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from contextlib import closing
 from ipaddress import IPv4Address
 from math import inf
-from urllib.parse import quote
 
 from ptftpd.dhcp import wire
 from ptftpd.dhcp.pool import Lease
@@ -47,6 +46,8 @@ class Store:
 
     def peek(self, now: float) -> list[Lease]:
         """Return the leases as they are now, without ever writing; none when there is no database."""
+        from urllib.parse import quote  # here and not at the top: serving does without
+
         try:
             with closing(sqlite3.connect(f"file:{quote(self.path)}?mode=ro", uri=True)) as database:
                 ahead = now - self._wall()

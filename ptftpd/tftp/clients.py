@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import glob
 import os
-import sqlite3
 
 from ptftpd import neighbours
 from ptftpd.dhcp import pxe
@@ -55,6 +54,8 @@ class Clients:
 
     def _lease(self, address: str) -> tuple[bytes, str]:
         """Return (hardware address, architecture) of the lease of an address; empty when there is none."""
+        import sqlite3  # here and not at the top: few installations look clients up
+
         for path in glob.glob(self._leases):
             try:
                 database = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=0.1)

@@ -44,11 +44,10 @@ class Server:
         self.buffer = bytearray(65536)
         self.outbox: list[Transfer] = []  # transfers that have something to send in this wake-up
         self.transfers: dict[tuple[Peer, str], Transfer] = {}  # bounded by max_transfers, and the dallying
-        self._opening: dict[Transfer, None] = {}  # those that may not have been answered yet, oldest first
         self.sent = self.received = 0
         self._shelf = Shelf()
         tftp = settings.tftp
-        self.limits = Limits(tftp.max_transfers, tftp.max_client_transfers, tftp.request_rate)
+        self.limits = Limits[Transfer](tftp.max_transfers, tftp.max_client_transfers, tftp.request_rate)
         self._ifindex = ifindex
         self._draining = False
         self._sockets = tuple(sockets)
@@ -89,14 +88,13 @@ class Server:
 
     def ended(self, transfer: Transfer, outcome: Outcome) -> None:
         """Count a transfer whose outcome is known; it may dally on."""
-        self.limits.end(transfer.request.peer[0])
+        self.limits.end(transfer.request.peer[0], transfer)
         if outcome is OK:
             self.received += transfer.request.writing
             self.sent += not transfer.request.writing
 
     def closed(self, transfer: Transfer) -> None:
         """Forget a transfer."""
-        self._opening.pop(transfer, None)
         key = transfer.request.peer, transfer.request.local
         if self.transfers.get(key) is transfer:
             del self.transfers[key]
@@ -162,8 +160,11 @@ class Server:
         if self.limits.too_fast(peer[0], now):
             self.log.drop("TFTP requests above request_rate", now, peer[0])
             return
-        if self.limits.running >= self.limits.total:
-            self._make_room(now)
+        silent = self.limits.in_the_way(peer[0])
+        if silent is not None:
+            address = silent.request.peer[0]
+            self.log.drop("TFTP requests whose client never answered, for newer ones", now, address)
+            silent.give_way()
         request = Request(datagram, peer, local, opcode, name, mode)
         shared = self._settings.single_port
         try:
@@ -177,22 +178,8 @@ class Server:
             self._refuse_request(own, request, error, shared=shared)
             return
         self.transfers[peer, local] = transfer
-        self._opening[transfer] = None
-        self.limits.begin(peer[0])
+        self.limits.begin(peer[0], transfer)
         transfer.start(now)
-
-    def _make_room(self, now: float) -> None:
-        """End the oldest transfer whose client has never answered, if there is one.
-
-        Requests with forged addresses would else keep real clients out for as long as they are tried again.
-        """
-        while self._opening:
-            oldest = next(iter(self._opening))
-            del self._opening[oldest]
-            if not oldest.answered:
-                self.log.drop("TFTP requests whose client never answered, for newer ones", now)
-                oldest.give_way()
-                return
 
     def _disown(self, sock: socket.socket, peer: Peer, local: str, now: float) -> None:
         """Tell who sends for a transfer that there is none (RFC 1350 §4); it ended, or never was.

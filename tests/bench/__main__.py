@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from tests.bench import client, dhcp, micro, report, tftp
+from tests.bench import client, dhcp, micro, report, start, tftp
 
-PARTS = (micro, tftp, dhcp, client, report)
+PARTS = (micro, start, tftp, dhcp, client, report)
 
 
 def main() -> int:

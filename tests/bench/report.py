@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import platform
+import statistics
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -62,6 +63,17 @@ def tables(data: Data, starts: Mapping[str, tuple[float, int]], names: Sequence[
     return "\n".join(lines)
 
 
+def start_table(
+    medians: Mapping[str, Mapping[str, float]], goals: Mapping[str, float], names: Sequence[str]
+) -> str:
+    """Return how soon the servers are ready and what they take then, with the goals of ours."""
+    lines = [f"{'median':<34}" + "".join(f"{name:>11}" for name in names) + "  goal"]
+    for row, values in medians.items():
+        goal = f"  at most {goals[row]:.0f}" if row in goals else ""
+        lines.append(f"{row:<34}{_cells(values, names, '.1f')}{goal}")
+    return "\n".join(lines)
+
+
 def _cells(values: Mapping[str, float], names: Iterable[str], form: str) -> str:
     return "".join(f"{values[name]:>11{form}}" if name in values else f"{'-':>11}" for name in names)
 
@@ -98,7 +110,7 @@ def chart(groups: Sequence[tuple[str, Mapping[str, float], str]], title: str, fo
 
 
 def groups_of(
-    tftp: Mapping[str, Any], dhcp: Mapping[str, Any] | None
+    tftp: Mapping[str, Any], dhcp: Mapping[str, Any] | None, start: Mapping[str, Any] | None
 ) -> list[tuple[str, dict[str, float], str]]:
     """Return what the chart shows of the data."""
     groups = []
@@ -108,6 +120,11 @@ def groups_of(
     if dhcp:
         held = {name: sorted(each["held"])[len(each["held"]) // 2] for name, each in dhcp.items()}
         groups.append(("DHCP, no exchange lost", held, "exchanges/s"))
+    for row, servers in (start or {"rows": {}})["rows"].items():
+        name, _, unit = row.rpartition(", ")
+        goal = start["goals"].get(row) if start else None
+        values = {server: statistics.median(each) for server, each in servers.items()}
+        groups.append((f"{name}{f', goal {goal:.0f}' if goal else ', less is better'}", values, unit))
     return groups
 
 
@@ -117,8 +134,8 @@ def main() -> int:
     parser.add_argument("directory", nargs="?", type=Path, default=Path("build/bench"))
     directory = parser.parse_args().directory
     tftp = json.loads((directory / "tftp.json").read_text())
-    dhcp = directory / "dhcp.json"
-    groups = groups_of(tftp, json.loads(dhcp.read_text()) if dhcp.exists() else None)
+    others = [directory / f"{name}.json" for name in ("dhcp", "start")]
+    groups = groups_of(tftp, *(json.loads(path.read_text()) if path.exists() else None for path in others))
     foot = f"Medians of {tftp['rounds']} interleaved rounds, {tftp['machine']}; make bench"
     (directory / "bench.svg").write_text(chart(groups, "Octets a second, servers side by side", foot))
     print(f"{directory / 'bench.svg'}")

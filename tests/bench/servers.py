@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,8 +65,8 @@ def on(cores: list[int]) -> tuple[str, ...]:
     return "taskset", "--cpu-list", ",".join(map(str, cores))
 
 
-def start(namespace: Namespace, root: Path, generator: Path) -> list[Server]:
-    """Start every server in the namespace, one after the other."""
+def start(namespace: Namespace, root: Path, names: Iterable[str], generator: Path = Path()) -> list[Server]:
+    """Start these servers in the namespace, one after the other; generator: the program of the ceiling."""
     ours = (
         *program("tftpd"), "--uploads", "overwrite", "--user", "nobody",
         "--max-client-transfers", "5000", "--request-rate", "100000", str(root),
@@ -86,7 +87,8 @@ def start(namespace: Namespace, root: Path, generator: Path) -> list[Server]:
         CEILING: (6905, (str(generator), "serve", "6905", str(CEILING_OCTETS))),
     }  # fmt: skip
     servers = []
-    for name, (port, command) in commands.items():
+    for name in names:
+        port, command = commands[name]
         began = time.monotonic()
         process = namespace.start(*on(CORES if name == TWO else SERVER_CORES), *command, name=name)
         process.wait_listening(port)

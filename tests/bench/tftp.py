@@ -125,7 +125,7 @@ def run(rounds: int, rows: list[Row]) -> tuple[Results, list[Server]]:
             lab.cable(server, client)
             server.address(f"{ADDRESS}/24")
             client.address("10.98.0.2/24")
-            servers = start(server, root, generator)
+            servers = start(server, root, NAMES, generator)
             results = {
                 row.name: {each.name: Result() for each in servers if takes_part(each, row)} for row in rows
             }

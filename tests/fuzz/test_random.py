@@ -169,6 +169,7 @@ def test_tftp_server(server: tuple[Server, socket.socket]) -> None:
     def storm(count: int) -> None:
         for turn in range(count):
             client.send(mutated(chance, chance.choice(good)))
+            running.loop.now = float(turn)
             running.listen(listener, float(turn))
             running._flush(float(turn))
             running.loop._tick(float(turn))

@@ -110,6 +110,8 @@ def test_make_install(bare: Machine, tmp_path: Path) -> None:
     bare.configure("[pxe]\nboot_file = pxelinux.0\n", "pxed.conf")
     bare.systemctl("start", "pxed@eth0")
     bare.boots()
+    compiled = bare.path("/usr/local/lib/ptftpd/ptftpd/__pycache__")
+    assert list(compiled.glob("service.*.pyc")), "no service may write there: each start would compile it all"
     assert "/usr/local/sbin/pdhcpd" in bare.show("pdhcpd@eth0", "ExecStart")
     assert bare.run("/usr/local/bin/tftp", "--version").stdout.startswith("tftp (ptftpd)")
 

@@ -14,11 +14,16 @@ from tests.tftp.serving import Serving
 FULL = 5  # transfers at once
 
 
-@pytest.fixture
-def serving(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Serving]:
-    """Return a running server that has a file of three blocks."""
+@pytest.fixture(params=["max_transfers", "max_client_transfers"])
+def serving(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Serving]:
+    """Return a running server that has a file of three blocks, with one bound or the other.
+
+    The second one is met by machines behind one address, and by one whose address somebody forges.
+    """
     (tmp_path / "file").write_bytes(content(1200))
-    with Serving(monkeypatch, tmp_path, max_transfers=FULL) as serving:
+    with Serving(monkeypatch, tmp_path, **{request.param: FULL}) as serving:
         yield serving
 
 
@@ -72,6 +77,6 @@ def test_nothing_is_left_of_them(serving: Serving) -> None:
     for _ in range(60):
         serving.turn(1.0)
     assert serving.server.transfers == {}
-    assert serving.server._opening == {}
+    assert serving.server.limits.running == 0
     assert len(os.listdir("/proc/self/fd")) == before + len(peers)
     assert serving.loop._heap == []

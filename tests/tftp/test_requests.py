@@ -311,8 +311,12 @@ class TestBounds:
     def test_one_client_among_others(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         """max_client_transfers counts by address: another one is served."""
         with self.serve(monkeypatch, tmp_path, max_client_transfers=1) as serving:
-            serving.peer().ask(rrq("file"))
-            serving.turn()
+            running = serving.peer()
+            running.ask(rrq("file"))
+            running.receive()
+            serving.turn(0.01)
+            running.answer(ack(1))
+            running.receive()
             assert refusal(serving.peer(), rrq("file"))[0] == wire.UNDEFINED
             assert serving.peer(LOCAL6).get(rrq("file")) == OCTETS
 
