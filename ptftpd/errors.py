@@ -1,7 +1,7 @@
 """The exceptions that cross a module boundary. Any other exception is a bug."""
 
 EX_TEMPFAIL = 75  # sysexits.h: another start will do
-EX_CONFIG = 78  # sysexits.h: the configuration, not the program, is at fault
+EX_CONFIG = 78  # sysexits.h: what was set up, not the program, is at fault; another start ends the same way
 
 
 class Error(Exception):
@@ -21,6 +21,12 @@ class ConfigError(Error):
         self.reason = reason
         self.source = source
         self.setting = setting
+
+
+class StateError(Error):
+    """What is kept on the disk cannot be used before somebody sees to it."""
+
+    exit_code = EX_CONFIG
 
 
 class InterfaceReplacedError(Error):

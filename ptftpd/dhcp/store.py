@@ -6,6 +6,8 @@ monotonic. One row an address; addresses and hardware addresses as text, for peo
 
 from __future__ import annotations
 
+import os
+import pwd
 import sqlite3
 import time
 from collections.abc import Callable, Iterable
@@ -15,12 +17,32 @@ from math import inf
 
 from ptftpd.dhcp import wire
 from ptftpd.dhcp.pool import Lease
-from ptftpd.errors import Error
+from ptftpd.errors import Error, StateError
 
 Row = tuple[str, str | None, str, str, str, float, float]  # in the order of the columns
+_COLUMNS = "address, client, hardware, client_id, architecture, expires, seconds"
+# What SQLite raises, and what comes of rows that it did not write for us.
+_UNUSABLE = (sqlite3.Error, ValueError, TypeError, AttributeError)
 
 VERSION = 1  # of the tables; PRAGMA user_version
 BUSY_TIMEOUT = 1.0  # seconds to wait for another program that has the database locked
+
+_MOVE_AWAY = (
+    "restore a backup of it, or move it away together with its -wal and -shm files, and the next start "
+    "begins without leases"
+)
+_WRITABLE = "its directory must be there, and user {user} be able to write both"
+_REMEDIES = {  # by SQLite's primary result code: what the administrator is to do
+    sqlite3.SQLITE_NOTADB: _MOVE_AWAY,
+    sqlite3.SQLITE_CORRUPT: _MOVE_AWAY,
+    sqlite3.SQLITE_ERROR: _MOVE_AWAY,  # it has not the tables that it says it has
+    sqlite3.SQLITE_CANTOPEN: _WRITABLE,
+    sqlite3.SQLITE_READONLY: _WRITABLE,
+    sqlite3.SQLITE_FULL: "make room on that disk",
+    sqlite3.SQLITE_BUSY: "another program uses it, which has to end or to finish its transaction",
+    sqlite3.SQLITE_IOERR: "see whether that disk is full, and what the kernel's log says of it",
+}
+_PASSES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR}  # worth another start
 
 _CREATE = """
 CREATE TABLE lease (
@@ -51,31 +73,41 @@ class Store:
         try:
             with closing(sqlite3.connect(f"file:{quote(self.path)}?mode=ro", uri=True)) as database:
                 ahead = now - self._wall()
-                return [_lease(row, now, ahead) for row in database.execute("SELECT * FROM lease")]
+                return [_lease(row, now, ahead) for row in database.execute(f"SELECT {_COLUMNS} FROM lease")]
         except sqlite3.OperationalError:
             return []
-        except (sqlite3.Error, ValueError) as error:
-            raise Error(f"cannot use the lease database {self.path}: {error}") from None
+        except _UNUSABLE as error:
+            raise self._failure("use", error) from None
 
     def load(self, now: float) -> list[Lease]:
         """Open or create the database and return its leases; Error when it cannot be used.
 
+        StateError when it never can be before somebody has seen to it: it is left as it is then.
         No lease lasts longer from now on than it was granted for, however the clock was set meanwhile.
         """
         try:
             database = sqlite3.connect(self.path, timeout=BUSY_TIMEOUT, isolation_level=None)
             self._database = database
+            version, tables = database.execute(
+                "SELECT user_version, (SELECT count(*) FROM sqlite_master) FROM pragma_user_version"
+            ).fetchone()
+            if version != VERSION and (version or tables):
+                raise StateError(
+                    f"the lease database {self.path} was written by another version of this program, or by "
+                    f"another program: {_MOVE_AWAY}"
+                )
             database.execute("PRAGMA journal_mode = WAL")
             database.execute("PRAGMA synchronous = FULL")  # a commit is on the disk when it returns
-            version = database.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                database.executescript(f"BEGIN; {_CREATE}; PRAGMA user_version = {VERSION}; COMMIT")
-            elif version != VERSION:
-                raise Error(f"the lease database {self.path} was written by another version of this program")
+            database.execute("BEGIN IMMEDIATE")
+            if version != VERSION:
+                database.execute(_CREATE)
+            # In any case: a file that may not be written is found now, and not by a client.
+            database.execute(f"PRAGMA user_version = {VERSION}")
+            database.execute("ROLLBACK" if version == VERSION else "COMMIT")
             ahead = now - self._wall()
-            return [_lease(row, now, ahead) for row in database.execute("SELECT * FROM lease")]
-        except (sqlite3.Error, ValueError) as error:
-            raise Error(f"cannot use the lease database {self.path}: {error}") from None
+            return [_lease(row, now, ahead) for row in database.execute(f"SELECT {_COLUMNS} FROM lease")]
+        except _UNUSABLE as error:
+            raise self._failure("use", error) from None
 
     def commit(self, leases: Iterable[Lease], now: float) -> None:
         """Store the leases as they are at this moment, all or none; Error when they are not on the disk."""
@@ -90,13 +122,20 @@ class Store:
                 self._database.executemany("DELETE FROM lease WHERE address = ?", gone)
                 self._database.executemany("INSERT OR REPLACE INTO lease VALUES (?, ?, ?, ?, ?, ?, ?)", kept)
         except sqlite3.Error as error:
-            raise Error(f"cannot write the lease database {self.path}: {error}") from None
+            raise self._failure("write", error) from None
 
     def close(self) -> None:
         """Close the database."""
         if self._database is not None:
             self._database.close()
             self._database = None
+
+    def _failure(self, do: str, error: Exception) -> Error:
+        """Return what to raise when something cannot be done with the database."""
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
+        remedy = _REMEDIES.get(code, "").format(user=_user())
+        sentence = f"cannot {do} the lease database {self.path}: {error}{remedy and f': {remedy}'}"
+        return Error(sentence) if code in _PASSES else StateError(sentence)
 
 
 def _row(lease: Lease, ahead: float) -> Row:
@@ -125,6 +164,14 @@ def _lease(row: Row, now: float, ahead: float) -> Lease:
         client_id=_octets(client_id),
         architecture=architecture,
     )
+
+
+def _user() -> str:
+    """Return the name of the user that this process runs as, its number where it has none."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
 
 
 def _octets(text: str) -> bytes:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from ptftpd.service import STOP_TIMEOUT
 from tests.base.running import PATIENCE, Daemon, gone
 from tests.base.tftp_peer import Client, get
 from tests.lab import LabError, wait_until
@@ -112,7 +113,7 @@ class TestNotifications:
             get(port(sock), "file")
             start = time.monotonic()
             status = [daemon.manager.wait("WATCHDOG=1")["STATUS"] for _ in range(4)]
-            assert time.monotonic() - start < 2
+            assert time.monotonic() - start < 10, "as without a watchdog"
             assert status[-1] == "0 transfers running, 1 files sent"
 
     def test_without_a_service_manager(self, tmp_path: Path, root: Path, sock: socket.socket) -> None:
@@ -231,10 +232,8 @@ class TestStop:
             for number in signals[:-1]:
                 daemon.send(number)
                 daemon.manager.wait("STOPPING=1")
-            start = time.monotonic()
             daemon.send(signals[-1])
-            assert daemon.end() == 0
-            assert time.monotonic() - start < 3
+            assert daemon.end(STOP_TIMEOUT / 2) == 0
             assert "the server was stopped" in daemon.log()
 
 
@@ -250,10 +249,10 @@ class TestIdle:
                 number, _ = client.block()
                 time.sleep(0.6)
                 client.acknowledge(number)
-            assert client.rest()
             start = time.monotonic()
+            assert client.rest()
             assert daemon.end() == 0
-            assert 0.9 < time.monotonic() - start < 5
+            assert time.monotonic() - start > 0.9
             assert daemon.log().splitlines()[-1] == "ptftpd: stopped"
 
 

@@ -10,6 +10,7 @@ would show that for one moment of the many only.
 from __future__ import annotations
 
 import re
+import shutil
 import signal
 import socket
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from ptftpd.dhcp import options, wire
-from tests.lab import Process
+from tests.lab import CHECKOUT, Process
 from tests.netns.dhcp_load import Load
 from tests.netns.tftp_site import Peer, Site, ack, content, wrq
 
@@ -92,55 +93,98 @@ def unsafe_leases(calls: list[Call]) -> tuple[int, list[str]]:
     return acknowledged, unsafe
 
 
+def worsened(directory: Path, module: str, line: str, instead: str) -> tuple[str, ...]:
+    """Return the words that let a program run from a copy of this checkout with one line replaced."""
+    copy = directory / "worsened"
+    shutil.copytree(CHECKOUT / "ptftpd", copy / "ptftpd", ignore=shutil.ignore_patterns("__pycache__"))
+    file = copy / "ptftpd" / module
+    text = file.read_text()
+    assert text.count(line) == 1
+    file.write_text(text.replace(line, instead))
+    return "env", f"--chdir={copy}"
+
+
+def leases_traced(load: Load, wrap: tuple[str, ...] = ()) -> list[str]:
+    """Return the addresses whose leases were not on the disk when they were acknowledged."""
+    daemon = load.pdhcpd(wrap=wrap)
+    with traced(daemon, load.directory) as calls:
+        report = load.perfdhcp(100, 1)
+    assert daemon.stop() == 0
+    acknowledged, unsafe = unsafe_leases(calls)
+    assert acknowledged == report.acknowledged > 50
+    return unsafe
+
+
 def test_leases(tmp_path: Path) -> None:
     """RFC 2131 §3.1: a server commits before it acknowledges."""
     with Load(tmp_path) as load:
-        daemon = load.pdhcpd()
-        with traced(daemon, load.directory) as calls:
-            report = load.perfdhcp(100, 1)
-        assert daemon.stop() == 0
-    acknowledged, unsafe = unsafe_leases(calls)
-    assert acknowledged == report.acknowledged > 50
-    assert unsafe == []
+        assert leases_traced(load) == []
+
+
+def test_this_test_of_leases(tmp_path: Path) -> None:
+    """A server that leaves it to the kernel when a commit is written to the disk is found out."""
+    with Load(tmp_path) as load:
+        words = worsened(load.directory, "dhcp/store.py", "synchronous = FULL", "synchronous = NORMAL")
+        assert len(leases_traced(load, words)) > 50
 
 
 def unsafe_upload(calls: list[Call], last: bytes) -> str:
     """Return what was missing of an upload when its last ACK was sent, '' when nothing was."""
     missing = "it was never written"
     for call in calls:
-        if call.name == "write" and "/root" in call.path and call.octets:
+        of_the_file, of_the_directory = "/root/" in call.path, call.path.endswith("/root")
+        if call.name == "write" and of_the_file and call.octets:
             missing = "the file was not flushed"
-        elif call.name == "fsync" and missing == "the file was not flushed":
+        elif call.name == "fsync" and of_the_file and missing == "the file was not flushed":
             missing = "it has no name"
         elif call.name.startswith(("rename", "link")) and missing in (
             "it has no name",
             "its name is not flushed",
         ):
             missing = "its name is not flushed"
-        elif call.name == "fsync" and missing == "its name is not flushed":
+        elif call.name == "fsync" and of_the_directory and missing == "its name is not flushed":
             missing = ""
         elif call.name == "sendto" and call.octets == last:
             return missing
     return "it was never acknowledged"
 
 
+def upload_traced(site: Site, uploads: str, wrap: tuple[str, ...] = ()) -> str:
+    """Return what was missing of an upload when its last ACK was sent."""
+    octets = content(5000)
+    root = site.directory() / "root"
+    root.mkdir()
+    root.chmod(0o777)
+    with site.serving(root, "--uploads", uploads, wrap=wrap) as server:
+        if uploads != "create":
+            with Peer(site) as peer:
+                peer.put(wrq("file"), b"before")
+        with traced(server, site.directory()) as calls, Peer(site) as peer:
+            peer.put(wrq("file"), octets)
+            server.wait_for("received file from .*: 5 kB")
+    assert (root / "file").read_bytes() == octets
+    return unsafe_upload(calls, ack(10))
+
+
 @pytest.mark.parametrize("uploads", ["create", "overwrite", "version"])
 def test_uploads(tmp_path: Path, uploads: str) -> None:
     """The file, then its name; only then the ACK of the last block."""
-    octets = content(5000)
     with Site(tmp_path) as site:
-        root = site.directory() / "root"
-        root.mkdir()
-        root.chmod(0o777)
-        with site.serving(root, "--uploads", uploads) as server:
-            if uploads != "create":
-                with Peer(site) as peer:
-                    peer.put(wrq("file"), b"before")
-            with traced(server, tmp_path) as calls, Peer(site) as peer:
-                peer.put(wrq("file"), octets)
-                server.wait_for("received file from .*: 5 kB")
-        assert (root / "file").read_bytes() == octets
-    assert unsafe_upload(calls, ack(10)) == ""
+        assert upload_traced(site, uploads) == ""
+
+
+@pytest.mark.parametrize(
+    ("left_out", "missing"),
+    [
+        ("os.fsync(self._fd)", "the file was not flushed"),
+        ("os.fsync(self._directory)", "its name is not flushed"),
+    ],
+)
+def test_this_test_of_uploads(tmp_path: Path, left_out: str, missing: str) -> None:
+    """A server that does not wait for the disk, with the file or with its name, is found out."""
+    with Site(tmp_path) as site:
+        words = worsened(site.directory(), "tftp/uploads.py", left_out, "pass")
+        assert upload_traced(site, "create", words) == missing
 
 
 WAL = "<" + "".join(rf"\x{octet:02x}" for octet in b"/leases.sqlite-wal") + ">"

@@ -60,7 +60,8 @@ def test_the_disk_is_full(bench: Bench, disk: Path, capsys: pytest.CaptureFixtur
     assert ACK in bench.hear(select(11))
     assert stored(disk / "leases.sqlite") == ["10.0.0.10", "10.0.0.11"]
     said = capsys.readouterr().err
-    assert said.count("disk is full; no address is leased until it can be written") == 1
+    told = "disk is full: make room on that disk; no address is leased until it can be written"
+    assert said.count(told) == 1
     assert said.count("the lease database can be written again") == 1
 
 

@@ -118,6 +118,22 @@ def test_leases_survive_a_kill(server: Machine) -> None:
     assert server.boots().address == before.address
 
 
+def test_a_damaged_lease_database(server: Machine) -> None:
+    """systemctl status says what to do, and nothing is tried again and again; done, it serves."""
+    database = "/var/lib/ptftpd/leases-eth0.sqlite"
+    server.write(database, "not what SQLite wrote")
+    server.systemctl("start", "pdhcpd@eth0", check=False)
+    server.wait_state("pdhcpd@eth0", "failed")
+    said = f"cannot use the lease database {database}: file is not a database: restore a backup"
+    assert server.show("pdhcpd@eth0", "StatusText").startswith(said)
+    results = [server.show("pdhcpd@eth0", name) for name in ("NRestarts", "ExecMainStatus")]
+    assert results == ["0", "78"]
+    server.wait_closed()
+    server.run("mv", database, "/var/tmp/")
+    server.systemctl("start", "pxed@eth0")
+    server.boots()
+
+
 def test_a_server_that_hangs(server: Machine) -> None:
     """systemd misses its sign of life and starts it anew."""
     server.drop_in("pdhcpd@.service", "[Service]\nWatchdogSec=1s\n")
