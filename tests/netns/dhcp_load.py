@@ -58,14 +58,14 @@ class Load:
         self.lab.__exit__(kind, error, trace)
         self._temporary.cleanup()
 
-    def pdhcpd(self, *arguments: Argument, wrap: tuple[str, ...] = ()) -> Process:
+    def pdhcpd(self, *arguments: Argument, pool: str = RANGE, wrap: tuple[str, ...] = ()) -> Process:
         """Return pdhcpd, which answers everybody, ready; its leases are kept between calls.
 
-        wrap: words before its command.
+        pool: the addresses that it leases. wrap: words before its command.
         """
         state = self.directory / "state"
         process = self.server.start(
-            *wrap, *program("dhcpd"), "eth0", "--answer-all", "--range", RANGE, "--state-dir", state,
+            *wrap, *program("dhcpd"), "eth0", "--answer-all", "--range", pool, "--state-dir", state,
             "--user", "nobody", *arguments,
         )  # fmt: skip
         process.wait_for("serving DHCP")
