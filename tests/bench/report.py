@@ -32,7 +32,7 @@ def machine() -> str:
     return f"{day}, Linux {kernel}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
-def tables(data: Data, starts: Mapping[str, tuple[float, int]], names: Sequence[str]) -> str:
+def tables(data: Data, names: Sequence[str]) -> str:
     """Return the rates with their ratios, and what they cost."""
     lines = [f"{'MB/s, median':<34}" + "".join(f"{name:>11}" for name in names) + "  / best peer"]
     for row in data:
@@ -55,11 +55,6 @@ def tables(data: Data, starts: Mapping[str, tuple[float, int]], names: Sequence[
         for row in data:
             values = {name: value * scale for name, value in row[key].items()}
             lines.append(f"{row['row']:<34}{_cells(values, names, form)}")
-    lines += ["", f"{'':<34}" + "".join(f"{name:>11}" for name in names)]
-    began = {name: start * 1e3 for name, (start, _) in starts.items()}
-    lines.append(f"{'listens after, ms':<34}{_cells(began, names, '.0f')}")
-    idle = {name: memory / 1e6 for name, (_, memory) in starts.items()}
-    lines.append(f"{'resident when idle, MB':<34}{_cells(idle, names, '.1f')}")
     return "\n".join(lines)
 
 

@@ -113,8 +113,8 @@ def measure(client: Namespace, generator: Path, server: Server, row: Row, result
 Results = dict[str, dict[str, Result]]  # row -> server -> what it did
 
 
-def run(rounds: int, rows: list[Row]) -> tuple[Results, list[Server]]:
-    """Return the results, and the servers with what they took to start."""
+def run(rounds: int, rows: list[Row]) -> Results:
+    """Return the results."""
     with tempfile.TemporaryDirectory(prefix="ptftpd-bench-", dir="/dev/shm") as work:
         root, generator = Path(work) / "root", Path(work) / "load"
         make_files(root)
@@ -136,7 +136,7 @@ def run(rounds: int, rows: list[Row]) -> tuple[Results, list[Server]]:
                     for each in order:
                         measure(client, generator, each, row, results[row.name][each.name])
                 print(f"round {turn + 1} of {rounds}", file=sys.stderr)
-    return results, servers
+    return results
 
 
 def make_files(root: Path) -> None:
@@ -190,13 +190,11 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("build/bench"))
     arguments = parser.parse_args()
     rows = [row for row in ROWS if arguments.row in row.name]
-    results, servers = run(arguments.rounds, rows)
-    data = summary(rows, results)
-    starts = {server.name: (server.start, server.idle) for server in servers}
+    data = summary(rows, run(arguments.rounds, rows))
     arguments.out.mkdir(parents=True, exist_ok=True)
-    kept = {"machine": report.machine(), "rounds": arguments.rounds, "rows": data, "starts": starts}
+    kept = {"machine": report.machine(), "rounds": arguments.rounds, "rows": data}
     (arguments.out / "tftp.json").write_text(json.dumps(kept, indent=1))
-    print(report.tables(data, starts, NAMES))
+    print(report.tables(data, NAMES))
     return 0
 
 
