@@ -41,9 +41,10 @@ check: ## the quick tests: no root, no network
 	@$(NEED) tests/packages
 	@$(PYTEST) $(NOT_QUICK:%=--ignore=%)
 
-fuzz: $(ATHERIS)/ready ## random datagrams, then coverage-guided ones, for half an hour
+fuzz: ## random datagrams, then coverage-guided ones, for half an hour
 	@$(NEED) tests/packages
 	@PTFTPD_FUZZ=1000000 $(PYTEST) tests/fuzz --override-ini timeout=3000
+	@$(MAKE) --no-print-directory $(ATHERIS)/ready
 	@for target in dhcp requests transfers; do \
 		$(ATHERIS)/bin/python -m tests.fuzz.guided $$target -max_total_time=$(FUZZ_SECONDS) || exit; \
 	done
@@ -52,7 +53,9 @@ $(ATHERIS)/ready:
 	@$(NEED) tests/packages
 	@echo 'getting atheris $(ATHERIS_VERSION) from PyPI'
 	@$(PYTHON) -m venv --clear --system-site-packages $(@D)
-	@$(@D)/bin/pip --quiet --disable-pip-version-check install atheris==$(ATHERIS_VERSION)
+	@$(@D)/bin/pip --quiet --disable-pip-version-check install --only-binary :all: atheris==$(ATHERIS_VERSION) || { \
+		echo 'make fuzz: there is no atheris $(ATHERIS_VERSION) to be had for this Python and processor (above):' \
+			'the random half is done, the coverage-guided one is not' >&2; exit 1; }
 	@touch $@
 
 soak: ## serve for half an hour, and see that nothing grows

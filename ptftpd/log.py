@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-DEBUG, INFO, NOTICE, WARNING, ERROR = 7, 6, 5, 4, 3  # syslog(3) priorities
+DEBUG, INFO, WARNING, ERROR = 7, 6, 4, 3  # syslog(3) priorities
 REPORT_EVERY = 60.0  # seconds between two reports of the drop counters
 MAX_REASONS = 64  # distinct drop reasons kept: the reasons are the program's own, so this never binds
 

@@ -157,6 +157,7 @@ class _Process:
         """Serve as one of several workers."""
         self._notify = notify
         self._pulse = min(self._pulse, 1.0)
+        self._idle_timeout = None  # that this one is idle says nothing about the others
         if number:
             self.daemon, self._first = self.daemon.worker(), False
         self.loop.close()

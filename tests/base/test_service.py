@@ -255,6 +255,16 @@ class TestIdle:
             assert time.monotonic() - start > 0.9
             assert daemon.log().splitlines()[-1] == "ptftpd: stopped"
 
+    def test_several_workers(self, tmp_path: Path, root: Path, sock: socket.socket) -> None:
+        """They stay: one that is idle says nothing about the others."""
+        with serve(tmp_path, root, sock, "--idle-timeout", "1", "--workers", str(WORKERS)) as daemon:
+            daemon.manager.wait("READY=1")
+            workers = daemon.children()
+            for _ in range(4):  # one a second
+                daemon.manager.wait("WATCHDOG=1")
+            assert daemon.children() == workers
+            assert "died" not in daemon.log()
+
 
 class TestWorkers:
     """Several processes on one socket."""
