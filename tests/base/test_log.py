@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
@@ -27,7 +28,7 @@ def records(monkeypatch: pytest.MonkeyPatch) -> list[Record]:
     """Return a list that fills with what is sent to the journal."""
     sent: list[Record] = []
     monkeypatch.setattr(
-        journal, "send", lambda message, **fields: sent.append({"MESSAGE": message, **fields})
+        journal, "sendv", lambda *fields: sent.append(dict(field.split("=", 1) for field in fields))
     )
     return sent
 
@@ -38,13 +39,13 @@ class TestJournal:
     def test_fields(self, records: list[Record]) -> None:
         Log("ptftpd", journal=True).info("sent", "sent a to b", TFTP_FILE="a", TFTP_BYTES=7)
         assert records == [{
-            "MESSAGE": "sent a to b", "PRIORITY": 6, "SYSLOG_IDENTIFIER": "ptftpd",
+            "MESSAGE": "sent a to b", "PRIORITY": "6", "SYSLOG_IDENTIFIER": "ptftpd",
             "MESSAGE_ID": log.MESSAGE_IDS["sent"], "TFTP_FILE": "a", "TFTP_BYTES": "7",
         }]  # fmt: skip
 
     def test_no_message_id_without_a_kind(self, records: list[Record]) -> None:
         Log("ptftpd", journal=True).error("", "no")
-        assert records == [{"MESSAGE": "no", "PRIORITY": 3, "SYSLOG_IDENTIFIER": "ptftpd"}]
+        assert records == [{"MESSAGE": "no", "PRIORITY": "3", "SYSLOG_IDENTIFIER": "ptftpd"}]
 
     def test_what_a_peer_sent_stays_in_its_field(self, records: list[Record]) -> None:
         Log("ptftpd", journal=True).warning("refused", "a\nPRIORITY=0\x1b[2J", TFTP_FILE="a\nMESSAGE=b\udcff")
@@ -53,10 +54,10 @@ class TestJournal:
 
     @pytest.mark.parametrize("number", [105, 111])  # ENOBUFS, ECONNREFUSED
     def test_a_journal_that_fails_stops_nobody(self, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-        def fail(message: str, **fields: str) -> None:
+        def fail(*fields: str) -> None:
             raise OSError(number, os.strerror(number))
 
-        monkeypatch.setattr(journal, "send", fail)
+        monkeypatch.setattr(journal, "sendv", fail)
         kept = Log("ptftpd", journal=True)
         kept.info("", "hello")
         kept.drop("malformed", 1.0)
@@ -109,6 +110,27 @@ class TestTerminal:
         shown.error("", "e")
         assert [line[-1] for line in capsys.readouterr().err.splitlines()] == kept
 
+    def test_together(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A batch of records is one write, in order, also when an exception ends it."""
+
+        class Counting(io.StringIO):
+            writes = 0
+
+            def write(self, text: str) -> int:
+                self.writes += 1
+                return super().write(text)
+
+        stderr = Counting()
+        monkeypatch.setattr(sys, "stderr", stderr)
+        shown = Log("p")
+        with contextlib.suppress(KeyError), shown.together():
+            shown.info("", "one")
+            shown.warning("", "two")
+            raise KeyError
+        assert (stderr.getvalue(), stderr.writes) == ("p: one\np: warning: two\n", 1)
+        shown.info("", "three")
+        assert stderr.writes == 2
+
     def test_nobody_reads_any_more(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A terminal that was closed does not end the program."""
 
@@ -118,6 +140,8 @@ class TestTerminal:
 
         monkeypatch.setattr(sys, "stderr", Closed())
         shown = Log("ptftpd")
+        with shown.together():
+            shown.info("", "hello")
         shown.info("", "hello")
         assert not shown.journal
 
