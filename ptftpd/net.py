@@ -9,6 +9,7 @@ import random
 import socket
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network
 
 from ptftpd.errors import ConfigError, Error, InterfaceReplacedError
@@ -183,11 +184,7 @@ def receive(sock: socket.socket, buffer: bytearray) -> tuple[int, tuple[str, int
     asked, index, direct = "", 0, True
     for level, kind, data in ancillary:
         if level == socket.IPPROTO_IP and kind == IP_PKTINFO:
-            index = struct.unpack_from("=i", data)[0]
-            local, target = data[4:8], data[8:12]
-            if local == UNKNOWN:  # it was queued before the socket was to report this
-                local = target if target[0] < MULTICAST4 else UNKNOWN
-            asked, direct = socket.inet_ntoa(local), local == target
+            asked, index, direct = _pktinfo4(data)
         elif level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO and not asked:
             index = struct.unpack_from("=i", data, 16)[0]
             asked, direct = socket.inet_ntop(socket.AF_INET6, data[:16]), data[0] != 0xFF
@@ -197,12 +194,28 @@ def receive(sock: socket.socket, buffer: bytearray) -> tuple[int, tuple[str, int
     return size, (host, port), asked, index, direct
 
 
+@lru_cache(maxsize=256)  # a machine has few addresses and interfaces
+def _pktinfo4(data: bytes) -> tuple[str, int, bool]:
+    """Return (local address asked, interface index, sent to that address alone) of an in_pktinfo."""
+    index = int(struct.unpack_from("=i", data)[0])
+    local, target = data[4:8], data[8:12]
+    if local == UNKNOWN:  # it was queued before the socket was to report this
+        local = target if target[0] < MULTICAST4 else UNKNOWN
+    return socket.inet_ntoa(local), index, local == target
+
+
 def send_from(
     sock: socket.socket, data: bytes | memoryview, peer: tuple[str, int], *, source: str, ifindex: int
 ) -> None:
     """Send one IPv4 datagram from the given local address out of the given interface."""
-    info = struct.pack("=i4s4s", ifindex, socket.inet_aton(source), bytes(4))
-    sock.sendmsg([data], [(socket.IPPROTO_IP, IP_PKTINFO, info)], 0, peer)
+    sock.sendmsg([data], source4(source, ifindex), 0, peer)
+
+
+@lru_cache(maxsize=256)
+def source4(local: str, ifindex: int = 0) -> list[tuple[int, int, bytes]]:
+    """Return the control message that sets source address and interface of a datagram; not to be changed."""
+    info = struct.pack("=i4s4s", ifindex, socket.inet_aton(local), bytes(4))
+    return [(socket.IPPROTO_IP, IP_PKTINFO, info)]
 
 
 def connected(

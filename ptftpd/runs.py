@@ -6,7 +6,7 @@ import errno
 import socket
 import struct
 
-from ptftpd.net import IP_PKTINFO, sockaddr
+from ptftpd.net import sockaddr, source4
 
 # Linux numbers that Python's socket module does not name.
 SOL_UDP, UDP_SEGMENT, UDP_GRO = 17, 103, 104
@@ -97,4 +97,4 @@ def _source(sock: socket.socket, local: str) -> list[tuple[int, int, bytes]]:
     if sock.family == socket.AF_INET6:
         octets = socket.inet_pton(socket.AF_INET6, local if ":" in local else f"::ffff:{local}")
         return [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, octets + struct.pack("=i", 0))]
-    return [(socket.IPPROTO_IP, IP_PKTINFO, struct.pack("=i4s4s", 0, socket.inet_aton(local), bytes(4)))]
+    return source4(local)

@@ -17,7 +17,6 @@ served from their own network's addresses.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from ptftpd.dhcp import options, reply, request, wire
 from ptftpd.dhcp.boot import Boot
@@ -25,6 +24,7 @@ from ptftpd.dhcp.decision import Decision
 from ptftpd.dhcp.networks import Network, Networks
 from ptftpd.dhcp.outcome import Outcome
 from ptftpd.dhcp.pool import Lease
+from ptftpd.dhcp.pxe import Client
 from ptftpd.dhcp.request import RENEWING, SELECTING, Request
 from ptftpd.dhcp.sheet import Sheet
 from ptftpd.dhcp.sheets import Sheets
@@ -67,7 +67,7 @@ class Machine:
         lease = network.pool.find(asked.key) if network else None
         if lease and lease.architecture and not asked.client.architectures:
             # syslinux.efi, for one, repeats DHCP without options 60 and 93.
-            asked.client = replace(asked.client, architectures=(lease.architecture,))
+            asked.client = asked.client._replace(architectures=(lease.architecture,))
         outcome = Outcome(asked, self._interface)
         outcome.ignored = self._unwanted(asked, network, lease, now)
         if network and not outcome.ignored:
@@ -87,7 +87,7 @@ class Machine:
         if made is None:
             if len(self._bodies) >= MAX_BODIES:
                 self._bodies.clear()
-            made = self._bodies[key] = sheet, reply.body(asked, seconds, sheet, boot)
+            made = self._bodies[key] = sheet, reply.body(asked, seconds, sheet, boot, self._own)
         return made[1]
 
     def _unwanted(self, asked: Request, network: Network | None, lease: Lease | None, now: float) -> str:
@@ -106,11 +106,13 @@ class Machine:
         if network is None:
             return "relayed from a network that is not configured"
         known = asked.key in network.plan.subnet.reserved or (lease is not None and lease.expires > now)
-        client = asked.client
-        boots = client.boots and not (client.is_http and self._decision.boot(client) is None)
-        if not (known or boots or self._settings.answer_all):
-            return "not a PXE client (answer_all is off)"
-        return ""
+        if known or self._settings.answer_all or self._boots(asked.client):
+            return ""
+        return "not a PXE client (answer_all is off)"
+
+    def _boots(self, client: Client) -> bool:
+        """Return whether it boots over the network; for HTTP Boot there may be no file here."""
+        return client.boots and not (client.is_http and self._decision.boot(client) is None)
 
     def _discover(self, asked: Request, network: Network, outcome: Outcome, now: float) -> None:
         lease = network.pool.offer(asked.key, asked.address, now)
@@ -204,7 +206,7 @@ class Machine:
         """Make the outcome an offer or acknowledgement; yiaddr 0 leases nothing."""
         sheet, boot = self.told(asked, network)
         body = self._body(asked, network.plan.seconds(asked.seconds) if yiaddr else 0, sheet, boot)
-        answer = reply.offer_or_ack(asked, kind, yiaddr, self._own, body)
+        answer = reply.offer_or_ack(asked, kind, yiaddr, body)
         booted = f", {boot.about}" if boot else ""
         self._answer(asked, outcome, answer, yiaddr or asked.message.ciaddr, booted)
         if boot:

@@ -52,7 +52,10 @@ class Networks:
         place = asked.place
         if not place:
             return self._all[0]
-        return next((network for network in self._all if place in network.plan.subnet), None)
+        for network in self._all:
+            if place in network.plan.subnet:
+                return network
+        return None
 
     def identify(self, asked: Request, by: str) -> bytes:
         """Return the key of a client's leases: its reservation's, by whatever name, else its identity."""

@@ -29,7 +29,7 @@ class Outcome:
     def answer(self, answer: Message, about: str) -> None:
         """Send a message, and record it: about continues the sentence behind its name."""
         assert self.request is not None
-        kind = options.number(answer, options.MESSAGE_TYPE, 1)
+        kind = wire.number(answer.options[options.MESSAGE_TYPE])
         self.data = reply.datagram(self.request, answer)
         self.destination = reply.destination(answer)
         self.note(f"{options.NAMES[kind]} {about}")

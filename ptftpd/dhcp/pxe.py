@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from ptftpd.dhcp import options, wire
 from ptftpd.dhcp.wire import Message
@@ -87,8 +87,7 @@ def _name(number: int) -> str:
     return ARCHITECTURES.get(number, str(number))
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
+class Client(NamedTuple):
     """The machine that asks, as its message describes it."""
 
     hardware: bytes  # its Ethernet address, b'' for other hardware
@@ -141,18 +140,17 @@ class Client:
 
 def identify(message: Message) -> Client:
     """Return what is asking, as far as its message says."""
-    said = message.options
-    vendor_class, architectures = _program(
-        said.get(options.VENDOR_CLASS, b""), said.get(options.ARCHITECTURE, b"")
-    )
+    said, get = message.options, message.options.get
+    circuit = suboption(message, options.RELAY_AGENT, 1)
+    vendor_class, architectures = _program(get(options.VENDOR_CLASS, b""), get(options.ARCHITECTURE, b""))
     return Client(
         hardware=message.chaddr[:6] if (message.htype, message.hlen) == (1, 6) else b"",
         architectures=architectures,
         vendor_class=vendor_class,
-        ipxe=options.IPXE in said or b"iPXE" in said.get(options.USER_CLASS, b""),
-        guid=message.options.get(options.GUID, b"")[1:],
-        client_id=message.options.get(options.CLIENT_ID, b""),
-        circuit_id=options.text(suboption(message, options.RELAY_AGENT, 1)),
+        ipxe=options.IPXE in said or b"iPXE" in get(options.USER_CLASS, b""),
+        guid=get(options.GUID, b"")[1:],
+        client_id=get(options.CLIENT_ID, b""),
+        circuit_id=options.text(circuit) if circuit else "",
     )
 
 
@@ -168,7 +166,8 @@ def _program(vendor_class: bytes, architectures: bytes) -> tuple[str, tuple[str,
 
 def suboption(message: Message, code: int, wanted: int) -> bytes:
     """Return a sub-option of an option that encapsulates others (43, 82); b"" when it is not there."""
-    return suboption_of(message.options.get(code, b""), wanted)
+    value = message.options.get(code)
+    return suboption_of(value, wanted) if value else b""
 
 
 def suboption_of(value: bytes, wanted: int) -> bytes:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ptftpd.dhcp import options, pxe, wire
 from ptftpd.dhcp.boot import Boot
-from ptftpd.dhcp.request import Request
+from ptftpd.dhcp.request import LEAST_ROOM, Request
 from ptftpd.dhcp.sheet import Sheet
 from ptftpd.dhcp.wire import Message
 
@@ -29,12 +29,12 @@ class Body:
     options: dict[int, bytes]
 
 
-def body(request: Request, seconds: int, sheet: Sheet, boot: Boot | None) -> Body:
+def body(request: Request, seconds: int, sheet: Sheet, boot: Boot | None, server: int) -> Body:
     """Return what offers and acknowledgements tell a client; no lease times when seconds is 0.
 
     sheet: the options that were set, the mask among them, which goes before the router (RFC 2132 §3.3).
     """
-    told: dict[int, bytes] = {}
+    told = {options.SERVER_ID: wire.addresses(server)}
     if seconds:
         told |= {
             options.LEASE_TIME: wire.octets(seconds, 4),
@@ -55,20 +55,19 @@ def body(request: Request, seconds: int, sheet: Sheet, boot: Boot | None) -> Bod
     return Body(booting.siaddr, booting.sname, booting.file, told)
 
 
-def offer_or_ack(request: Request, kind: int, yiaddr: int, server: int, body: Body) -> Message:
+def offer_or_ack(request: Request, kind: int, yiaddr: int, body: Body) -> Message:
     """Return a DHCPOFFER or DHCPACK for an address; yiaddr 0 answers DHCPINFORM."""
-    reply = _to(request, kind, server)
+    reply = _to(request, kind, body.options)
     reply.yiaddr = yiaddr
     reply.ciaddr = request.message.ciaddr if kind == options.ACK else 0
     reply.siaddr, reply.sname, reply.file = body.siaddr, body.sname, body.file
-    reply.options |= body.options
     _echo(request, reply)
     return reply
 
 
 def nak(request: Request, reason: str, server: int) -> Message:
     """Return a DHCPNAK with a reason for people."""
-    reply = _to(request, options.NAK, server)
+    reply = _to(request, options.NAK, {options.SERVER_ID: wire.addresses(server)})
     reply.options[options.MESSAGE] = reason.encode()
     _broadcast_by_relay(reply)  # which must not use the address that is refused (RFC 2131 §4.1)
     _echo(request, reply)
@@ -77,7 +76,7 @@ def nak(request: Request, reason: str, server: int) -> Message:
 
 def proxy(request: Request, kind: int, server: int, boot: Boot) -> Message:
     """Return a proxyDHCP offer, or the acknowledgement of port 4011: a boot file and no address."""
-    reply = _to(request, kind, server)
+    reply = _to(request, kind, {options.SERVER_ID: wire.addresses(server)})
     reply.options[options.VENDOR_CLASS] = PXE_CLASS
     fields, values = _boot_fields(request.client, boot), _boot_values(request.client, boot)
     reply.siaddr, reply.sname, reply.file = fields.siaddr, fields.sname, fields.file
@@ -92,7 +91,7 @@ def proxy(request: Request, kind: int, server: int, boot: Boot) -> Message:
 def datagram(request: Request, reply: Message) -> bytes:
     """Return the octets of a reply, no more than the client takes (option 57)."""
     data = wire.encode(reply)
-    if len(data) <= request.room:
+    if len(data) <= LEAST_ROOM or len(data) <= request.room:
         return data
     reply.sname = b""  # says only what siaddr and option 66 say, and can hold options instead
     return wire.encode(reply, maximum=request.room)
@@ -104,7 +103,7 @@ def destination(reply: Message) -> tuple[str, int]:
     A client without an address is answered by broadcast whether it set the flag or not, as the RFC
     allows: unicast would need a raw socket, and EDK2 hears nothing else.
     """
-    kind = options.number(reply, options.MESSAGE_TYPE, 1)
+    kind = wire.number(reply.options[options.MESSAGE_TYPE])
     answers_inform = kind == options.ACK and not reply.yiaddr  # RFC 2131 §4.3.5: to ciaddr, relay or not
     if reply.giaddr and not answers_inform:
         return wire.dotted(reply.giaddr), SERVER_PORT
@@ -113,8 +112,8 @@ def destination(reply: Message) -> tuple[str, int]:
     return EVERYONE, CLIENT_PORT
 
 
-def _to(request: Request, kind: int, server: int) -> Message:
-    """Return an empty reply of a kind: the fields that are copied, and options 53 and 54."""
+def _to(request: Request, kind: int, told: dict[int, bytes]) -> Message:
+    """Return a reply of a kind with options behind option 53, and the header fields that are copied."""
     asked = request.message
     return Message(
         op=wire.BOOTREPLY,
@@ -124,10 +123,7 @@ def _to(request: Request, kind: int, server: int) -> Message:
         flags=asked.flags & wire.BROADCAST,
         giaddr=asked.giaddr,
         chaddr=asked.chaddr,
-        options={
-            options.MESSAGE_TYPE: wire.octets(kind, 1),
-            options.SERVER_ID: wire.addresses(server),
-        },
+        options={options.MESSAGE_TYPE: wire.octets(kind, 1)} | told,
     )
 
 

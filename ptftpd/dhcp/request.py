@@ -14,6 +14,7 @@ AUTO, BY_MAC, BY_CLIENT_ID = "auto", "mac", "client-id"  # what tells machines a
 MIN_SIZE = 576  # octets of the IP datagram that every client takes (RFC 2131 §2)
 MAX_SIZE = 1500  # and the most ever sent: what fits one Ethernet frame
 HEADERS = 28  # octets of IP and UDP headers, which option 57 counts
+LEAST_ROOM = MIN_SIZE - HEADERS  # octets of a reply that every client takes
 LINK_SELECTION = 5  # sub-option of option 82 (RFC 3527)
 # What stands before the octets of a name, in place of the hardware type that is before hardware addresses.
 _CLIENT_ID, _GUID = b"\0", b"\xff"
@@ -30,7 +31,7 @@ class Request:
     key: bytes  # who asks; b'' when it cannot be told
     address: int
     server_id: int
-    parameters: tuple[int, ...]  # option 55, in its order
+    parameters: bytes  # option 55: numbers of options, in the order in which they are wanted
     direct: bool  # sent to this server's address, not broadcast
     hardware: str  # the client's hardware address in its usual notation, for people
 
@@ -87,7 +88,7 @@ def parse(message: Message, direct: bool, identify_by: str = AUTO) -> Request:
         key=identity(message, identify_by),
         address=requested or message.ciaddr,
         server_id=server_id,
-        parameters=tuple(message.options.get(options.PARAMETER_LIST, b"")),
+        parameters=message.options.get(options.PARAMETER_LIST, b""),
         direct=direct,
         hardware=hardware_text(message),
     )

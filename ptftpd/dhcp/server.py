@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from ptftpd import net
@@ -117,7 +117,8 @@ class Server:
         own = int(link.address)
         machine, proxy = Machine(settings, link.name, own, networks), Proxy(settings, link.name, own)
         self._machine, self._proxy = machine, proxy  # both, now that neither finds fault
-        self._link, self._mode = link, "full" if self._only_bootp else settings.dhcp.mode
+        self._link, self._address = link, str(link.address)
+        self._mode = "full" if self._only_bootp else settings.dhcp.mode
         self._serves_menu = bool(settings.menus)
         names = frozenset({socket.gethostname().lower(), socket.gethostname().partition(".")[0].lower()})
         self._bootp = Bootp(settings, link.name, own, networks, names)
@@ -156,7 +157,20 @@ class Server:
 
     def _readable(self, sock: socket.socket, handle: Handler, now: float) -> None:
         """Handle the datagrams that wait: replies leave once all leases they promise are stored."""
-        outcomes = []
+        with self._log.together():
+            promises = []
+            for outcome in self._outcomes(sock, handle, now):
+                if outcome.commit:
+                    promises.append(outcome)
+                else:
+                    self._held.hold(partial(self._finish, sock, outcome), outcome.delay, now)
+            if promises:
+                self._keep_promises(sock, promises, now)
+        if self._prober:
+            self._prober.hurry(now)
+
+    def _outcomes(self, sock: socket.socket, handle: Handler, now: float) -> Iterator[Outcome]:
+        """Yield what comes of each datagram that waits."""
         for _ in range(MAX_BATCH):
             received = net.receive(sock, self._buffer)
             if received is None:
@@ -171,15 +185,16 @@ class Server:
                 self._log.drop("malformed", now, f"from {peer[0]}: {error}")
                 continue
             if outcome is not None:
-                outcomes.append(outcome)
+                yield outcome
+
+    def _keep_promises(self, sock: socket.socket, outcomes: Sequence[Outcome], now: float) -> None:
+        """Store all leases that the outcomes promise in one commit, then let the replies leave."""
         stored = self._commit([lease for outcome in outcomes for lease in outcome.commit], now)
-        if self._prober:
-            self._prober.hurry(now)
         for outcome in outcomes:
-            if outcome.commit and not stored:
-                self._log.drop("the lease could not be stored", now, outcome.asked)
-            else:
+            if stored:
                 self._held.hold(partial(self._finish, sock, outcome), outcome.delay, now)
+            else:
+                self._log.drop("the lease could not be stored", now, outcome.asked)
 
     def _message(
         self, message: wire.Message, peer: tuple[str, int], now: float, direct: bool
@@ -242,8 +257,7 @@ class Server:
     def _send(self, sock: socket.socket, data: bytes, destination: tuple[str, int], now: float) -> bool:
         """Send a datagram; return whether the kernel took it."""
         try:
-            source, index = str(self._link.address), self._link.index
-            net.send_from(sock, data, destination, source=source, ifindex=index)
+            net.send_from(sock, data, destination, source=self._address, ifindex=self._link.index)
         except OSError as error:
             self._log.drop(f"cannot send: {error.strerror}", now, f"to {destination[0]}")
             return False

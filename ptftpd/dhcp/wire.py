@@ -55,12 +55,8 @@ def decode(data: bytes) -> Message:
     """Return the message in a datagram; WireError when it is none. Options may lack their END (255)."""
     if len(data) < _VEND:
         raise WireError(f"{len(data)} octets are too few for a BOOTP message", len(data))
-    message = Message(cookie=data[_VEND:_OPTIONS] == COOKIE)
-    (
-        message.op, message.htype, message.hlen, message.hops, message.xid, message.secs, message.flags,
-        message.ciaddr, message.yiaddr, message.siaddr, message.giaddr,
-        message.chaddr, sname, file,
-    ) = _HEADER.unpack_from(data)  # fmt: skip
+    message = Message(*_HEADER.unpack_from(data))  # its first fields, in this order
+    message.cookie = data[_VEND:_OPTIONS] == COOKIE
     if message.hlen > len(message.chaddr):
         raise WireError(f"hardware address of {message.hlen} octets", 2)
     overload = 0
@@ -72,11 +68,10 @@ def decode(data: bytes) -> Message:
             _walk(data, _FILE, _VEND, message)
         if overload & IN_SNAME:
             _walk(data, _SNAME, _FILE, message)
-        _take_overload(message)
-    if not overload & IN_FILE:
-        message.file = file.partition(b"\0")[0]
-    if not overload & IN_SNAME:
-        message.sname = sname.partition(b"\0")[0]
+        if overload:
+            _take_overload(message)
+    message.file = b"" if overload & IN_FILE else message.file.partition(b"\0")[0]
+    message.sname = b"" if overload & IN_SNAME else message.sname.partition(b"\0")[0]
     return message
 
 
@@ -188,7 +183,7 @@ def numbers16(value: bytes) -> tuple[int, ...]:
 
 def addresses(*values: int) -> bytes:
     """Return IPv4 addresses one behind the other."""
-    return b"".join(octets(value, 4) for value in values)
+    return b"".join([octets(value, 4) for value in values])
 
 
 def route(network: int, length: int, router: int) -> bytes:
@@ -224,6 +219,7 @@ def domain_names(names: Iterable[Sequence[bytes]]) -> bytes:
     return encoded
 
 
+@lru_cache(maxsize=4096)  # each is written several times in an exchange: in records, for the database
 def dotted(address: int) -> str:
     """Return an IPv4 address in its usual notation."""
     return f"{address >> 24}.{address >> 16 & 255}.{address >> 8 & 255}.{address & 255}"

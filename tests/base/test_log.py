@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
@@ -109,6 +110,27 @@ class TestTerminal:
         shown.error("", "e")
         assert [line[-1] for line in capsys.readouterr().err.splitlines()] == kept
 
+    def test_together(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A batch of records is one write, in order, also when an exception ends it."""
+
+        class Counting(io.StringIO):
+            writes = 0
+
+            def write(self, text: str) -> int:
+                self.writes += 1
+                return super().write(text)
+
+        stderr = Counting()
+        monkeypatch.setattr(sys, "stderr", stderr)
+        shown = Log("p")
+        with contextlib.suppress(KeyError), shown.together():
+            shown.info("", "one")
+            shown.warning("", "two")
+            raise KeyError
+        assert (stderr.getvalue(), stderr.writes) == ("p: one\np: warning: two\n", 1)
+        shown.info("", "three")
+        assert stderr.writes == 2
+
     def test_nobody_reads_any_more(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A terminal that was closed does not end the program."""
 
@@ -118,6 +140,8 @@ class TestTerminal:
 
         monkeypatch.setattr(sys, "stderr", Closed())
         shown = Log("ptftpd")
+        with shown.together():
+            shown.info("", "hello")
         shown.info("", "hello")
         assert not shown.journal
 

@@ -31,7 +31,7 @@ def offer(said: dict[int, bytes], boot: Boot | None = BOOT, sheet: Sheet = SHEET
 def datagram(said: dict[int, bytes], boot: Boot | None = BOOT, sheet: Sheet = SHEET, **fields: int) -> bytes:
     """Return the octets of the offer to a client."""
     asked = request.parse(Message(options={53: b"\1"} | said, **fields), False)
-    made = reply.offer_or_ack(asked, options.OFFER, CLIENT, SERVER, reply.body(asked, 3600, sheet, boot))
+    made = reply.offer_or_ack(asked, options.OFFER, CLIENT, reply.body(asked, 3600, sheet, boot, SERVER))
     return reply.datagram(asked, made)
 
 
