@@ -58,8 +58,8 @@ class Daemon:
     idle_timeout: float | None = option(
         None,
         seconds(1, 604_800),
-        "when started by a socket of systemd: end after so long without a client, until the next one comes; "
-        "by default never. With one worker only",
+        "when started by a socket of systemd for all interfaces: end after so long without a client, until "
+        "the next one comes; by default never. With one worker only",
         metavar="TIME",
         restart=True,
     )
