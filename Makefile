@@ -24,7 +24,7 @@ AS_ROOT = $(SUDO) env PYTHONDONTWRITEBYTECODE=1 CI=$(CI)
 
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help demo test check fuzz soak bench lint man install clean
+.PHONY: help demo test check autopkgtest fuzz soak bench lint man install clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ test: lint ## lint and every test, the ones that need root too
 check: ## the quick tests: no root, no network
 	@$(NEED) tests/packages
 	@$(PYTEST) $(NOT_QUICK:%=--ignore=%)
+
+autopkgtest: ## the tests of the packages, debian/tests, on Debian 12 and 13; a quarter of an hour
+	@$(NEED) $(wildcard tests/packages tests/*/packages)
+	@$(AS_ROOT) $(PYTHON) -m tests.system.testbed
 
 fuzz: ## random datagrams, then coverage-guided ones, for half an hour
 	@$(NEED) tests/packages

@@ -27,14 +27,15 @@ install-data: man
 	for file in build/fish/*; do copy "$$file" "$(DATA)/fish/vendor_completions.d/$${file##*/}"; done; \
 	for file in etc/ptftpd/*.conf; do [ -e "$(DESTDIR)/$$file" ] || copy "$$file" "/$$file"; done
 
-# In a copy of the source, which debhelper may fill with files.
+# In a copy of the source, which debhelper may fill with files; by Debian's programs, not others on PATH.
 SOURCE := build/deb/source
+BUILD := env PATH=/usr/sbin:/usr/bin:/sbin:/bin dpkg-buildpackage
 
 deb: ## Debian packages, into build/deb
 	@$(NEED) debian/packages
 	@rm -rf build/deb
 	@mkdir -p $(SOURCE)
 	@tar --create --exclude=./build --exclude=./.git --exclude=__pycache__ . | tar --extract --directory=$(SOURCE)
-	@cd $(SOURCE) && dpkg-buildpackage --build=binary --unsigned-source --unsigned-changes
+	@cd $(SOURCE) && $(BUILD) --build=binary --unsigned-source --unsigned-changes
 	@rm -rf $(SOURCE)
 	@echo 'Install them: apt install ./build/deb/*.deb'

@@ -13,7 +13,7 @@ from ptftpd import syntax
 from ptftpd.option import options
 from ptftpd.program import DIRECTORY, Program
 from ptftpd.settings import SECTIONS
-from ptftpd.values import Values, parse, render, split
+from ptftpd.values import Values, parse, split, written
 
 IGNORED_RFC1350 = "taken by every program of the suite; without effect here, where no TFTP is served"
 
@@ -74,7 +74,7 @@ def _add_option(
     if facts["short"] and f"-{facts['short']}" not in taken:
         taken.add(f"-{facts['short']}")
         names.insert(0, f"-{facts['short']}")
-    shown = render(item.default)
+    shown = written(item, item.default)
     help = facts["help"].replace("%", "%%") + (f" (default: {shown})" if shown else "")
     if facts["parse"] is syntax.flag:
         _add_flag(group, f"{section}:{key}", names, help, bool(item.default))

@@ -19,7 +19,7 @@ from ptftpd import syntax
 from ptftpd.option import options
 from ptftpd.program import DIRECTORY, Program
 from ptftpd.settings import NAMED, SECTIONS
-from ptftpd.values import render
+from ptftpd.values import written
 
 WIDTH = 100  # columns of the sample files
 
@@ -33,9 +33,13 @@ def sample(sections: Iterable[str]) -> str:
     for name in sections:
         kind = _dataclass(name)
         header = f"[{name}]" if name in SECTIONS else f"#[{name} NAME]"
-        lines += ["", *_comment(_about(kind)), header]
+        lines += ["", *_comment(_sentence(_about(kind))), header]
         for key, item in options(kind).items():
-            lines += ["", *_comment(item.metadata["help"]), f"#{key} = {render(item.default)}".rstrip()]
+            lines += [
+                "",
+                *_comment(item.metadata["help"]),
+                f"#{key} = {written(item, item.default)}".rstrip(),
+            ]
     return "\n".join(lines) + "\n"
 
 
@@ -84,7 +88,7 @@ def settings_part() -> str:
         header = f"[{name}]" if name in SECTIONS else f"[{name} NAME]"
         lines += [f".SH SECTION {_troff(header)}", _troff(_sentence(_about(kind)))]
         for key, item in options(kind).items():
-            facts, default = item.metadata, render(item.default)
+            facts, default = item.metadata, written(item, item.default)
             more = " Takes several values." if facts["many"] else ""
             more += " A change takes a restart." if facts["restart"] else ""
             preset = f" Default: {default}." if default else ""

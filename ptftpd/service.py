@@ -116,7 +116,9 @@ class _Process:
 
     def run(self, sockets: dict[str, list[socket.socket]]) -> int:
         """Serve until told to stop, on these sockets of systemd's if there are any; return the exit code."""
-        self._idle_timeout = self.loaded.settings.daemon.idle_timeout if sockets else None
+        # A socket bound to an interface hears nothing on one that replaces it: somebody has to see that.
+        if sockets and not self.loaded.interface:
+            self._idle_timeout = self.loaded.settings.daemon.idle_timeout
         self.daemon.open(dict(sockets))
         if self.loaded.detach:
             return self._detached()

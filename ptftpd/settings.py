@@ -58,9 +58,9 @@ class Daemon:
     idle_timeout: float | None = option(
         None,
         seconds(1, 604_800),
-        "when started by a socket of systemd: end after so long without a client, until the next one comes; "
-        "by default never. With one worker only",
-        metavar="SECONDS",
+        "when started by a socket of systemd for all interfaces: end after so long without a client, until "
+        "the next one comes; by default never. With one worker only",
+        metavar="TIME",
         restart=True,
     )
 
@@ -182,8 +182,8 @@ class Tftp:
     timeout: float = option(
         1.0,
         seconds(0.05, 255),
-        "first retransmission time, seconds, until the round trip is measured",
-        metavar="SECONDS",
+        "first retransmission time, until the round trip is measured",
+        metavar="TIME",
     )
     retries: int = option(
         6, integer(1, 50), "retransmissions without an answer before a transfer is given up", metavar="N"
@@ -223,15 +223,11 @@ class Tftp:
         "what clients may write: nothing, new files, any file, any file with the old one kept as NAME.~1~",
         metavar="POLICY",
     )
-    upload_limit: int = option(
-        1 << 30, octets(1, 1 << 50), "largest upload; K, M, G may follow", metavar="OCTETS"
-    )
+    upload_limit: int = option(1 << 30, octets(1, 1 << 50), "largest upload", metavar="SIZE")
     upload_reserve: int = option(
-        64 << 20, octets(0, 1 << 50), "space that uploads leave free on the disk", metavar="OCTETS"
+        64 << 20, octets(0, 1 << 50), "space that uploads leave free on the disk", metavar="SIZE"
     )
-    upload_umask: int = option(
-        umask("022"), umask, "permissions that uploaded files do not get", metavar="OCTAL"
-    )
+    upload_umask: int = option(0o022, umask, "permissions that uploaded files do not get", metavar="OCTAL")
 
 
 @dataclass(frozen=True)
@@ -280,19 +276,19 @@ class Dhcp:
         (), address_range, "addresses never leased, though in a range", metavar="FIRST-LAST", many=True
     )
     lease_time: float = option(
-        3600.0, seconds(60, 4_294_967_294), "how long an address is leased, seconds", metavar="SECONDS"
+        3600.0, seconds(60, 4_294_967_294), "how long an address is leased", metavar="TIME"
     )
     min_lease_time: float = option(
         60.0,
         seconds(60, 4_294_967_294),
-        "shortest lease given to a client that asks for one, seconds",
-        metavar="SECONDS",
+        "shortest lease given to a client that asks for one",
+        metavar="TIME",
     )
     max_lease_time: float | None = option(
         None,
         seconds(60, 4_294_967_294),
-        "longest lease given to a client that asks for one, seconds; by default lease_time",
-        metavar="SECONDS",
+        "longest lease given to a client that asks for one; by default lease_time",
+        metavar="TIME",
     )
     mode: str = option(
         "full",
@@ -330,7 +326,7 @@ class Dhcp:
         900.0,
         seconds(0, 604_800),
         "how long an address that is in use by another machine is not leased; doubled each time in a row",
-        metavar="SECONDS",
+        metavar="TIME",
     )
     bootp: bool = option(False, flag, "answer BOOTP clients too, as [bootp] says")
     state_dir: str = option(
@@ -389,7 +385,7 @@ class Class:
         0.0,
         seconds(0, 10),
         "how long DHCP replies wait: the ROM of the Raspberry Pi 3 misses one that comes at once",
-        metavar="SECONDS",
+        metavar="TIME",
     )
     option: tuple[registry.Option, ...] = option(
         (),
@@ -447,8 +443,8 @@ class Subnet:
     lease_time: float | None = option(
         None,
         seconds(60, 4_294_967_294),
-        "how long an address is leased, seconds; by default as in [dhcp]",
-        metavar="SECONDS",
+        "how long an address is leased; by default as in [dhcp]",
+        metavar="TIME",
     )
     option: tuple[registry.Option, ...] = option(
         (),

@@ -1,6 +1,7 @@
 """The syntax of setting values: each function returns the value of a text or raises ValueError.
 
-The reason of the error starts with 'must be', so that it reads on behind the setting's name.
+The reason of the error starts with 'must be', so that it reads on behind the setting's name. Where a value is
+not written as Python would, the function's attribute write is what writes it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from typing import TypeVar
 from ptftpd.dhcp import pxe
 
 T = TypeVar("T")
+
+TIME = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+SIZE = {"G": 1 << 30, "M": 1 << 20, "K": 1 << 10, "": 1}
 
 
 def text(value: str) -> str:
@@ -55,13 +59,19 @@ def seconds(low: float, high: float) -> Callable[[str], float]:
 
     def parse(value: str) -> float:
         match = re.fullmatch(r"([0-9]{1,10}(?:\.[0-9]{1,6})?)\s*([smhd]?)", value)
-        unit = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
-        number = round(float(match[1]) * unit[match[2]], 6) if match else -1.0
+        number = round(float(match[1]) * TIME[match[2] or "s"], 6) if match else -1.0
         if not low <= number <= high:
             raise ValueError(f"must be {low:.10g}..{high:.10g} seconds (or a number with s, m, h or d)")
         return number
 
+    parse.write = _time  # type: ignore[attr-defined]
     return parse
+
+
+def _time(value: float) -> str:
+    """Return a time in the largest unit that it is a whole number of."""
+    unit = next((unit for unit, length in TIME.items() if value % length == 0), "s")
+    return f"{value / TIME[unit]:.6f}".rstrip("0").rstrip(".") + unit if value else "0"
 
 
 def choice(*words: str) -> Callable[[str], str]:
@@ -163,26 +173,29 @@ def octets(low: int, high: int) -> Callable[[str], int]:
 
     def parse(value: str) -> int:
         match = re.fullmatch(r"([0-9]{1,18})\s*([KMG]?)", value)
-        number = int(match[1]) << {"": 0, "K": 10, "M": 20, "G": 30}[match[2]] if match else -1
+        number = int(match[1]) * SIZE[match[2]] if match else -1
         if not low <= number <= high:
             raise ValueError(f"must be a size of {low}..{high} octets (or a number with K, M or G)")
         return number
 
+    parse.write = _size  # type: ignore[attr-defined]
     return parse
 
 
-class Octal(int):
-    """Permission bits; str() is the octal number that they are written as."""
+def _size(value: int) -> str:
+    """Return a size in the largest unit that it is a whole number of."""
+    unit = next(unit for unit, octets in SIZE.items() if value % octets == 0)
+    return f"{value // SIZE[unit]}{unit}" if value else "0"
 
-    def __str__(self) -> str:
-        return f"{self:03o}"
 
-
-def umask(value: str) -> Octal:
+def umask(value: str) -> int:
     """Return the permission bits of an octal number."""
     if not re.fullmatch(r"[0-7]{3,4}", value) or int(value, 8) > 0o777:
         raise ValueError("must be an octal number such as 022")
-    return Octal(value, 8)
+    return int(value, 8)
+
+
+umask.write = "{:03o}".format  # type: ignore[attr-defined]
 
 
 def port_range(value: str) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -82,7 +82,7 @@ def parse(item: dataclasses.Field[Any], texts: Sequence[str]) -> Any:
 
     Nothing behind the = stands for what is not set by default either.
     """
-    if not any(texts) and not render(item.default):
+    if not any(texts) and not written(item, item.default):
         return item.default
     if any("\n" in text for text in texts):
         raise ValueError("must be one line; a line that starts with a space goes on with the one before it")
@@ -100,15 +100,21 @@ def dump(program: Program, settings: Settings) -> str:
         sections += [(f"{kind} {name}", value) for name, value in getattr(settings, field).items()]
     for section, value in sections:
         lines.append(f"[{section}]")
-        for key in options(type(value)):
-            setting = f"{key} = {render(getattr(value, key))}".rstrip()
+        for key, item in options(type(value)).items():
+            setting = f"{key} = {written(item, getattr(value, key))}".rstrip()
             lines.append(f"{setting:<50} # {settings.sources.get((section, key), 'default')}")
         lines.append("")
     return "\n".join(lines)
 
 
-def render(value: object) -> str:
+def written(item: dataclasses.Field[Any], value: Any) -> str:
     """Return a setting's value as it is written in a file; '' for one that is not set."""
+    write: Callable[[Any], str] = getattr(item.metadata["parse"], "write", render)
+    return "" if value is None else write(value)
+
+
+def render(value: object) -> str:
+    """Return a value of no unit as it is written in a file; '' for None."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, bytes):

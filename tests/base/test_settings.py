@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ptftpd import settings, syntax
 from ptftpd.option import options
-from ptftpd.values import render, split
+from ptftpd.values import split, written
 from tests.base.setting_texts import ALL, TEXTS, identity, takes
 
 Field = dataclasses.Field[Any]
@@ -31,7 +31,7 @@ def read(item: Field, shown: str) -> object:
 
 @every_setting
 def test_the_default_is_read_as_it_is_shown(section: str, key: str, item: Field) -> None:
-    assert read(item, render(item.default)) == item.default
+    assert read(item, written(item, item.default)) == item.default
 
 
 @every_setting
@@ -40,7 +40,7 @@ def test_each_value_is_read_as_it_is_shown(section: str, key: str, item: Field) 
     assert taken, "no text of setting_texts.TEXTS is right for this setting: add one"
     for text in taken:
         value = read(item, text)
-        assert read(item, render(value)) == value, text
+        assert read(item, written(item, value)) == value, text
 
 
 @every_setting
@@ -48,9 +48,26 @@ def test_several_values_are_read_as_they_are_shown(section: str, key: str, item:
     parse = item.metadata["parse"]
     several = tuple(parse(text) for text in TEXTS if takes(item, text) and "," not in text)
     if item.metadata["many"]:
-        assert read(item, render(several)) == several
+        assert read(item, written(item, several)) == several
     else:
-        assert render(several[0])
+        assert written(item, several[0])
+
+
+@pytest.mark.parametrize(("parse", "value", "shown"), [
+    (syntax.seconds(0, 1e9), 0.0, "0"), (syntax.seconds(0, 1e9), 0.25, "0.25s"),
+    (syntax.seconds(0, 1e9), 1.0, "1s"), (syntax.seconds(0, 1e9), 90.5, "90.5s"),
+    (syntax.seconds(0, 1e9), 900.0, "15m"), (syntax.seconds(0, 1e9), 5400.0, "90m"),
+    (syntax.seconds(0, 1e9), 3600.0, "1h"), (syntax.seconds(0, 1e9), 604_800.0, "7d"),
+    (syntax.seconds(0, 1e10), 4_294_967_294.0, "4294967294s"),
+    (syntax.octets(0, 1 << 50), 0, "0"), (syntax.octets(0, 1 << 50), 1000, "1000"),
+    (syntax.octets(0, 1 << 50), 1536, "1536"), (syntax.octets(0, 1 << 50), 64 << 10, "64K"),
+    (syntax.octets(0, 1 << 50), 1536 << 20, "1536M"), (syntax.octets(0, 1 << 50), 1 << 40, "1024G"),
+    (syntax.umask, 0o022, "022"), (syntax.umask, 0, "000"),
+])  # fmt: skip
+def test_units_are_those_that_a_person_would_write(parse: Any, value: float, shown: str) -> None:
+    """The largest of which the value is a whole number."""
+    assert parse.write(value) == shown
+    assert parse(shown) == value
 
 
 @every_setting

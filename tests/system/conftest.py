@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab import Lab
-from tests.system import building, container, roots
+from tests.system import building, container, roots, testbed
 from tests.system.machine import Machine
 
 MINUTES = 60
@@ -40,7 +40,7 @@ class Workshop:
     """What is made of the source in one suite of Debian, as soon as it is there."""
 
     builds: Future[tuple[Path, Path]]
-    unit_tests: Future[str]
+    tests: Future[str]  # what autopkgtest printed
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +58,12 @@ def workshops(
             suite: Workshop(
                 builds[suite],
                 work.submit(
-                    building.unit_tests, suite, directories[suite] / "one", directories[suite] / "unit"
+                    testbed.run,
+                    roots.workshop(suite).path,
+                    directories[suite] / "one",
+                    directories[suite] / "tests",
+                    *(f"--test-name={name}" for name in testbed.ALWAYS),
+                    testbed.BRIEFLY,
                 ),
             )
             for suite in wanted

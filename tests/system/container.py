@@ -52,6 +52,7 @@ def _boot(root: str, network: str, name: str) -> None:
         group.mkdir(exist_ok=True)
         (group / "cgroup.procs").write_text(str(os.getpid()))
     os.environ["SYSTEMD_NSPAWN_UNIFIED_HIERARCHY"] = "1"
+    os.environ["SYSTEMD_NSPAWN_API_VFS_WRITABLE"] = "network"  # /proc/sys/net, as with a network of nspawn's
     os.execvp(
         "systemd-nspawn",
         [

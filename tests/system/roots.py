@@ -26,6 +26,8 @@ UNUSED = 7 * 24 * 3600  # seconds until a tree that no run has used is removed
 
 FETCHED = "python3-systemd python3-daemon python3-netifaces python3-tqdm procps tftp-hpa"
 BUILDING = "make lintian"
+# A system that boots, with autopkgtest and what the tests need that it runs.
+TESTING = "systemd systemd-sysv dbus udev iproute2 kmod curl procps autopkgtest"
 
 # What would reach for a network, which the system has not got, or take long for nothing.
 MASKED = (
@@ -88,10 +90,20 @@ def system(suite: str) -> Root:
 
 
 def workshop(suite: str) -> Root:
-    """Return where packages for a suite are built: with the list of 'make deb' and lintian."""
-    lines = (CHECKOUT / "debian/packages").read_text().splitlines()
-    needed = [line for line in lines if line and not line.startswith("#")]
-    return Root(suite, "workshop", (*needed, *BUILDING.split()))
+    """Return where packages for a suite are built and tested: what 'make deb' and tests/netns need."""
+    needed = (*_listed("debian/packages"), *BUILDING.split(), *TESTING.split())
+    return Root(suite, "workshop", (*needed, *_listed("tests/netns/packages")))
+
+
+def testbed(suite: str) -> Root:
+    """Return a workshop with what tests/boot needs beside."""
+    return Root(suite, "testbed", (*workshop(suite).installed, *_listed("tests/boot/packages")))
+
+
+def _listed(path: str) -> list[str]:
+    """Return the packages that a list for tests/need names."""
+    lines = (CHECKOUT / path).read_text().splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
 
 
 def make_all() -> None:

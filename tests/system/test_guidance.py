@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from ptftpd.programs.manual import rendered
-from tests.lab import CHECKOUT
 from tests.system import type_tab
 from tests.system.machine import BOOT_FILE, Machine
 
@@ -59,9 +58,3 @@ def test_fish(machine: Machine) -> None:
         assert words <= {row.partition("\t")[0] for row in seen.splitlines()}, (line, seen)
         if not line.endswith(" "):
             assert "\t" in seen
-
-
-def test_the_smoke_test_of_debian_tests(machine: Machine) -> None:
-    """debian/tests/smoke passes where the packages are installed."""
-    machine.write("/root/smoke", (CHECKOUT / "debian/tests/smoke").read_text())
-    machine.run("sh", "-c", "mkdir -p /tmp/autopkgtest && AUTOPKGTEST_TMP=/tmp/autopkgtest sh /root/smoke")

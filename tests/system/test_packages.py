@@ -8,10 +8,16 @@ import re
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.lab import CHECKOUT
+from tests.system import testbed
 from tests.system.conftest import Workshop
 
 NAMES = ("ptftp", "ptftpd", "python3-ptftpd")
+
+CONTROL = (CHECKOUT / "debian/tests/control").read_text()
+PYTEST = ("python3-hypothesis", "python3-pytest", "python3-pytest-timeout")
 
 # Tags of lintian that we know better than, each with the reason.
 ARGUED = {
@@ -49,9 +55,25 @@ def test_unit_tests_run_when_it_is_built() -> None:
         assert ("pytest" in shown.stdout) is there, shown.stderr
 
 
-def test_unit_tests_of_debian_tests(workshop: Workshop) -> None:
-    """debian/tests/unit passes with the library that is installed, on the Python of each Debian."""
-    assert re.search(r"^=+ \d{4} passed in ", workshop.unit_tests.result(), re.MULTILINE)
+def test_the_tests_of_the_packages(workshop: Workshop) -> None:
+    """autopkgtest finds what debian/tests promises: of what is installed, with the Python of each Debian."""
+    said = workshop.tests.result()
+    assert testbed.passed(said, testbed.ALWAYS), said[-8000:]
+    counts = [int(number) for number in re.findall(r"^=+ (\d+) passed in ", said, re.MULTILINE)]
+    assert len(counts) == 2, said
+    assert counts[0] > 2000, "tests of unit"
+    assert counts[1] > 100, "tests of netns"
+
+
+@pytest.mark.parametrize("kind", ["netns", "boot"])
+def test_the_packages_of_the_tests(kind: str) -> None:
+    """debian/tests/control wants what the list for 'make test' has, which apt does not read."""
+    [stanza] = re.findall(
+        rf"^Tests: {kind}\nDepends: (.*?)\nRestrictions:", CONTROL, re.MULTILINE | re.DOTALL
+    )
+    lines = (CHECKOUT / f"tests/{kind}/packages").read_text().splitlines()
+    listed = {line for line in lines if line and not line.startswith("#")}
+    assert {word.strip() for word in stanza.split(",")} == listed | {"@", *PYTEST}
 
 
 def test_control_files_agree(packages: list[Path]) -> None:

@@ -200,6 +200,29 @@ def test_a_port_that_is_taken(server: Machine) -> None:
     server.boots()
 
 
+SERVERS = ("pxed@eth0", "pdhcpd@eth0", "ptftpd@eth0", "pbootpd@eth0", "ptftpd.socket")
+
+
+@pytest.mark.parametrize("unit", SERVERS)
+def test_it_may_be_restarted_often(server: Machine, unit: str) -> None:
+    """Neither a service nor its sockets, which restart with it, give up when that happens time and again."""
+    for _ in range(7):
+        server.systemctl("restart", unit)
+    server.wait_state(unit, "active")
+
+
+def test_it_may_die_often(server: Machine) -> None:
+    """SIGKILL after SIGKILL: a DHCP server comes back each time."""
+    server.drop_in("pdhcpd@.service", "[Service]\nRestartSec=100ms\n")
+    server.systemctl("start", "pdhcpd@eth0")
+    for _ in range(7):
+        pids = {0, server.pid("pdhcpd@eth0")}
+        server.systemctl("kill", "--signal=KILL", "pdhcpd@eth0.service")
+        wait_until(lambda pids=pids: server.pid("pdhcpd@eth0") not in pids, 10, "the restart")  # type: ignore[misc]
+        server.wait_state("pdhcpd@eth0.service", "active")
+    server.boots()
+
+
 def test_records(server: Machine) -> None:
     """A lease is a record with its fields."""
     server.systemctl("start", "pxed@eth0")
