@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ptftpd.errors import Error, TransferError
+from ptftpd.log import printable
 from ptftpd.tftp import wire
 from ptftpd.tftp.files import Source, failure
 from ptftpd.tftp.uploads import Policy, Upload
@@ -191,6 +192,7 @@ def target(path: str, sha256: str = "", *, force: bool = False) -> Target:
     """Return where to put what is got as path ('-': standard output); Error says why it cannot be."""
     if path == STANDARD:
         return Stream(path, sha256)
+    _check(path)
     try:
         mode = os.stat(path).st_mode
     except OSError:
@@ -208,6 +210,7 @@ def source(path: str) -> Source:
     try:
         if path == STANDARD:
             return _spooled(sys.stdin.fileno(), "standard input")
+        _check(path)
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         status = os.fstat(fd)
         if stat.S_ISREG(status.st_mode):
@@ -224,6 +227,12 @@ def source(path: str) -> Source:
         raise Error(f"{path}: you may not read it: check its owner and mode") from None
     except OSError as error:
         raise Error(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _check(path: str) -> None:
+    """Error when no file can have this name."""
+    if "\0" in path:
+        raise Error(f"{printable(path)}: the name of a file cannot have a NUL in it")
 
 
 def _spooled(fd: int, name: str) -> Source:

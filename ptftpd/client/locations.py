@@ -6,10 +6,11 @@ import re
 from dataclasses import dataclass
 
 from ptftpd.errors import Error
+from ptftpd.log import printable
 
 # RFC 3617: tftp://host[:port]/name[;mode=MODE]; an IPv6 address in brackets, its zone behind %25 or just %.
 _URL = re.compile(
-    r"tftp://(?:\[(?P<address>[^]/]+)\]|(?P<host>[^][:/]+))(?::(?P<port>[0-9]+))?(?:/(?P<name>.*))?",
+    r"tftp://(?:\[(?P<address>[^]/]+)\]|(?P<host>[^][:/]+))(?::(?P<port>[0-9]{1,5}))?(?:/(?P<name>.*))?",
     re.I | re.S,
 )
 _HOST_NAME = re.compile(r"(?:\[(?P<address>[^]]+)\]|(?P<host>[^][:/]+)):(?P<name>.+)", re.S)
@@ -24,6 +25,11 @@ class Location:
     host: str = ""
     port: int = 0
     mode: str = ""
+
+    def __post_init__(self) -> None:
+        """Error when the name would end early on the wire (RFC 1350 §5)."""
+        if "\0" in self.name:
+            raise Error(f"{printable(self.name)}: a name on a server cannot have a NUL in it")
 
 
 def remote(text: str, *, literal: bool = False) -> Location:

@@ -199,7 +199,7 @@ def _here(name: str, path: str) -> str:
 
 def _port(text: str) -> int:
     """Return a port given by its number or its name; Error when it is neither."""
-    if text.isascii() and text.isdigit() and 1 <= int(text) <= 65535:
+    if text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65535:
         return int(text)
     try:
         return socket.getservbyname(text, "udp")

@@ -44,10 +44,24 @@ def test_literal(typed: str) -> None:
 
 @pytest.mark.parametrize(
     "typed",
-    ["tftp://", "tftp:///name", "tftp://host:0/name", "tftp://host:70000/name", "tftp://h/a;mode=mail"],
+    [
+        "tftp://",
+        "tftp:///name",
+        "tftp://host:0/name",
+        "tftp://host:70000/name",
+        pytest.param(f"tftp://host:{'9' * 5000}/name", id="more digits than int() takes"),
+        "tftp://h/a;mode=mail",
+    ],
 )
 def test_broken_urls(typed: str) -> None:
     with pytest.raises(Error, match="must be octet or netascii" if "mail" in typed else "not a TFTP URL"):
+        remote(typed)
+
+
+@pytest.mark.parametrize("typed", ["tftp://host/a%00b", "host:a\0b", "a\0b"])
+def test_a_nul_in_a_name(typed: str) -> None:
+    """RFC 1350 §5: it would be the name's end on the wire."""
+    with pytest.raises(Error, match=r"^a\\x00b: a name on a server cannot have a NUL in it$"):
         remote(typed)
 
 

@@ -291,6 +291,7 @@ def test_every_command_of_others(other: str) -> None:
         ("put a 10.0.0.1", 2, "10.0.0.1 names no server: write tftp://HOST/NAME or HOST:NAME\n"),
         ("get http://h/a", 1, "no address is known for http"),
         ("10.0.0.1 70000 -c get a", 1, "70000 is no port: write 1..65535 or a name of /etc/services"),
+        pytest.param(f"10.0.0.1 {'9' * 5000} -c get a", 1, "is no port: write 1..65535", id="5000 digits"),
         ("10.0.0.1 -c nonsense", 1, "there is no command nonsense: help lists them"),
         ("10.0.0.1 -c get", 1, "write it as: get [-f] REMOTE [LOCAL]"),
         ("get tftp://10.0.0.255/a", 1, "that is a broadcast address: name one machine"),
