@@ -74,11 +74,12 @@ def _add_option(
     if facts["short"] and f"-{facts['short']}" not in taken:
         taken.add(f"-{facts['short']}")
         names.insert(0, f"-{facts['short']}")
-    shown = written(item, item.default)
-    help = facts["help"].replace("%", "%%") + (f" (default: {shown})" if shown else "")
+    help = facts["help"].replace("%", "%%")
     if facts["parse"] is syntax.flag:
         _add_flag(group, f"{section}:{key}", names, help, bool(item.default))
         return
+    if shown := written(item, item.default):
+        help += f" (default: {shown})"
     group.add_argument(
         *names, dest=f"{section}:{key}", metavar=facts["metavar"], help=help,
         action="append" if facts["many"] else "store",

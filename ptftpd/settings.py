@@ -220,7 +220,8 @@ class Tftp:
     uploads: str = option(
         "none",
         choice("none", "create", "overwrite", "version"),
-        "what clients may write: nothing, new files, any file, any file with the old one kept as NAME.~1~",
+        "what clients may write; none: nothing; create: new files; overwrite: any file; version: any file, "
+        "the old one is kept as NAME.~1~",
         metavar="POLICY",
     )
     upload_limit: int = option(1 << 30, octets(1, 1 << 50), "largest upload", metavar="SIZE")
@@ -237,7 +238,7 @@ class Directory:
     uploads: str = option(
         "none",
         choice("none", "create", "overwrite", "version"),
-        "what clients may write there",
+        "what clients may write there, as in [tftp]",
         metavar="POLICY",
     )
 

@@ -39,7 +39,9 @@ PROGRAM = Program(
     summary="Serve files by TFTP: RFC 1350, 1123 section 4.2.3, 2347, 2348, 2349 and 7440.",
     sections=("tftp", "pxe", "daemon"),
     positionals=(Positional("ROOT", "pxe", "root", "directory of the files to serve"),),
-    exclude=frozenset({"boot_file", "boot", "tftp_server", "gateway", "name_server"}),
+    exclude=frozenset(
+        {"boot_file", "boot", "tftp_server", "gateway", "name_server", "menu_prompt", "menu_timeout"}
+    ),
     queries=(
         Query(
             "map-test",

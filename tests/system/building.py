@@ -20,6 +20,14 @@ LINTIAN = """
 lintian --pedantic --display-info --tag-display-limit 0 --color never --allow-root \
     /out/*.changes /out/*.dsc >/out/lintian || :
 """
+PIP = """
+python3 -m venv --system-site-packages /tmp/venv
+/tmp/venv/bin/pip install --quiet --no-index --no-deps --no-build-isolation .
+for program in ptftpd pdhcpd pbootpd pxed ptftp tftp; do
+    /tmp/venv/bin/$program --help >/dev/null
+    /tmp/venv/bin/$program --version
+done >/out/pip
+"""
 
 
 @dataclass(frozen=True)
@@ -40,9 +48,12 @@ OTHERWISE = Build("/home/somebody/somewhere/else", "027", ("LC_ALL=C", "TZ=Pacif
 
 
 def twice(suite: str, directory: Path) -> tuple[Path, Path]:
-    """Return where two builds are that were made differently; what lintian says is beside the first one's."""
+    """Return where two builds are that were made differently.
+
+    Beside the first one's are what lintian says, and what the programs do that pip has installed.
+    """
     out = directory / "one", directory / "two"
-    scripts = PLAIN.script(BUILD + LINTIAN), OTHERWISE.script(BUILD)
+    scripts = PLAIN.script(BUILD + LINTIAN + PIP), OTHERWISE.script(BUILD)
     running = [
         _start(suite, path, build, script)
         for path, build, script in zip(out, (PLAIN, OTHERWISE), scripts, strict=True)

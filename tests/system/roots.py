@@ -25,7 +25,7 @@ INSTALLED = "systemd systemd-sysv dbus udev iproute2 kmod python3 curl bash-comp
 UNUSED = 7 * 24 * 3600  # seconds until a tree that no run has used is removed
 
 FETCHED = "python3-systemd python3-daemon python3-netifaces python3-tqdm procps tftp-hpa"
-BUILDING = "make lintian"
+BUILDING = "make lintian python3-venv"
 # A system that boots, with autopkgtest and what the tests need that it runs.
 TESTING = "systemd systemd-sysv dbus udev iproute2 kmod curl procps autopkgtest"
 

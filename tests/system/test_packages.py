@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
+import ptftpd
 from tests.lab import CHECKOUT
 from tests.system import testbed
 from tests.system.conftest import Workshop
 
 NAMES = ("ptftp", "ptftpd", "python3-ptftpd")
 
+VERSION = ptftpd.__version__
 CONTROL = (CHECKOUT / "debian/tests/control").read_text()
 PYTEST = ("python3-hypothesis", "python3-pytest", "python3-pytest-timeout")
 
@@ -76,11 +78,19 @@ def test_the_packages_of_the_tests(kind: str) -> None:
     assert {word.strip() for word in stanza.split(",")} == listed | {"@", *PYTEST}
 
 
+def test_pip_install(builds: tuple[Path, Path]) -> None:
+    """'pip install .' in a virtual environment that sees Debian's modules: every program starts."""
+    said = (builds[0] / "pip").read_text().split("\n")[:-1]
+    programs = ("ptftpd", "pdhcpd", "pbootpd", "pxed", "ptftp", "tftp")
+    assert len(said) == len(programs), said
+    for line, program in zip(said, programs, strict=True):
+        assert line.startswith(program), said
+        assert line.endswith(VERSION), said
+
+
 def test_control_files_agree(packages: list[Path]) -> None:
     """The version of the changelog is the program's, and no package is for one architecture."""
-    text = (CHECKOUT / "ptftpd/__init__.py").read_text()
-    version = text.partition('__version__ = "')[2].partition('"')[0]
-    assert {path.name for path in packages} == {f"{name}_{version}_all.deb" for name in NAMES}
+    assert {path.name for path in packages} == {f"{name}_{VERSION}_all.deb" for name in NAMES}
 
 
 def test_make_install(tmp_path: Path) -> None:

@@ -220,7 +220,23 @@ def test_it_may_die_often(server: Machine) -> None:
         server.systemctl("kill", "--signal=KILL", "pdhcpd@eth0.service")
         wait_until(lambda pids=pids: server.pid("pdhcpd@eth0") not in pids, 10, "the restart")  # type: ignore[misc]
         server.wait_state("pdhcpd@eth0.service", "active")
-    server.boots()
+    assert server.boot() is not None
+
+
+SOCKETS = {
+    "ptftpd.socket": "tftp no yes 4194304",
+    "ptftpd@eth0.socket": "tftp no yes 4194304",
+    "pdhcpd@eth0.socket": "dhcp yes yes 4194304",
+    "pdhcpd-pxe@eth0.socket": "pxe no yes 0",
+    "pbootpd@eth0.socket": "dhcp yes yes 4194304",
+}
+
+
+@pytest.mark.parametrize("unit", SOCKETS)
+def test_what_systemd_makes_of_a_socket(machine: Machine, unit: str) -> None:
+    """No line of the unit is one that this systemd does not know: all are in force."""
+    names = ("FileDescriptorName", "Broadcast", "PassPacketInfo", "ReceiveBuffer")
+    assert " ".join(machine.show(unit, name) for name in names) == SOCKETS[unit]
 
 
 def test_records(server: Machine) -> None:
