@@ -15,7 +15,8 @@ ROOT = Path(__file__).parent.parent
 LAYERS = """
 programs.manual
 programs.pxed programs.bootpd programs.tftp
-programs.tftpd programs.dhcpd client.arguments client.prompt
+programs.tftpd programs.dhcpd client.errand
+client.arguments client.prompt
 client.session client.editing
 client.display client.probe_table client.commands client.locations programs.explaining
 service

@@ -127,7 +127,11 @@ def make_parser(program: str = "tftp", *, like_atftp: bool = False) -> Parser:
     add = group.add_argument
     add("-v", "--verbose", action="store_true", help="say what is agreed with the server, and a summary")
     add("--trace", action="store_true", help="show each packet")
-    add("--json", action="store_true", help="print each transfer as a line of JSON")
+    add(
+        "--json",
+        action="store_true",
+        help="print each transfer as a line of JSON, on stderr when stdout is the file",
+    )
     add("-V", "--version", action="version", version=f"{program} (ptftpd) {ptftpd.__version__}")
     add("-h", "-?", "--help", action="help", help="show this help")
     return parser

@@ -55,7 +55,7 @@ class Attempt:
             raise
         finally:
             if self._machine:
-                result.octets, result.resent = self._machine.octets, self._machine.resent
+                result.octets, result.resent = self._job.octets(self._machine), self._machine.resent
 
     def _tell(self, code: int, reason: str) -> None:
         """Send an ERROR, if the server is there still."""
@@ -161,8 +161,8 @@ class Attempt:
                 now = monotonic()  # an ICMP error of the way, such as 'no route': like a lost datagram
             if now >= report_at:
                 report_at = now + TICK
-                self._watch.progress(machine.octets, total)
-        self._watch.progress(machine.octets, total)
+                self._watch.progress(self._job.octets(machine), total)
+        self._watch.progress(self._job.octets(machine), total)
         if isinstance(machine, Receiver) and machine.outcome is OK:
             self._dally(machine)
         return machine.outcome

@@ -27,6 +27,10 @@ class Job:
         """Return what transfers by these terms; TransferError when this machine cannot do its part."""
         raise NotImplementedError
 
+    def octets(self, machine: Machine) -> int:
+        """Return how many octets of the file are through; in netascii there are more of them on the wire."""
+        return machine.octets
+
     def idle(self) -> None:
         """Do what can wait until an answer is out: the server has its turn. TransferError as above."""
 

@@ -13,6 +13,7 @@ _URL = re.compile(
     r"tftp://(?:\[(?P<address>[^]/]+)\]|(?P<host>[^][:/]+))(?::(?P<port>[0-9]{1,5}))?(?:/(?P<name>.*))?",
     re.I | re.S,
 )
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.I)  # http:// too, which is then said to be no URL for TFTP
 _HOST_NAME = re.compile(r"(?:\[(?P<address>[^]]+)\]|(?P<host>[^][:/]+)):(?P<name>.+)", re.S)
 _MODE = re.compile(r"(?P<name>.*);mode=(?P<mode>[A-Za-z]+)", re.S | re.I)
 
@@ -39,7 +40,7 @@ def remote(text: str, *, literal: bool = False) -> Location:
     """
     if literal:
         return Location(text)
-    if text[:7].lower() == "tftp://":
+    if _SCHEME.match(text):
         return url(text)
     match = _HOST_NAME.fullmatch(text)
     return Location(match["name"], match["address"] or match["host"]) if match else Location(text)

@@ -46,6 +46,7 @@ class Rate:
     octets: int
     seconds: float
     failed: str = ""
+    resent: int = 0
 
 
 @dataclass
@@ -88,8 +89,9 @@ class Metering(Opening):
         )
 
     def _write(self, payload: memoryview) -> None:
+        first = self._left == OCTETS  # it counts even when it comes late: the server does send
         self._left -= len(payload)
-        if self._left <= 0 or monotonic() >= self._until:
+        if self._left <= 0 or (monotonic() >= self._until and not first):
             self.enough = True
             raise ENOUGH
 
@@ -150,7 +152,8 @@ class _Prober:
         asked |= {options.WINDOWSIZE: str(windowsize)} if windowsize > 1 else {}
         result = self._attempt(asked, meter)
         failed = "" if meter.enough else _reason(result)
-        return Rate(result.terms.blksize, result.terms.windowsize, result.octets, monotonic() - began, failed)
+        terms, seconds = result.terms, monotonic() - began
+        return Rate(terms.blksize, terms.windowsize, result.octets, seconds, failed, result.resent)
 
     def _attempt(self, asked: dict[str, str], job: Job) -> Result:
         result = Result(self._address, asked)

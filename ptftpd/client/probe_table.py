@@ -17,13 +17,14 @@ def table(report: Report) -> list[str]:
         lines.append(f"{answer.name:<12}{answer.asked:>8}  {said}")
     lines += ["", f"{'blksize':>8}{'windowsize':>12}{'rate':>14}"]
     for rate in report.rates:
-        speed = f"{amount(rate.octets / max(rate.seconds, 1e-6))}/s"
-        lines.append(
-            f"{rate.blksize:>8}{rate.windowsize:>12}{speed:>14}" + (f"  {rate.failed}" if rate.failed else "")
-        )
+        speed = f"{amount(_rate(rate))}/s"
+        remark = rate.failed or (f"{rate.resent} resent" if rate.resent else "")
+        lines.append(f"{rate.blksize:>8}{rate.windowsize:>12}{speed:>14}  {remark}".rstrip())
     best = largest(report)
-    if best:
-        lines += ["", f"largest that work: blksize {best[0]}, windowsize {best[1]}"]
+    quickest = fastest(report)
+    if best and quickest:
+        lines += ["", f"fastest: blksize {quickest[0]}, windowsize {quickest[1]}"]
+        lines += [f"largest that work: blksize {best[0]}, windowsize {best[1]}"]
         if best[0] > report.carried:
             lines[-1] += f" (the route carries blocks up to {report.carried} in one piece)"
     return lines
@@ -37,16 +38,30 @@ def largest(report: Report) -> tuple[int, int] | None:
     return max(rate.blksize for rate in good), max(rate.windowsize for rate in good)
 
 
+def fastest(report: Report) -> tuple[int, int] | None:
+    """Return the (blksize, windowsize) that nothing is faster than; None when there is none."""
+    good = [rate for rate in report.rates if not rate.failed]
+    if not good:
+        return None
+    rate = max(good, key=_rate)
+    return rate.blksize, rate.windowsize
+
+
 def facts(report: Report) -> dict[str, object]:
     """Return what was found for JSON."""
-    best = largest(report)
+    best, quickest = largest(report), fastest(report)
     return {
         "round_trip": report.round_trip,
         "carried": report.carried,
         "options": {answer.name: answer.granted or None for answer in report.answers},
         "rates": [{**dataclasses.asdict(rate), "rate": _rate(rate)} for rate in report.rates],
-        "largest": dict(zip((options.BLKSIZE, options.WINDOWSIZE), best, strict=True)) if best else None,
+        "fastest": _sizes(quickest),
+        "largest": _sizes(best),
     }
+
+
+def _sizes(sizes: tuple[int, int] | None) -> dict[str, int] | None:
+    return dict(zip((options.BLKSIZE, options.WINDOWSIZE), sizes, strict=True)) if sizes else None
 
 
 def _rate(rate: Rate) -> int:

@@ -51,7 +51,7 @@ class Prompt:
         try:
             if not terminal:
                 for line in sys.stdin:
-                    self.execute(split(line))
+                    self.obey(line)
                 return not self.failed
             from ptftpd.client import editing
 
@@ -64,11 +64,25 @@ class Prompt:
             print()
             return True
 
+    def obey(self, line: str) -> bool:
+        """Carry out the command in a line, as execute() does."""
+        if line.lstrip().startswith("#"):
+            return True
+        try:
+            words = split(line)
+        except Error as error:
+            self.session.display.error(str(error))
+            self.failed = True
+            return False
+        return self.execute(words)
+
     def execute(self, words: Sequence[str]) -> bool:
         """Carry out one command; return whether it went well, having said why if not. quit: LeaveError."""
         if not words or words[0].startswith("#"):
             return True
         try:
+            if "" in words:
+                raise Error("an empty name means nothing here: leave the quotes away")
             name = commands.find(words[0]).name
             run = self._run.get(name) or (lambda words: self._set(name, words))
             well = run(words[1:]) is not False
@@ -86,7 +100,7 @@ class Prompt:
             print()
             return
         try:
-            self.execute(split(line))
+            self.obey(line)
         except KeyboardInterrupt:
             print("\nstopped", file=sys.stderr)
 
@@ -100,6 +114,8 @@ class Prompt:
     def _get(self, words: Sequence[str]) -> bool:
         force = "-f" in words[:1]
         names = words[1:] if force else words
+        if re.match(r"-\w", names[0] if names else ""):
+            raise Error(f"there is no option {names[0]}: {_usage('get')}")
         if not names:
             raise _usage("get")
         if len(names) <= 2:
@@ -223,11 +239,13 @@ class Prompt:
 
 
 def split(line: str) -> list[str]:
-    """Return the words of a line; quotes of either kind keep blanks together."""
-    return [
-        next(part for part in match if part is not None)
-        for match in (m.groups() for m in _WORD.finditer(line))
-    ]
+    """Return the words of a line; quotes of either kind keep blanks together. Error for one without end."""
+    words = []
+    for match in _WORD.finditer(line):
+        if match[3] and match[3][0] in "\"'":
+            raise Error(f"the quote in {match[3]} has no end: write it behind the name too")
+        words.append(next(part for part in match.groups() if part is not None))
+    return words
 
 
 def put_all(session: Session, paths: Sequence[str], there: Location) -> bool:

@@ -15,7 +15,7 @@ class Settings:
     mode: str = option(
         "octet",
         transfer_mode,
-        "octet (or binary): the file as it is; netascii (or ascii): text, its line ends converted",
+        "how files go over: octet (or binary), as they are; netascii (or ascii), as text, line ends changed",
         metavar="MODE",
         short="m",
     )

@@ -80,6 +80,10 @@ class Get(Job):
         self._target.begin(self._announced)
         return Receiver(write, self._finish, backoff, blksize=terms.blksize, windowsize=terms.windowsize)
 
+    def octets(self, machine: Machine) -> int:
+        """Return how many octets of the file came."""
+        return self._target.size
+
     def idle(self) -> None:
         """Store what came."""
         self._target.idle()
@@ -103,14 +107,18 @@ class Put(Job):
 
     def __init__(self, name: str, mode: str, read: Read, size: int) -> None:
         """read: as a Sender calls it. size: octets of the file."""
-        self._size = None if mode == "netascii" else size
-        super().__init__(name, mode, self._size)
+        self._size, self._sent_size = size, None if mode == "netascii" else size
+        super().__init__(name, mode, self._sent_size)
         self._read = read
+
+    def octets(self, machine: Machine) -> int:
+        """Return how many octets of the file were sent, in netascii about: exactly only at the end."""
+        return min(machine.octets, self._size)  # encoded it is no shorter
 
     def machine(self, terms: options.Terms, backoff: Backoff) -> Machine:
         """Return a Sender."""
-        read = self._read if self._size is not None else netascii.Encoder(self._read).read
-        return Sender(read, self._size, backoff, blksize=terms.blksize, windowsize=terms.windowsize)
+        read = self._read if self._sent_size is not None else netascii.Encoder(self._read).read
+        return Sender(read, self._sent_size, backoff, blksize=terms.blksize, windowsize=terms.windowsize)
 
 
 class Client:

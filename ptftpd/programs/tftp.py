@@ -7,88 +7,21 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from ptftpd.client import arguments
-from ptftpd.client.arguments import Invocation
-from ptftpd.client.display import Display
-from ptftpd.client.locations import Location, remote
-from ptftpd.client.prompt import LeaveError, Prompt, put_all, split
-from ptftpd.client.session import Session
-from ptftpd.errors import Error
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the client; return its exit code: 0 done, 1 a transfer failed. Mistakes in argv exit with 2."""
     name = os.path.basename(sys.argv[0])
-    program = name if name in ("tftp", "ptftp") else "tftp"
     for number in (signal.SIGTERM, signal.SIGHUP):  # so that half a file is taken away, and the server told
         if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores SIGHUP
             signal.signal(number, lambda number, frame: sys.exit(128 + number))
-    invocation = arguments.read(sys.argv[1:] if argv is None else argv, program)
-    display = Display(program, verbose=invocation.verbose, trace=invocation.trace, records=invocation.records)
-    session = Session(invocation.settings, display, family=invocation.family)
-    session.literal = invocation.literal
-    try:
-        for option, value in invocation.options:
-            session.change_option(option, value)
-        if invocation.host:
-            session.connect(invocation.host, invocation.port)
-        went_well = _run(session, invocation)
-        sys.stdout.flush()
-        return 0 if went_well else 1
-    except BrokenPipeError:  # of 'tftp -c help | head'; nothing is to be written at the exit either
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except Error as error:
-        display.error(str(error))
-        return 1
-    except KeyboardInterrupt:
-        # End by the signal itself, so that a script that called us stops too.
-        display.error("stopped")
+    # While the rest is loaded there is nothing to clean up: Ctrl-C ends it without a traceback.
+    interrupt = signal.getsignal(signal.SIGINT)
+    if interrupt == signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGINT)
-        return 1
+    from ptftpd.client import errand
 
-
-def _run(session: Session, invocation: Invocation) -> bool:
-    """Do what the command line asks for; return whether it went well."""
-    words, force = invocation.words, invocation.force
-    match invocation.verb:
-        case "":
-            return Prompt(session).run()
-        case "command":
-            return _command(session, words)
-        case "get":
-            output = invocation.output
-            if len(words) > 1 and output and output != "-":
-                output = os.path.join(output, "")  # a directory
-            sha256 = invocation.sha256
-            went_well = [session.get(remote(word), output, force=force, sha256=sha256) for word in words]
-            return all(went_well)
-        case "put":
-            return put_all(session, words[:-1], remote(words[-1]))
-        case "probe":
-            return session.probe(_to_probe(session, *words))
-        case "atftp-get":
-            return session.get(Location(words[0]), words[1], force=force)
-        case _:
-            return session.put(words[0], Location(words[1]))
-
-
-def _command(session: Session, words: Sequence[str]) -> bool:
-    """Carry out the command of -c: several words, or one with blanks."""
-    try:
-        return Prompt(session).execute(words if len(words) > 1 else split(words[0]))
-    except LeaveError:
-        return True
-
-
-def _to_probe(session: Session, host: str, name: str = "") -> Location:
-    """Return what 'probe HOST NAME' or 'probe URL' means."""
-    if not name:
-        at = remote(host)
-        return at if at.host else Location("", host)
-    session.connect(host)
-    return Location(name)
+    signal.signal(signal.SIGINT, interrupt)
+    return errand.run(sys.argv[1:] if argv is None else argv, name if name in ("tftp", "ptftp") else "tftp")
 
 
 if __name__ == "__main__":

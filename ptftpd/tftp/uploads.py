@@ -135,6 +135,8 @@ class Upload:
 
     def _check_space(self, wanted: int) -> None:
         facts = os.fstatvfs(self._directory)
+        if not facts.f_blocks:
+            return  # some file systems, of FUSE for example, do not tell
         if facts.f_bavail * facts.f_frsize - wanted < self._policy.reserve:
             raise TransferError(wire.DISK_FULL, "the disk is full")
 

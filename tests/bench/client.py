@@ -1,11 +1,11 @@
-"""The client's row of the measurements: one file from ptftpd, got by each client in turn, and the ratios.
+"""The client's rows of the measurements: files got from ptftpd and put there by each client in turn.
 
     python3 -m tests.bench.client [--octets N] [--rounds N] [--row TEXT]
 
 Server and client are in two network namespaces on a veth of MTU 1500, all files on tmpfs. A client's time is
 that of its whole process, starting up included. Within a round every client runs once for every row, in an
 order that changes from round to round, so that a noisy machine bends all of them alike; ratios are taken
-within a round, and their median, lowest and highest are shown.
+within a round, and their median, lowest and highest are shown. CPU time is the client's own, user and system.
 """
 
 from __future__ import annotations
@@ -13,68 +13,108 @@ from __future__ import annotations
 import argparse
 import filecmp
 import os
+import resource
 import statistics
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab import Lab, Namespace, program
 
 ADDRESS = "10.98.1.1"
 OURS = "ptftp"
-
-# Row -> client -> its command; the file is got to {out}. tftp-hpa knows no options, curl no windowsize.
-ROWS: dict[str, dict[str, tuple[str, ...]]] = {
-    "lock-step, blksize 512": {
-        OURS: (*program("tftp"), "-r", "get", f"tftp://{ADDRESS}/f", "-o", "{out}"),
-        "atftp": ("atftp", "--option", "blksize disable", "-g", "-r", "f", "-l", "{out}", ADDRESS),
-        "tftp-hpa": ("tftp", "-m", "binary", ADDRESS, "-c", "get", "f", "{out}"),
-        "curl": ("curl", "-s", "--tftp-no-options", "-o", "{out}", f"tftp://{ADDRESS}/f"),
-    },
-    "lock-step, blksize 1428": {
-        OURS: (*program("tftp"), "-b", "1428", "-w", "1", "get", f"tftp://{ADDRESS}/f", "-o", "{out}"),
-        "atftp": ("atftp", "--option", "blksize 1428", "-g", "-r", "f", "-l", "{out}", ADDRESS),
-        "curl": ("curl", "-s", "--tftp-blksize", "1428", "-o", "{out}", f"tftp://{ADDRESS}/f"),
-    },
-    "windowsize 64, blksize 1428": {
-        OURS: (*program("tftp"), "-b", "1428", "-w", "64", "get", f"tftp://{ADDRESS}/f", "-o", "{out}"),
-        "atftp": ("atftp", "--option", "blksize 1428", "--option", "windowsize 64", "-g", "-r", "f",
-                  "-l", "{out}", ADDRESS),
-    },
-    "as typed, no option given": {
-        OURS: (*program("tftp"), "get", f"tftp://{ADDRESS}/f", "-o", "{out}"),
-        "atftp": ("atftp", "-g", "-r", "f", "-l", "{out}", ADDRESS),
-        "tftp-hpa": ("tftp", "-m", "binary", ADDRESS, "-c", "get", "f", "{out}"),
-        "curl": ("curl", "-s", "-o", "{out}", f"tftp://{ADDRESS}/f"),
-    },
-}  # fmt: skip
-
-Rates = dict[str, dict[str, list[float]]]  # row -> client -> octets a second, a value for each round
+TFTP = program("tftp")
+URL = f"tftp://{ADDRESS}"
 
 
-def run(octets: int, rounds: int, rows: list[str]) -> Rates:
+@dataclass(frozen=True)
+class Row:
+    """Client -> its command: it gets {name} to {here}, or puts {here} as 'up' where the row is a put."""
+
+    name: str
+    commands: dict[str, tuple[str, ...]]
+    put: bool = False
+    small: bool = False  # one octet: what counts is the time to start
+
+
+def _get(*ours: str, atftp: tuple[str, ...] = (), curl: tuple[str, ...] = ()) -> dict[str, tuple[str, ...]]:
+    """Return the commands of a get with these options."""
+    return {
+        OURS: (*TFTP, *ours, "get", f"{URL}/{{name}}", "-o", "{here}"),
+        "atftp": ("atftp", *atftp, "-g", "-r", "{name}", "-l", "{here}", ADDRESS),
+        "tftp-hpa": ("tftp", "-m", "binary", ADDRESS, "-c", "get", "{name}", "{here}"),
+        "curl": ("curl", "-s", *curl, "-o", "{here}", f"{URL}/{{name}}"),
+    }
+
+
+def _put(*ours: str, atftp: tuple[str, ...] = (), curl: tuple[str, ...] = ()) -> dict[str, tuple[str, ...]]:
+    """Return the commands of a put with these options."""
+    return {
+        OURS: (*TFTP, *ours, "put", "{here}", f"{URL}/up"),
+        "atftp": ("atftp", *atftp, "-p", "-l", "{here}", "-r", "up", ADDRESS),
+        "tftp-hpa": ("tftp", "-m", "binary", ADDRESS, "-c", "put", "{here}", "up"),
+        "curl": ("curl", "-s", *curl, "-T", "{here}", f"{URL}/up"),
+    }
+
+
+def _rows(verb: str) -> list[Row]:
+    """Return the rows of get or put; who does not know an option has no part in its row."""
+    make, put = (_put, True) if verb == "put" else (_get, False)
+    no_options = make("-r", atftp=("--option", "blksize disable"), curl=("--tftp-no-options",))
+    blocks = ("--option", "blksize 1428")
+    lockstep = make("-b", "1428", "-w", "1", atftp=blocks, curl=("--tftp-blksize", "1428"))
+    windows = make("-b", "1428", "-w", "64", atftp=(*blocks, "--option", "windowsize 64"))
+    del lockstep["tftp-hpa"], windows["tftp-hpa"], windows["curl"]
+    return [
+        Row(f"{verb}, lock-step, blksize 512", no_options, put),
+        Row(f"{verb}, lock-step, blksize 1428", lockstep, put),
+        Row(f"{verb}, windowsize 64, blksize 1428", windows, put),
+        Row(f"{verb}, as typed, no option given", make(), put),
+    ]
+
+
+ROWS = (*_rows("get"), *_rows("put"), Row("start and get one octet", _get(), small=True))
+
+
+@dataclass
+class Run:
+    """What one run of a client took: seconds by the clock, and of the processor."""
+
+    seconds: float
+    cpu: float
+
+
+Runs = dict[str, dict[str, list[Run]]]  # row -> client -> a run for each round
+
+
+def run(octets: int, rounds: int, rows: list[Row]) -> Runs:
     """Return what was measured."""
-    rates: Rates = {row: {client: [] for client in ROWS[row]} for row in rows}
+    runs: Runs = {row.name: {client: [] for client in row.commands} for row in rows}
     with tempfile.TemporaryDirectory(prefix="ptftpd-bench-", dir="/dev/shm") as work:
-        served, out = Path(work, "root"), Path(work, "out")
-        served.mkdir()
+        root = Path(work, "root")
+        root.mkdir()
         Path(work).chmod(0o755)
-        make_file(served / "f", octets)
+        root.chmod(0o777)
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program is compiled
+        os.environ["PYTHONPYCACHEPREFIX"] = str(Path(work, "compiled"))
+        make_file(root / "large", octets)
+        make_file(root / "small", 1)
         with Lab(Path(work)) as lab:
             server, client = lab.namespace("server"), lab.namespace("client")
             lab.cable(server, client)
             server.address(f"{ADDRESS}/24")
             client.address("10.98.1.2/24")
-            server.start(*program("tftpd"), "--user", "nobody", served).wait_listening(69)
+            ptftpd = (*program("tftpd"), "--user", "nobody", "--uploads", "overwrite")
+            server.start(*ptftpd, root).wait_listening(69)
             for turn in range(rounds):
                 for row in rows:
-                    clients = ROWS[row]
-                    names = list(clients)
+                    names = list(row.commands)
                     for name in names[turn % len(names) :] + names[: turn % len(names)]:
-                        rates[row][name].append(octets / measure(client, clients[name], served / "f", out))
+                        runs[row.name][name].append(measure(client, row, row.commands[name], root))
                 print(f"round {turn + 1} of {rounds}", file=sys.stderr)
-    return rates
+    return runs
 
 
 def make_file(path: Path, octets: int) -> None:
@@ -84,27 +124,33 @@ def make_file(path: Path, octets: int) -> None:
             octets -= file.write(os.urandom(min(octets, 1 << 20)))
 
 
-def measure(namespace: Namespace, command: tuple[str, ...], served: Path, out: Path) -> float:
-    """Return how many seconds a client takes; what it got must be right."""
-    out.unlink(missing_ok=True)
-    words = [word.replace("{out}", str(out)) for word in command]
-    began = time.monotonic()
+def measure(namespace: Namespace, row: Row, command: tuple[str, ...], root: Path) -> Run:
+    """Return what a client takes; what has come must be right."""
+    original = root / ("small" if row.small else "large")
+    come = root / "up" if row.put else root.parent / "out"
+    come.unlink(missing_ok=True)
+    here = original if row.put else come
+    words = [word.format(name=original.name, here=here) for word in command]
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     namespace.run(*words, timeout=600)
-    seconds = time.monotonic() - began
-    if not filecmp.cmp(served, out, shallow=False):
-        raise SystemExit(f"{' '.join(words)}: what it got is wrong")
-    return seconds
+    seconds, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    if not filecmp.cmp(original, come, shallow=False):
+        raise SystemExit(f"{' '.join(words)}: what has come is wrong")
+    return Run(seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
-def table(rates: Rates) -> str:
-    """Return the medians in MB/s, and the ratio of ours to each of the others."""
+def table(runs: Runs, rows: list[Row], octets: int) -> str:
+    """Return the medians in MB/s or ms, the CPU time, and the ratio of ours to each of the others."""
     lines = []
-    for row, clients in rates.items():
-        lines.append(row)
-        for name, found in clients.items():
-            line = f"  {name:<10}{statistics.median(found) / 1e6:>9.1f} MB/s"
+    for row in rows:
+        lines.append(row.name)
+        for name, found in runs[row.name].items():
+            seconds = statistics.median(each.seconds for each in found)
+            shown = f"{seconds * 1e3:>9.0f} ms  " if row.small else f"{octets / 1e6 / seconds:>9.1f} MB/s"
+            line = f"  {name:<10}{shown}{statistics.median(each.cpu for each in found):>8.2f} s CPU"
             if name != OURS:
-                ratios = [ours / theirs for ours, theirs in zip(clients[OURS], found, strict=True)]
+                pairs = zip(runs[row.name][OURS], found, strict=True)
+                ratios = [theirs.seconds / ours.seconds for ours, theirs in pairs]
                 line += f"   {OURS} is {statistics.median(ratios):.2f} times as fast"
                 line += f" ({min(ratios):.2f}-{max(ratios):.2f})"
             lines.append(line)
@@ -118,8 +164,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--row", default="", help="only the rows whose name contains this")
     arguments = parser.parse_args()
-    rows = [row for row in ROWS if arguments.row in row]
-    print(table(run(arguments.octets, arguments.rounds, rows)))
+    rows = [row for row in ROWS if arguments.row in row.name]
+    print(table(run(arguments.octets, arguments.rounds, rows), rows, arguments.octets))
     return 0
 
 

@@ -62,6 +62,13 @@ def test_words(line: str, words: list[str]) -> None:
     assert split(line) == words
 
 
+@pytest.mark.parametrize("line", ['get "a b', "get 'a b", "put a 'b"])
+def test_a_quote_that_is_not_closed(line: str) -> None:
+    """It is not taken for a part of a name."""
+    with pytest.raises(Error, match="has no end: write it behind the name too"):
+        split(line)
+
+
 @pytest.mark.parametrize(
     ("words", "text", "found"),
     [

@@ -100,11 +100,17 @@ REPORT = Report(
     round_trip=0.001,
     carried=1468,
     answers=[Answer("blksize", "65464", "8192"), Answer("tsize", "0", ""), Answer("timeout", "1", "", "no")],
-    rates=[Rate(512, 1, 1_000_000, 0.5), Rate(8192, 4, 0, 1.0, "block 1 did not come")],
+    rates=[
+        Rate(512, 1, 1_000_000, 0.5),
+        Rate(1468, 4, 80_000_000, 1.0, resent=3),
+        Rate(1468, 64, 40_000_000, 1.0),
+        Rate(8192, 4, 0, 1.0, "block 1 did not come"),
+    ],
 )
 
 
 def test_the_table_of_a_probe() -> None:
+    """Each rate, what was lost on the way, and the sizes to take: the fastest were tried together."""
     assert table(REPORT) == [
         "option         asked  answer",
         "blksize        65464  8192",
@@ -113,14 +119,19 @@ def test_the_table_of_a_probe() -> None:
         "",
         " blksize  windowsize          rate",
         "     512           1      2.0 MB/s",
+        "    1468           4       80 MB/s  3 resent",
+        "    1468          64       40 MB/s",
         "    8192           4         0 B/s  block 1 did not come",
         "",
-        "largest that work: blksize 512, windowsize 1",
+        "fastest: blksize 1468, windowsize 4",
+        "largest that work: blksize 1468, windowsize 64",
     ]
 
 
 def test_the_facts_of_a_probe() -> None:
     found = json.loads(json.dumps(facts(REPORT)))
     assert found["options"] == {"blksize": "8192", "tsize": None, "timeout": None}
-    assert found["largest"] == {"blksize": 512, "windowsize": 1}
-    assert [rate["rate"] for rate in found["rates"]] == [2_000_000, 0]
+    assert found["fastest"] == {"blksize": 1468, "windowsize": 4}
+    assert found["largest"] == {"blksize": 1468, "windowsize": 64}
+    assert [rate["rate"] for rate in found["rates"]] == [2_000_000, 80_000_000, 40_000_000, 0]
+    assert [rate["resent"] for rate in found["rates"]] == [0, 3, 0, 0]

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import resource
+import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -289,7 +290,10 @@ def test_every_command_of_others(other: str) -> None:
         ("-c get a", 1, "no server is named: write HOST:NAME, or connect HOST first"),
         ("get a", 2, "a names no server: write tftp://HOST/NAME or HOST:NAME; what it is to be called here"),
         ("put a 10.0.0.1", 2, "10.0.0.1 names no server: write tftp://HOST/NAME or HOST:NAME\n"),
-        ("get http://h/a", 1, "no address is known for http"),
+        ("get http://h/a", 2, "http://h/a is not a TFTP URL: write tftp://HOST/NAME"),
+        ("10.0.0.1 -c get -x a", 1, "there is no option -x: write it as: get [-f] REMOTE [LOCAL]"),
+        ("10.0.0.1 -c get ''", 1, "an empty name means nothing here: leave the quotes away"),
+        ("10.0.0.1 -c connect ''", 1, "an empty name means nothing here: leave the quotes away"),
         ("10.0.0.1 70000 -c get a", 1, "70000 is no port: write 1..65535 or a name of /etc/services"),
         pytest.param(f"10.0.0.1 {'9' * 5000} -c get a", 1, "is no port: write 1..65535", id="5000 digits"),
         ("10.0.0.1 -c nonsense", 1, "there is no command nonsense: help lists them"),
@@ -301,7 +305,7 @@ def test_every_command_of_others(other: str) -> None:
 )
 def test_what_goes_wrong(line: str, code: int, sentence: str, desk: Desk) -> None:
     """A sentence and an exit code."""
-    done = desk.tftp(*line.split())
+    done = desk.tftp(*shlex.split(line))
     assert (done.returncode, done.stdout) == (code, b"")
     assert sentence in done.stderr.decode()
     assert "Traceback" not in done.stderr.decode()

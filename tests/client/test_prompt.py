@@ -247,6 +247,7 @@ def test_mistakes(typist: Typist) -> None:
     assert typist.type("b") == ["tftp: b could be binary or blksize: write more of it"]
     assert typist.type("get") == ["tftp: write it as: get [-f] REMOTE [LOCAL]"]
     assert typist.type("put") == ["tftp: write it as: put LOCAL [REMOTE]"]
+    assert typist.type("get 'a") == ["tftp: the quote in 'a has no end: write it behind the name too"]
     assert typist.type("get nosuch")[0].startswith(f"tftp: cannot get nosuch from {SERVER}: the server says")
 
 

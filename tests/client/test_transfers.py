@@ -59,11 +59,13 @@ def test_put(kind: str, address: str, options: str, site: Site, desk: Desk, root
 
 @pytest.mark.parametrize("kind", WRITABLE)
 def test_netascii(kind: str, site: Site, desk: Desk, root: Path) -> None:
-    """RFC 1350 §1: any file goes there as text and comes back as it was."""
+    """RFC 1350 §1: any file goes there as text and comes back as it was. Told is how large it is here."""
     (desk.directory / "there").write_bytes(text(3000))
     with serving(site, kind, root, SERVER):
-        assert desk.tftp("-m", "netascii", SERVER, "-c", "put", "there").returncode == 0
-        assert desk.tftp("-m", "ascii", SERVER, "-c", "get", "there", "back").returncode == 0
+        put = desk.tftp("-m", "netascii", "--json", SERVER, "-c", "put", "there")
+        got = desk.tftp("-m", "ascii", "--json", SERVER, "-c", "get", "there", "back")
+    assert (put.returncode, got.returncode) == (0, 0), put.stderr + got.stderr
+    assert [json.loads(done.stdout)["octets"] for done in (put, got)] == [len(text(3000))] * 2
     assert (desk.directory / "back").read_bytes() == text(3000)
     assert (root / "there").read_bytes() == text(3000)
 

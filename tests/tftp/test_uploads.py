@@ -213,6 +213,18 @@ class TestBounds:
         made.close()
         assert list(directory.iterdir()) == []
 
+    def test_a_file_system_that_does_not_tell(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It has no blocks, by its own account, as some of FUSE: that is not a full disk."""
+        real = os.fstatvfs
+        monkeypatch.setattr(
+            uploads.os, "fstatvfs", lambda fd: os.statvfs_result((*real(fd)[:2], 0, 0, 0, *real(fd)[5:]))
+        )
+        made = upload(directory, announced=5, reserve=1 << 20)
+        made.write(memoryview(b"there"))
+        made.finish()
+        made.close()
+        assert [path.read_bytes() for path in directory.iterdir()] == [b"there"]
+
     def test_the_reserve(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Free space is looked at before and, as others use the disk too, again and again meanwhile."""
         free = 10 << 20
