@@ -131,7 +131,7 @@ class Server:
             if looks_ahead
             else None
         )
-        self._monitor = Monitor(own, link.mac, random.getrandbits(32))
+        self._monitor = Monitor(own, link.mac, random.getrandbits(32), gives_way=self._mode == "auto")
         self._judged = ""
         alone = self._mode == "proxy" or self._only_bootp  # nothing hangs on another DHCP server then
         self.deadline = INF if alone else self._monitor.deadline
