@@ -476,7 +476,7 @@ class Settings:
 
     def misfit(self, section: str, key: str, value: str, reason: str) -> ConfigError:
         """Return the error of a setting that is right by itself, but does not fit the rest."""
-        setting = f"[{section}] {key} = {value}".rstrip()
+        setting = f"[{section}] {key} = {value}" if value else f"[{section}] {key}"
         return ConfigError(reason, source=self.sources.get((section, key), ""), setting=setting)
 
     def until_restart(self, running: Settings) -> tuple[Settings, list[str]]:

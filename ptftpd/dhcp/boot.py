@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from ptftpd.dhcp import wire
 from ptftpd.dhcp.pxe import ARCHITECTURES, BOOT_ITEM, IPXE, Client
 
+MAC, GUID, CLIENT_ID = "mac", "guid", "client-id"  # kinds of names of a machine
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -44,6 +46,15 @@ class Rule:
         return self.matches(client) and (not self.boot_file or client.loads(self.boot_file))
 
     @property
+    def machine(self) -> tuple[str, bytes] | None:
+        """Which machine alone it is for, by one of its names; None for a rule that several may meet."""
+        if len(self.mac) == 6:
+            return MAC, self.mac
+        if self.guid:
+            return GUID, self.guid
+        return (CLIENT_ID, self.client_id) if self.client_id else None
+
+    @property
     def is_default(self) -> bool:
         """Whether nothing but the architecture makes it match; iPXE counts as more than that."""
         plain = Rule(self.origin, self.boot_file, architectures=self.architectures)
@@ -58,7 +69,7 @@ class Rule:
         """
         return (
             not (self.ipxe or self.architectures == (IPXE,)),
-            not (self.guid or self.client_id or len(self.mac) == 6),
+            self.machine is None,
             not self.circuit_id,
             -len(self.mac),
             self.ipxe is None,
@@ -73,28 +84,39 @@ class Rules:
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         """The rules may come in any order."""
-        ordered = sorted(rules, key=lambda rule: rule.generality)
-        self._general = [rule for rule in ordered if len(rule.mac) < 6]
-        self._by_mac: dict[bytes, list[Rule]] = {}  # a site may list thousands of machines
-        for rule in ordered:
-            if len(rule.mac) == 6:
-                self._by_mac.setdefault(rule.mac, []).append(rule)
+        self._general: list[Rule] = []
+        self._by_machine: dict[tuple[str, bytes], list[Rule]] = {}  # a site may list thousands of machines
+        for rule in sorted(rules, key=lambda rule: rule.generality):
+            if rule.machine:
+                self._by_machine.setdefault(rule.machine, []).append(rule)
+            else:
+                self._general.append(rule)
 
     def choose(self, client: Client) -> Rule | None:
         """Return the most specific rule that matches, None when none does.
 
         Rules with a file that the client cannot load are passed over: one machine may boot by TFTP and HTTP.
         """
-        own, other = (
-            next((rule for rule in rules if rule.serves(client)), None) if rules else None
-            for rules in (self._by_mac.get(client.hardware), self._general)
-        )
-        return min(own, other, key=lambda rule: rule.generality) if own and other else own or other
+        best = None
+        for rules in self._concerning(client):
+            for rule in rules:
+                if rule.serves(client):
+                    if best is None or rule.generality < best.generality:
+                        best = rule
+                    break
+        return best
 
     def matching(self, client: Client) -> list[Rule]:
         """Return every rule that matches, the most specific first."""
-        rules = [*self._by_mac.get(client.hardware, ()), *self._general]
-        return sorted((rule for rule in rules if rule.matches(client)), key=lambda rule: rule.generality)
+        found = [rule for rules in self._concerning(client) for rule in rules if rule.matches(client)]
+        return sorted(found, key=lambda rule: rule.generality)
+
+    def _concerning(self, client: Client) -> list[list[Rule]]:
+        """Return lists of rules, each ordered, without those of other machines."""
+        if not self._by_machine:
+            return [self._general]
+        names = (MAC, client.hardware), (GUID, client.guid), (CLIENT_ID, client.client_id)
+        return [self._general, *(self._by_machine[name] for name in names if name in self._by_machine)]
 
 
 @dataclass(frozen=True, slots=True)

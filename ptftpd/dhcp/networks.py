@@ -33,10 +33,9 @@ class Networks:
         self._names = plans.names
         # Hardware address -> the reservation that another name of the machine led to: the installed system
         # does not tell the GUID that its firmware told. Bounded: one for each reservation.
+        reserved = set(plans.names.values())
         self._machines = {
-            lease.hardware: lease.key
-            for lease in known
-            if lease.key in set(plans.names.values()) and lease.hardware
+            lease.hardware: lease.key for lease in known if lease.key in reserved and lease.hardware
         }
 
     @property

@@ -55,6 +55,7 @@ def plans(settings: Settings, interface: str, own: IPv4Address, network: IPv4Net
         f"subnet {name}": _network(settings, name, subnet) for name, subnet in settings.subnets.items()
     }
     _apart(settings, targets, interface)
+    reservations.check_hosts(settings)
     reserved = list(reservations.listed(settings))
     for item in reserved:
         if not any(item.address in target for target in targets.values()):

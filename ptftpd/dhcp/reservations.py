@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 from ptftpd.dhcp import request
-from ptftpd.settings import Settings
+from ptftpd.settings import Host, Settings
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,35 @@ def listed(settings: Settings) -> Iterator[Reservation]:
     for mac, address in settings.dhcp.reserve:
         yield Reservation("dhcp", "reserve", (request.ethernet_key(mac),), address)
     for name, host in settings.hosts.items():
-        names = [request.ethernet_key(host.mac)] if host.mac else []
-        names += [request.client_id_key(host.client_id)] if host.client_id else []
-        names += [request.guid_key(host.guid)] if host.guid else []
+        names = tuple(_names(host).values())
         if host.address and names:
-            yield Reservation(f"host {name}", "address", tuple(names), host.address)
+            yield Reservation(f"host {name}", "address", names, host.address)
+
+
+def check_hosts(settings: Settings) -> None:
+    """Raise ConfigError when two [host] sections are one machine, or what one sets could reach nobody."""
+    owners: dict[bytes, str] = {}
+    for section, host in settings.hosts.items():
+        names = _names(host)
+        for key, name in names.items():
+            other = owners.setdefault(name, section)
+            if other != section:
+                reason = f"is that of [host {other}] already"
+                raise settings.misfit(f"host {section}", key, name[1:].hex(":"), reason)
+        told = {"boot_file": host.boot_file, "ipxe_file": host.ipxe_file}
+        told["option"] = host.option[0].text if host.option else ""
+        for key, value in told.items():
+            if value and not names:
+                reason = "goes to nobody without mac, client_id or guid, which tell the host apart"
+                raise settings.misfit(f"host {section}", key, value, reason)
+
+
+def _names(host: Host) -> dict[str, bytes]:
+    """Return what a machine may be known by, under the setting that says so."""
+    names = {"mac": host.mac and request.ethernet_key(host.mac)}
+    names["client_id"] = host.client_id and request.client_id_key(host.client_id)
+    names["guid"] = host.guid and request.guid_key(host.guid)
+    return {key: name for key, name in names.items() if name}
 
 
 def kept(

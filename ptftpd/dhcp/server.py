@@ -60,6 +60,7 @@ class Server:
         self._only_bootp = only_bootp
         self._held = Held(loop)
         self._prober: Prober | None = None
+        self._watched: tuple[int, bytes, str] | None = None  # addresses, mode: what the monitor is for
         planned = plans(settings, link.name, link.address, link.network)
         self._apply(settings, link, Networks(planned, store.load(loop.now)))
         for sock in self._sockets:
@@ -131,11 +132,17 @@ class Server:
             if looks_ahead
             else None
         )
-        self._monitor = Monitor(own, link.mac, random.getrandbits(32))
-        self._judged = ""
+        self._watch(own, link.mac)
         alone = self._mode == "proxy" or self._only_bootp  # nothing hangs on another DHCP server then
         self.deadline = INF if alone else self._monitor.deadline
         self._loop.schedule(self)
+
+    def _watch(self, own: int, mac: bytes) -> None:
+        """Look for other DHCP servers anew, if that is not done already: auto is silent until it is known."""
+        watched = own, mac, self._mode
+        if watched != self._watched:
+            self._watched, self._judged = watched, ""
+            self._monitor = Monitor(own, mac, random.getrandbits(32), gives_way=self._mode == "auto")
 
     def _judge(self) -> None:
         """Say it when another DHCP server came or went, and what follows from that."""

@@ -44,7 +44,8 @@ def discover(mac: str, parameters: dict[str, str]) -> Message:
     if "arch" in given:
         number = _value("arch", _architecture, given["arch"])
         said[options.ARCHITECTURE] = wire.octets(number, 2)
-        said[options.VENDOR_CLASS] = f"PXEClient:Arch:{number:05}:UNDI:003000".encode()
+        kind = "HTTPClient" if pxe.ARCHITECTURES.get(number, "").endswith("-http") else "PXEClient"
+        said[options.VENDOR_CLASS] = f"{kind}:Arch:{number:05}:UNDI:003000".encode()
     if "vendor-class" in given:
         said[options.VENDOR_CLASS] = given["vendor-class"].encode()
     if "user-class" in given:
@@ -95,7 +96,7 @@ EXPLAIN = Query(
         (
             "vendor-class",
             "TEXT",
-            "with --explain: its vendor class (option 60); by default PXEClient, with --arch",
+            "with --explain: its vendor class (option 60); by default PXEClient or HTTPClient, with --arch",
         ),
         ("user-class", "TEXT", "with --explain: its user class (option 77), such as iPXE"),
         ("client-id", "HEX", "with --explain: its client identifier (option 61)"),

@@ -15,6 +15,7 @@ import itertools
 import os
 import pwd
 import shutil
+import socket
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -31,6 +32,7 @@ PACKAGES = Path(__file__).with_name("packages")
 ROUTER = Path(__file__).with_name("router.py")
 OVMF = Path("/usr/share/OVMF")
 DIRECTORY = "ptftpd-boot-"  # followed by the process id and a random name
+MONITOR = "monitor"  # the socket of QEMU's monitor in a machine's directory
 KEPT = "kept"  # an empty file in a directory that stays
 SERVER_ADDRESS = "10.77.0.1"
 
@@ -160,13 +162,25 @@ class BootNetwork:
         self.switch.plug(tap, bridge)
         uuid = f"00112233-4455-6677-8899-{firmware.mac.replace(':', '')}"
         card = f"virtio-net-pci,netdev=cable,mac={firmware.mac}"
+        own = self._new_directory(firmware.mac)
         return self.switch.start(
-            firmware.program, "-nodefaults", "-nographic", "-monitor", "none", "-no-reboot",
+            firmware.program, "-nodefaults", "-nographic", "-no-reboot",
+            "-monitor", f"unix:{own / MONITOR},server=on,wait=off",
             # KVM inside virtual machines is not to be relied on; this always works.
             "-machine", "graphics=off", "-accel", "tcg", "-m", 512, "-uuid", uuid, "-serial", "stdio",
             "-netdev", f"tap,id=cable,ifname={tap},script=no,downscript=no",
-            *firmware.arguments(card, self._new_directory(firmware.mac)), name=firmware.name,
+            *firmware.arguments(card, own), name=firmware.name,
         )  # fmt: skip
+
+    def press(self, firmware: Firmware, *keys: str) -> None:
+        """Press keys of a running machine, by QEMU's names for them, one after the other."""
+        with socket.socket(socket.AF_UNIX) as monitor:
+            monitor.settimeout(10)
+            monitor.connect(str(self.directory / firmware.mac / MONITOR))
+            for command in (f"sendkey {key}\n" for key in keys):
+                _read_prompt(monitor)
+                monitor.sendall(command.encode())
+            _read_prompt(monitor)
 
     def _connect(self) -> None:
         """Lay the cable from the server's eth0 to the switch, where the machines' cables end too."""
@@ -199,6 +213,13 @@ class BootNetwork:
         else:
             (self.directory / KEPT).touch()
             print(f"Kept: logs/, consoles among them, and packets.pcap in {self.directory}", file=sys.stderr)
+
+
+def _read_prompt(monitor: socket.socket) -> None:
+    """Read what QEMU's monitor says until it takes the next command."""
+    said = b""
+    while not said.endswith(b"(qemu) "):
+        said += monitor.recv(4096)
 
 
 def _delete_abandoned() -> None:

@@ -120,8 +120,6 @@ def router(network: BootNetwork, address: str, *servers: Namespace) -> Namespace
 
 
 MENU = """
-[pxe]
-menu_timeout = 0
 [menu Install]
 boot = bios=pxelinux.0
     x86_64-efi=grubx64.efi
@@ -136,7 +134,7 @@ def test_the_first_entry_of_a_menu_boots(mode: str, token: str) -> None:
     with BootNetwork() as network:
         files.add_loaders_only(network.root, token)
         grub_from(network.root, f"(tftp,{SERVER_ADDRESS})/", files.GRUB_ONLY.format(token=token))
-        (network.directory / "menu.conf").write_text(MENU)
+        (network.directory / "menu.conf").write_text(f"[pxe]\nmenu_timeout = 0\n{MENU}")
         if mode == "proxy":
             other_dhcp_server(network, NEARBY)
         server = network.serve("--config", str(network.directory / "menu.conf"), "--mode", mode)
@@ -145,6 +143,22 @@ def test_the_first_entry_of_a_menu_boots(mode: str, token: str) -> None:
             offered = rf"DHCPOFFER .*to {firmware.mac} via eth0, boot menu, first {firmware.loader}"
             chosen = rf"DHCPACK to {firmware.mac} via eth0, boot file {firmware.loader}"
             assert re.search(rf"{offered}(.|\n)*{chosen}", server.text())
+
+
+def test_another_entry_of_a_menu_is_chosen_by_keyboard(token: str) -> None:
+    """PXE 2.1 §2.4.4, timeout 255: the menu stays until a key is pressed, and another entry boots then."""
+    with BootNetwork() as network:
+        files.add_loaders_only(network.root, token)
+        grub_from(network.root, f"(tftp,{SERVER_ADDRESS})/", files.GRUB_ONLY.format(token=token))
+        first = "[pxe]\nmenu_timeout = 255\n[menu Memory test]\nboot_file = memtest\n"
+        (network.directory / "menu.conf").write_text(first + MENU)
+        network.serve("--config", str(network.directory / "menu.conf"))
+        consoles = {firmware: network.switch_on(firmware) for firmware in (BIOS, UEFI)}
+        for firmware, console in consoles.items():
+            console.wait_for("Local disk", 60)
+            network.press(firmware, "down", "ret")
+        said = [machines.booted(console, token, timeout=90).split()[0] for console in consoles.values()]
+        assert said == ["pxelinux", "GRUB"]
 
 
 def test_one_server_for_other_kinds_of_firmware(token: str) -> None:

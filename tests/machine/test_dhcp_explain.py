@@ -219,6 +219,8 @@ def test_questions_that_make_no_sense(hardware: str, parameters: dict[str, str],
 
 
 def test_the_message_of_the_question() -> None:
+    message = discover(MAC.hex(":"), NOTHING | {"arch": "x86_64-efi-http"})
+    assert message.options[60] == b"HTTPClient:Arch:00016:UNDI:003000"
     message = discover("52-54-00-12-34-56", NOTHING | {"arch": "x86_64-efi", "user-class": "iPXE"})
     assert message == Message(
         chaddr=MAC.ljust(16, b"\0"),

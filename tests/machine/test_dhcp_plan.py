@@ -83,6 +83,26 @@ OUTSIDE = IPv4Address("10.0.1.9")
             {"web": Host(mac=mac(1), address=OWN + 10)},
             "[host web] address = 10.0.0.11: 52:54:00:00:00:01 has another address already",
         ),
+        (
+            Dhcp(),
+            {"web": Host(mac=mac(1), boot_file="a"), "mail": Host(mac=mac(1), boot_file="b")},
+            "[host mail] mac = 52:54:00:00:00:01: is that of [host web] already",
+        ),
+        (
+            Dhcp(),
+            {"web": Host(client_id=b"\1\2"), "mail": Host(mac=mac(1), client_id=b"\1\2")},
+            "[host mail] client_id = 01:02: is that of [host web] already",
+        ),
+        (
+            Dhcp(),
+            {"web": Host(address=OWN + 9, boot_file="a")},
+            "[host web] boot_file = a: goes to nobody without mac, client_id or guid, which tell the host",
+        ),
+        (
+            Dhcp(),
+            {"web": Host(option=(option("domain-name=example.com"),))},
+            "[host web] option = domain-name=example.com: goes to nobody without mac",
+        ),
     ],
 )
 def test_what_does_not_fit(dhcp: Dhcp, hosts: dict[str, Host], error: str) -> None:
@@ -172,7 +192,7 @@ def test_reservations_by_any_name_and_in_any_network() -> None:
 @pytest.mark.parametrize(
     ("subnets", "error"),
     [
-        ({"far": Section(range=(FAR,))}, "[subnet far] network =: must be set, such as 192.0.2.0/24"),
+        ({"far": Section(range=(FAR,))}, "[subnet far] network: must be set, such as 192.0.2.0/24"),
         (
             {"far": Section(network=IPv4Network("10.0.0.0/8"))},
             "[subnet far] network = 10.0.0.0/8: must not overlap 10.0.0.0/24 of eth0, which [dhcp] describes",

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pytest
 
 from ptftpd.dhcp import options, wire
-from ptftpd.dhcp.monitor import ACCOMPANIED, AGAIN, ALONE, DECIDING, SILENT, WAIT, Monitor
 from ptftpd.dhcp.outcome import Outcome
 from ptftpd.dhcp.proxy import Proxy
 from ptftpd.dhcp.reply import RASPBERRY_PI
-from ptftpd.dhcp.wire import Message
 from ptftpd.settings import Class, Dhcp, Host, Pxe, Settings
 from tests.machine.dhcp_site import BIOS, EFI, MAC, OWN, Site, answer, ip, kind, message
 
@@ -205,82 +202,3 @@ def test_a_host_cannot_send_ipxe_in_circles() -> None:
     )
     assert files(settings) == "undionly.kpxe"
     assert files(settings, o175=b"\xb0\x01\x01") == "menu.ipxe"
-
-
-# Other servers ---------------------------------------------------------------------------------
-
-CARD = bytes.fromhex("020000000009")
-
-
-def probed(monitor: Monitor, now: float) -> Message:
-    """Return the probe that is due."""
-    probe = monitor.tick(now)
-    assert probe
-    return wire.decode(probe)
-
-
-def answered(probe: Message, server: str = ".2", address: str = ".77") -> Message:
-    """Return another server's offer of an address to a probe."""
-    return dataclasses.replace(
-        probe, op=wire.BOOTREPLY, yiaddr=ip(address),
-        options={options.MESSAGE_TYPE: b"\x02", options.SERVER_ID: wire.addresses(ip(server))},
-    )  # fmt: skip
-
-
-def test_nobody_answers() -> None:
-    """Alone after the time that a server takes which pings before it offers."""
-    monitor = Monitor(ip(".1"), CARD, 77)
-    probe = probed(monitor, 100.0)
-    assert (probe.giaddr, probe.chaddr[:6], probe.xid) == (ip(".1"), CARD, 77)
-    assert monitor.state == DECIDING
-    assert monitor.tick(100.0 + WAIT - 0.1) is None
-    assert monitor.state == DECIDING
-    assert monitor.tick(100.0 + WAIT) is None
-    assert monitor.state == ALONE
-    assert monitor.deadline == pytest.approx(100.0 + AGAIN)
-
-
-def test_another_server_comes_and_goes() -> None:
-    """Gone only after several silent probes: one answer may be lost."""
-    monitor = Monitor(ip(".1"), CARD, 77)
-    probe, now = probed(monitor, 0.0), 0.0
-    assert monitor.receive(answered(probe))
-    assert (monitor.state, monitor.other) == (ACCOMPANIED, ip(".2"))
-    monitor.tick(WAIT)
-    for turn in range(1, SILENT + 1):
-        now = turn * AGAIN
-        probed(monitor, now)
-        assert monitor.state == ACCOMPANIED
-        monitor.tick(now + WAIT)
-    assert (monitor.state, monitor.other) == (ALONE, 0)
-    assert monitor.receive(answered(probed(monitor, now + AGAIN)))
-    assert monitor.state == ACCOMPANIED
-
-
-def test_a_server_that_leases_to_pxe_clients_only_is_found() -> None:
-    """The probe is a PXE client's: another of our own kind answers nobody else."""
-    outcome = Site().machine.receive(probed(Monitor(ip(".2"), CARD, 77), 0.0), 0.0, direct=False)
-    other = Monitor(ip(".2"), CARD, 77)
-    probed(other, 0.0)
-    assert other.receive(answer(outcome))
-    assert (other.state, other.other) == (ACCOMPANIED, ip(".1"))
-    assert outcome.destination == ("10.0.0.2", 67)
-
-
-def test_a_proxy_is_no_other_server() -> None:
-    """It offers a boot file, but no address."""
-    monitor = Monitor(ip(".1"), CARD, 77)
-    probe = probed(monitor, 0.0)
-    assert monitor.receive(answered(probe, address="0.0.0.0"))
-    assert monitor.state == DECIDING
-
-
-def test_its_own_probe_and_clients_are_told_apart() -> None:
-    """A broadcast comes back to its sender; it is not a client's, and no server's."""
-    monitor = Monitor(ip(".1"), CARD, 77)
-    probe = probed(monitor, 0.0)
-    assert monitor.receive(probe)
-    assert monitor.state == DECIDING
-    assert monitor.receive(answered(probe, ".1"))
-    assert monitor.state == DECIDING
-    assert not monitor.receive(message(options.DISCOVER))

@@ -13,6 +13,7 @@ import pytest
 from ptftpd import net
 from ptftpd.dhcp import options, server, wire
 from ptftpd.dhcp.held import MAX_HELD, Held
+from ptftpd.dhcp.monitor import WAIT
 from ptftpd.dhcp.pool import Lease
 from ptftpd.dhcp.server import MAX_BATCH, Server
 from ptftpd.dhcp.store import Store
@@ -205,6 +206,24 @@ def test_reload_keeps_the_leases(bench: Bench) -> None:
     bench.hear(select(20))
     bench.server.reload(Settings(dhcp=Dhcp(range=ranges(".20-.29"))), LINK)
     assert bench.server.status() == "1 of 10 addresses leased"
+
+
+def test_a_reload_does_not_ask_again_who_else_is_there(
+    bench: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In auto mode that would leave clients without an answer for some seconds. Another address asks anew."""
+    auto = replace(SETTINGS, dhcp=replace(SETTINGS.dhcp, mode="auto"))
+    bench.server.reload(auto, LINK)
+    assert bench.hear(message(options.DISCOVER)) == []
+    bench.server.tick(bench.loop.now)
+    bench.server.tick(bench.loop.now + WAIT)
+    assert bench.hear(message(options.DISCOVER)) == ["DHCPOFFER to 255.255.255.255"]
+    bench.server.reload(replace(auto, pxe=Pxe(boot_file="other.efi")), LINK)
+    assert bench.hear(message(options.DISCOVER)) == ["DHCPOFFER to 255.255.255.255"]
+    assert capsys.readouterr().err.count("no other DHCP server answers on eth0") == 1
+    bench.server.reload(auto, replace(LINK, address=IPv4Address("10.0.0.2")))
+    assert bench.hear(message(options.DISCOVER)) == []
+    assert bench.server.status() == "looking for another DHCP server"
 
 
 def test_a_reload_that_does_not_fit_changes_nothing(bench: Bench) -> None:

@@ -19,6 +19,7 @@ from ptftpd.dhcp.wire import Message
 from ptftpd.settings import Dhcp, Pxe, Settings
 
 MAC = bytes.fromhex("525400123456")
+GUID = bytes(range(16))
 EFI = b"PXEClient:Arch:00007:UNDI:003000"
 
 
@@ -188,6 +189,8 @@ def test_a_url_with_a_host_name_takes_a_dns_server(
             origin=st.text(max_size=2),
             boot_file=st.sampled_from("ab"),
             mac=st.sampled_from([b"", MAC]),
+            guid=st.sampled_from([b"", GUID]),
+            client_id=st.sampled_from([b"", b"\1me"]),
             ipxe=st.sampled_from([None, True, False]),
             vendor_class=st.sampled_from(["", "PXE", "PXEClient"]),
             architectures=st.sampled_from([(), ("bios",), ("bios", "x86_64-efi"), ("ipxe",)]),
@@ -201,7 +204,30 @@ def test_a_url_with_a_host_name_takes_a_dns_server(
 def test_order_never_matters(rules: list[Rule], random: object, ipxe: bool) -> None:
     shuffled = list(rules)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
-    asks = client(ipxe=ipxe)
+    asks = client(ipxe=ipxe, guid=GUID, client_id=b"\1me")
     chosen = Rules(rules).choose(asks)
     assert chosen == Rules(shuffled).choose(asks)
     assert (chosen is None) == (not any(rule.matches(asks) for rule in rules))
+    assert sorted(map(repr, Rules(rules).matching(asks))) == sorted(
+        repr(rule) for rule in rules if rule.matches(asks)
+    )
+
+
+def test_the_rules_of_other_machines_cost_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A site may list thousands, by hardware address, by GUID, by client identifier."""
+    rules = [DEFAULT]
+    for number in range(100):
+        octets = number.to_bytes(6, "big")
+        rules += [
+            Rule(f"a{number}", "file", mac=octets), Rule(f"b{number}", "file", guid=octets),
+            Rule(f"c{number}", "file", client_id=octets),
+        ]  # fmt: skip
+    looked_at, matches = [], Rule.matches
+    monkeypatch.setattr(Rule, "matches", lambda rule, asks: looked_at.append(rule) or matches(rule, asks))
+    known = Rules(rules)
+    for facts, origin in (({}, "default"), ({"guid": bytes(6)}, "b0"), ({"client_id": bytes(6)}, "c0")):
+        rule = known.choose(client(**facts))
+        assert rule
+        assert rule.origin == origin
+        assert known.matching(client(**facts))[0] == rule
+    assert len(looked_at) < 20
