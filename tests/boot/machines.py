@@ -73,7 +73,11 @@ def _uefi_http(card: str, directory: Path) -> tuple[str, ...]:
 
 def _arm64(card: str, directory: Path) -> tuple[str, ...]:
     firmware = "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd"
-    return "-machine", "virt", "-cpu", "cortex-a57", "-bios", firmware, "-device", f"{card},romfile="
+    return (
+        "-machine", "virt", "-cpu", "cortex-a57", "-bios", firmware,
+        "-device", "virtio-rng-pci",  # without random numbers EDK2 from 2024 on has no network at all
+        "-device", f"{card},romfile=",
+    )  # fmt: skip
 
 
 def _slof(card: str, directory: Path) -> tuple[str, ...]:
