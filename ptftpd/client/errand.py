@@ -72,8 +72,7 @@ def _run(session: Session, invocation: Invocation) -> bool:
 def _command(session: Session, words: Sequence[str]) -> bool:
     """Carry out the command of -c: several words, or one with blanks."""
     try:
-        prompt = Prompt(session)
-        return prompt.execute(words) if len(words) > 1 else prompt.obey(words[0])
+        return Prompt(session).execute(words if len(words) > 1 else words[0])
     except LeaveError:
         return True
 

@@ -51,7 +51,7 @@ class Prompt:
         try:
             if not terminal:
                 for line in sys.stdin:
-                    self.obey(line)
+                    self.execute(line)
                 return not self.failed
             from ptftpd.client import editing
 
@@ -64,23 +64,15 @@ class Prompt:
             print()
             return True
 
-    def obey(self, line: str) -> bool:
-        """Carry out the command in a line, as execute() does."""
-        if line.lstrip().startswith("#"):
-            return True
-        try:
-            words = split(line)
-        except Error as error:
-            self.session.display.error(str(error))
-            self.failed = True
-            return False
-        return self.execute(words)
+    def execute(self, command: str | Sequence[str]) -> bool:
+        """Carry out one command, a line or its words; return whether it went well, having said why if not.
 
-    def execute(self, words: Sequence[str]) -> bool:
-        """Carry out one command; return whether it went well, having said why if not. quit: LeaveError."""
-        if not words or words[0].startswith("#"):
-            return True
+        LeaveError for quit.
+        """
         try:
+            words = split(command) if isinstance(command, str) else command
+            if not words or words[0].startswith("#"):
+                return True
             if "" in words:
                 raise Error("an empty name means nothing here: leave the quotes away")
             name = commands.find(words[0]).name
@@ -100,7 +92,7 @@ class Prompt:
             print()
             return
         try:
-            self.obey(line)
+            self.execute(line)
         except KeyboardInterrupt:
             print("\nstopped", file=sys.stderr)
 
@@ -239,7 +231,12 @@ class Prompt:
 
 
 def split(line: str) -> list[str]:
-    """Return the words of a line; quotes of either kind keep blanks together. Error for one without end."""
+    """Return the words of a line; quotes of either kind keep blanks together. Error for one without end.
+
+    A comment has none: its quotes are apostrophes.
+    """
+    if line.lstrip().startswith("#"):
+        return []
     words = []
     for match in _WORD.finditer(line):
         if match[3] and match[3][0] in "\"'":
