@@ -24,6 +24,7 @@ RECEIVE_BUFFER = 4 << 20  # octets: a thousand machines that are switched on tog
 IPV6_SOCKADDR = 4  # items of an IPv6 address in Python; the last is the number of the zone
 UNKNOWN = bytes(4)
 MULTICAST4 = 224  # the first octet of these addresses, and above it that of 255.255.255.255
+Control = tuple[int, int, bytes]  # a control message, as sendmsg(2) takes it
 ANCILLARY = socket.CMSG_SPACE(20) + socket.CMSG_SPACE(12)  # in6_pktinfo and in_pktinfo
 
 
@@ -212,10 +213,10 @@ def send_from(
 
 
 @lru_cache(maxsize=256)
-def source4(local: str, ifindex: int = 0) -> list[tuple[int, int, bytes]]:
-    """Return the control message that sets source address and interface of a datagram; not to be changed."""
+def source4(local: str, ifindex: int = 0) -> tuple[Control, ...]:
+    """Return the control message that sets source address and interface of a datagram."""
     info = struct.pack("=i4s4s", ifindex, socket.inet_aton(local), bytes(4))
-    return [(socket.IPPROTO_IP, IP_PKTINFO, info)]
+    return ((socket.IPPROTO_IP, IP_PKTINFO, info),)
 
 
 def connected(

@@ -6,7 +6,7 @@ import errno
 import socket
 import struct
 
-from ptftpd.net import sockaddr, source4
+from ptftpd.net import Control, sockaddr, source4
 
 # Linux numbers that Python's socket module does not name.
 SOL_UDP, UDP_SEGMENT, UDP_GRO = 17, 103, 104
@@ -52,8 +52,8 @@ class Burst:
         self._step = min(GSO_SEGMENTS, GSO_OCTETS // segment) * segment
         self._whole_runs = self._step > segment  # until the route turns out not to take them
         self._peer = _mapped(sock, peer) if peer else None
-        self._plain = _source(sock, local) if peer else []
-        self._gso = [*self._plain, (SOL_UDP, UDP_SEGMENT, struct.pack("=H", segment))]
+        self._plain = _source(sock, local) if peer else ()
+        self._gso = (*self._plain, (SOL_UDP, UDP_SEGMENT, struct.pack("=H", segment)))
 
     def send(self, run: memoryview | bytes) -> None:
         """Send a view cut into datagrams, or bytes as one datagram, which may be longer than a segment.
@@ -92,9 +92,9 @@ def _mapped(sock: socket.socket, peer: tuple[str, int]) -> tuple[str, int] | tup
     return sockaddr(f"::ffff:{peer[0]}" if version6 and ":" not in peer[0] else peer[0], peer[1], version6)
 
 
-def _source(sock: socket.socket, local: str) -> list[tuple[int, int, bytes]]:
+def _source(sock: socket.socket, local: str) -> tuple[Control, ...]:
     """Return the control message that sets the source address of a datagram."""
     if sock.family == socket.AF_INET6:
         octets = socket.inet_pton(socket.AF_INET6, local if ":" in local else f"::ffff:{local}")
-        return [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, octets + struct.pack("=i", 0))]
+        return ((socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, octets + struct.pack("=i", 0)),)
     return source4(local)

@@ -150,14 +150,14 @@ class Transfer:
             if self._closed:
                 return
 
-    def take(self, buffer: bytearray, size: int, now: float, segment: int | None = None) -> None:
+    def take(self, buffer: bytearray, size: int, now: float, segment: int = 0) -> None:
         """Act on what a wake-up may bring several of: a datagram buffer[:size], or a run in segments."""
         self.flush(now)  # the machine uses the buffer of what it had to say again
         if self._closed:
             return
         self._seen = now
         machine = self.machine
-        if segment and size > segment and isinstance(machine, Receiver):
+        if 0 < segment < size and isinstance(machine, Receiver):
             answer: memoryview | bytes | None = machine.receive_run(buffer, size, segment, now)
         else:
             answer = machine.receive(buffer, size, now)
