@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import statistics
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.bench.servers import cpu_of
 from tests.lab import Process
 from tests.netns.dhcp_load import Load, Report
 
@@ -49,9 +49,9 @@ class Server:
     def run(self, rate: int, seconds: int) -> tuple[Report, float]:
         """Return what became of so many exchanges a second, and the CPU seconds a thousand of them cost."""
         process = self.start()
-        before = _cpu(process.pid)
+        before = cpu_of(process.pid)
         report = self.load.perfdhcp(rate, seconds)
-        spent = _cpu(process.pid) - before
+        spent = cpu_of(process.pid) - before
         process.stop()
         self.load.forget()
         return report, spent * 1000 / max(report.acknowledged, 1)
@@ -65,12 +65,6 @@ class Server:
             if asked and in_time:
                 return True, cost
         return False, cost
-
-
-def _cpu(pid: int) -> float:
-    """Return the CPU seconds that a process has spent."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 def search(servers: list[Server], seconds: int) -> None:

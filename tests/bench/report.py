@@ -114,12 +114,13 @@ def groups_of(
         groups.append((row["row"], rates, "MB/s"))
     if dhcp:
         held = {name: sorted(each["held"])[len(each["held"]) // 2] for name, each in dhcp.items()}
-        groups.append(("DHCP, no exchange lost", held, "exchanges/s"))
-    for row, servers in (start or {"rows": {}})["rows"].items():
-        name, _, unit = row.rpartition(", ")
-        goal = start["goals"].get(row) if start else None
-        values = {server: statistics.median(each) for server, each in servers.items()}
-        groups.append((f"{name}{f', goal {goal:.0f}' if goal else ', less is better'}", values, unit))
+        groups.append(("DHCP, highest rate held", held, "exchanges/s"))
+    if start:
+        for row, servers in start["rows"].items():
+            name, _, unit = row.rpartition(", ")
+            aim = f"goal {start['goals'][row]:.0f}" if row in start["goals"] else "less is better"
+            values = {server: statistics.median(each) for server, each in servers.items()}
+            groups.append((f"{name}, {aim}", values, unit))
     return groups
 
 

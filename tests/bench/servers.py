@@ -34,11 +34,7 @@ class Server:
 
     def cpu(self) -> float:
         """Return the CPU seconds that its processes, ended children included, have used."""
-        ticks = 0
-        for pid in _family(self.process.pid):
-            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            ticks += sum(map(int, fields[11:15]))
-        return ticks / os.sysconf("SC_CLK_TCK")
+        return sum(map(cpu_of, _family(self.process.pid)))
 
     def forget_peak(self) -> None:
         """Let peak() begin with what is used now."""
@@ -47,11 +43,18 @@ class Server:
 
     def peak(self) -> int:
         """Return the peak resident memory of its processes that are there still, octets."""
-        return sum(_status(pid, "VmHWM") for pid in _family(self.process.pid))
+        return sum(memory_of(Path(f"/proc/{pid}/status"), "VmHWM") for pid in _family(self.process.pid))
 
 
-def _status(pid: int, name: str) -> int:
-    found = re.search(rf"^{name}:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+def cpu_of(pid: int) -> float:
+    """Return the CPU seconds that a process, ended children included, has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def memory_of(status: Path, name: str) -> int:
+    """Return a figure of a process's memory, octets, from its file in /proc; 0 once it has none."""
+    found = re.search(rf"^{name}:\s+(\d+) kB$", status.read_text(), re.MULTILINE)
     return int(found[1]) * 1024 if found else 0
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import re
 import statistics
 import subprocess
 import sys
@@ -100,9 +99,9 @@ def first_request(machine: Machine) -> float:
 
 def resident(status: Path) -> float:
     """Return the memory of a process, what it shares included, in megabytes, by its file in /proc."""
-    found = re.search(r"^VmRSS:\s+(\d+) kB$", status.read_text(), re.MULTILINE)
-    assert found, status
-    return int(found[1]) * 1024 / 1e6
+    octets = servers.memory_of(status, "VmRSS")
+    assert octets, status
+    return octets / 1e6
 
 
 def under_systemd(rounds: int, found: Found) -> None:
