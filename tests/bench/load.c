@@ -2,7 +2,7 @@
  *
  *   load get ADDRESS PORT NAME CLIENTS BLKSIZE WINDOWSIZE SECONDS     read NAME with that many clients at once
  *   load put ADDRESS PORT NAME CLIENTS BLKSIZE WINDOWSIZE OCTETS      write NAME.0, NAME.1, ... of OCTETS each
- *   load serve PORT OCTETS                                            send OCTETS to whoever asks, from memory
+ *   load serve PORT                                                   send from memory to whoever asks
  *
  * get and put print one line of JSON: seconds from the first request to the last block, octets, clients that
  * failed, seconds to the first block and to the end (median, 99th percentile or maximum). What is received is
@@ -12,7 +12,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/udp.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,19 +40,13 @@ static double now(void)
     return t.tv_sec + t.tv_nsec / 1e9;
 }
 
-static void die(const char *what)
-{
-    perror(what), exit(1);
-}
+static void die(const char *what) { perror(what), exit(1); }
 
 static void put16(char *to, int value) { to[0] = value >> 8, to[1] = value; }
 
 static int get16(const char *from) { return (unsigned char)from[0] << 8 | (unsigned char)from[1]; }
 
-static void finish(struct client *c, int failed)
-{
-    c->done = 1, c->failed = failed, c->ended = now(), close(c->fd);
-}
+static void finish(struct client *c, int failed) { c->done = 1, c->failed = failed, c->ended = now(), close(c->fd); }
 
 /* Send the last datagram, or for an upload its window, again or for the first time. */
 static void say(struct client *c)
@@ -67,8 +60,7 @@ static void say(struct client *c)
 
 static void acknowledge(struct client *c)
 {
-    put16(c->last, ACK), put16(c->last + 2, c->block & 0xffff);
-    c->last_size = 4, c->pending = 0;
+    put16(c->last, ACK), put16(c->last + 2, c->block & 0xffff), c->last_size = 4, c->pending = 0;
     say(c);
 }
 
@@ -151,7 +143,8 @@ static void take(struct client *c, char *packet, int size, int writing)
 static void readable(struct client *c, int writing)
 {
     static char run[65536], control[CMSG_SPACE(sizeof(int))];
-    for (int i = 0; i < MAX_WINDOW && !c->done; i++) {
+    int most = c->window > 1 ? MAX_WINDOW : 1; /* in lock-step there is no second one to look for */
+    for (int i = 0; i < most && !c->done; i++) {
         struct sockaddr_in from;
         struct iovec place = {run, sizeof run - 1};
         struct msghdr message = {&from, sizeof from, &place, 1, control, sizeof control, 0};
@@ -246,48 +239,55 @@ static void load(int writing, const char *name, int count, long blksize, long wi
     report(clients, count, started);
 }
 
-/* One client at a time, no timers, no files: what the kernel and the wire allow. */
-static void serve(int port, long size)
+/* Begin what a client asks for by a name that is a number: a file of so many octets. */
+static void answer(int door, int epoll)
 {
-    static char packet[65600];
-    struct sockaddr_in here = {.sin_family = AF_INET, .sin_port = htons(port)}, peer;
+    char packet[1024];
+    struct sockaddr_in peer;
     socklen_t length = sizeof peer;
-    int door = socket(AF_INET, SOCK_DGRAM, 0);
-    if (bind(door, (void *)&here, sizeof here))
+    int n = recvfrom(door, packet, sizeof packet - 1, 0, (void *)&peer, &length);
+    struct client *c = calloc(1, sizeof *c);
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = c};
+    packet[n] = 0;
+    char *options = packet + 2 + strlen(packet + 2) + 1;
+    options += strlen(options) + 1;
+    c->fd = socket(AF_INET, SOCK_DGRAM, 0), c->size = atol(packet + 2), c->connected = 1;
+    c->last_size = packet + n - options + 2;
+    put16(c->last, OACK), memcpy(c->last + 2, options, c->last_size - 2);
+    take_oack(c, c->last, c->last_size);
+    if (connect(c->fd, (void *)&peer, sizeof peer) || epoll_ctl(epoll, EPOLL_CTL_ADD, c->fd, &event))
+        die("connect");
+    if (c->last_size > 2)
+        send(c->fd, c->last, c->last_size, 0);
+    else
+        send_window(c);
+}
+
+/* No timers, no files: what the kernel and the wire allow with a socket for each client. */
+static void serve(int port)
+{
+    struct sockaddr_in here = {.sin_family = AF_INET, .sin_port = htons(port)};
+    struct epoll_event events[256] = {{.events = EPOLLIN}};
+    int door = socket(AF_INET, SOCK_DGRAM, 0), epoll = epoll_create1(0), room = 4 << 20;
+    setsockopt(door, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room);
+    if (bind(door, (void *)&here, sizeof here) || epoll_ctl(epoll, EPOLL_CTL_ADD, door, events))
         die("bind");
     for (;;) {
-        int n = recvfrom(door, packet, sizeof packet - 1, 0, (void *)&peer, &length);
-        struct client c = {.fd = socket(AF_INET, SOCK_DGRAM, 0), .blksize = 512, .window = 1};
-        packet[n] = 0;
-        char *options = packet + 2 + strlen(packet + 2) + 1;
-        options += strlen(options) + 1;
-        char oack[512] = {0, OACK};
-        int rest = packet + n - options;
-        memcpy(oack + 2, options, rest);
-        take_oack(&c, oack, rest + 2);
-        if (connect(c.fd, (void *)&peer, sizeof peer))
-            die("connect");
-        long base = rest ? -1 : 0, final = size / c.blksize + 1;
-        if (rest)
-            send(c.fd, oack, rest + 2, 0);
-        for (int fresh = !rest; base < final; fresh = 0) {
-            if (!fresh) {
-                struct pollfd wait = {.fd = c.fd, .events = POLLIN};
-                if (poll(&wait, 1, 2000) <= 0 || recv(c.fd, packet, sizeof packet, 0) < 4 || packet[1] != ACK)
-                    break;
-                base = base < 0 ? 0 : base + ((get16(packet + 2) - base) & 0xffff);
-            }
-            long last = base + c.window < final ? base + c.window : final;
-            send_blocks(c.fd, base + 1, last, c.blksize, size);
+        int n = epoll_wait(epoll, events, 256, -1);
+        for (int i = 0; i < n; i++) {
+            struct client *c = events[i].data.ptr;
+            if (!c)
+                answer(door, epoll);
+            else if (readable(c, 1), c->done)
+                free(c);
         }
-        close(c.fd);
     }
 }
 
 int main(int argc, char **argv)
 {
-    if (argc == 4 && !strcmp(argv[1], "serve"))
-        serve(atoi(argv[2]), atol(argv[3]));
+    if (argc == 3 && !strcmp(argv[1], "serve"))
+        serve(atoi(argv[2]));
     int writing = argc > 1 && !strcmp(argv[1], "put");
     if (argc != 9 || (!writing && strcmp(argv[1], "get")))
         return fprintf(stderr, "usage: see the head of load.c\n"), 2;

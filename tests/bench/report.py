@@ -38,9 +38,12 @@ def tables(data: Data, names: Sequence[str]) -> str:
     for row in data:
         middle, low, high = row["ratio"], row["ratio_low"], row["ratio_high"]
         remarks = [] if middle >= row["goal"] else [f"below {row['goal']:g}"]
-        for key, what in (("of_ceiling", "of the ceiling"), ("two_workers", "with two workers")):
-            if key in row:
-                remarks.append(f"{row[key][0]:.2f} {what}")
+        if "of_ceiling" in row:
+            of_ceiling, goal = row["of_ceiling"][0], row["ceiling_goal"]
+            below = "" if of_ceiling >= goal else f", below {goal:g}"
+            remarks.append(f"{of_ceiling:.2f} of the ceiling{below}")
+        if "two_workers" in row:
+            remarks.append(f"{row['two_workers'][0]:.2f} with two workers")
         if row["failed"]:
             remarks.append(f"failed: {row['failed']}")
         lines.append(f"{row['row']:<34}{_cells(row['rates'], names, '.1f')}  {middle:.2f} "

@@ -16,7 +16,6 @@ from tests.lab import Namespace, Process, program
 OURS, TWO, CEILING = "ptftpd", "2 workers", "ceiling"
 PEERS = ("tftpd-hpa", "atftpd", "dnsmasq")
 NAMES = (OURS, *PEERS, TWO, CEILING)
-CEILING_OCTETS = 16_000_000  # of the one file that the ceiling has
 CORES = sorted(os.sched_getaffinity(0))
 GENERATOR_CORE, SERVER_CORES = CORES[-1], CORES[:-1] or CORES  # as if the clients were other machines
 FORGET_PEAK = "5"  # to /proc/PID/clear_refs: VmHWM begins anew, proc(5)
@@ -87,7 +86,7 @@ def start(namespace: Namespace, root: Path, names: Iterable[str], generator: Pat
             "--log-facility=/dev/null",
         )),
         TWO: (6904, (*ours, "-p", "6904", "--workers", "2")),
-        CEILING: (6905, (str(generator), "serve", "6905", str(CEILING_OCTETS))),
+        CEILING: (6905, (str(generator), "serve", "6905")),
     }  # fmt: skip
     servers = []
     for name in names:
