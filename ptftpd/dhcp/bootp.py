@@ -33,6 +33,7 @@ class Bootp:
         self._own = own
         self._names = names | {"", wire.dotted(own)}
         self._dynamic, self._always_rfc1048 = settings.bootp.dynamic, settings.bootp.always_rfc1048
+        self._trust_option_82 = settings.dhcp.trust_option_82
         self._rules = Rules(boot_rules(settings))
         self._boot_server = int(settings.pxe.tftp_server or own)
         self._sheets = Sheets(settings)
@@ -49,6 +50,8 @@ class Bootp:
             outcome.ignored = "BOOTREQUEST without hardware address"
         elif message.sname.decode("ascii", "replace").lower() not in self._names:
             outcome.ignored = "BOOTREQUEST for another server"  # RFC 951 §7.3: silently
+        elif asked.has_stray_option_82 and not self._trust_option_82:
+            outcome.ignored = "option 82 without a relay agent"
         elif network is None:
             outcome.ignored = "relayed from a network that is not configured"
         elif message.ciaddr and message.ciaddr not in network.plan.subnet:
@@ -99,6 +102,8 @@ class Bootp:
             if len(value) + 2 <= room and code != options.BROADCAST_ADDRESS:  # which RFC 1497 does not know
                 answer.options[code] = value
                 room -= len(value) + 2
+        if options.RELAY_AGENT in message.options:  # RFC 3046 §2.2: in all replies; it is taken off there
+            answer.options[options.RELAY_AGENT] = message.options[options.RELAY_AGENT]
         return answer
 
 

@@ -25,10 +25,17 @@ NOW = 1000.0
 class Site:
     """A BOOTP machine on 10.0.0.1/24; MAC has 10.0.0.70, and .10 to .12 are free for others."""
 
-    def __init__(self, *, dynamic: bool = False, always_rfc1048: bool = False, **pxe: Any) -> None:
+    def __init__(
+        self,
+        *,
+        dynamic: bool = False,
+        always_rfc1048: bool = False,
+        trust_option_82: bool = False,
+        **pxe: Any,
+    ) -> None:
         self.settings = settings = Settings(
             pxe=Pxe(**({"boot_file": "kernel.img"} | pxe)),
-            dhcp=Dhcp(range=ranges(".10-.12")),
+            dhcp=Dhcp(range=ranges(".10-.12"), trust_option_82=trust_option_82),
             bootp=Choices(dynamic=dynamic, always_rfc1048=always_rfc1048),
             hosts={"one": Host(mac=MAC, address=IPv4Address("10.0.0.70"))},
         )
@@ -86,6 +93,31 @@ def test_called_by_its_name(name: bytes) -> None:
 def test_another_server_is_called() -> None:
     """B4 (RFC 951 §7.3): silence."""
     assert Site().ask(sname=b"elsewhere").ignored == "BOOTREQUEST for another server"
+
+
+def test_option_82_goes_back_to_the_relay_agent() -> None:
+    """D7, RFC 3046 §2.1, §2.2: agents add it to BOOTP too, and it is echoed in all replies, last.
+
+    The agent takes it off again, so that it takes no room from what the client is told.
+    """
+    agent = bytes([1, 60]) + b"p" * 60
+    gateway = IPv4Address("10.0.0.254")
+    outcome = Site(gateway=gateway).ask(giaddr=ip(".200"), options={options.RELAY_AGENT: agent})
+    reply = answer(outcome)
+    assert list(reply.options) == [options.SUBNET_MASK, options.ROUTER, options.RELAY_AGENT]
+    assert reply.options[options.RELAY_AGENT] == agent
+    assert outcome.data.endswith(bytes([options.RELAY_AGENT, len(agent)]) + agent + bytes([wire.END]))
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+def test_option_82_of_a_switch(trusted: bool) -> None:
+    """D7, RFC 3046 §2.1: without a relay agent only where the switches are trusted, as in DHCP."""
+    outcome = Site(trust_option_82=trusted).ask(options={options.RELAY_AGENT: b"\1\1x"})
+    if trusted:
+        assert answer(outcome).options[options.RELAY_AGENT] == b"\1\1x"
+    else:
+        assert outcome.ignored == "option 82 without a relay agent"
+        assert not outcome.data
 
 
 def test_the_file_name_of_a_request_is_not_refused() -> None:
