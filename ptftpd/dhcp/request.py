@@ -67,7 +67,7 @@ class Request:
             pxe.suboption(message, options.RELAY_AGENT, LINK_SELECTION),
             message.options.get(options.SUBNET_SELECTION, b""),
         ):
-            if len(octets) == 4:
+            if len(octets) == 4 and any(octets):
                 return wire.number(octets)
         return message.giaddr or (message.ciaddr if self.direct else 0)
 

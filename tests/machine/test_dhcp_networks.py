@@ -120,6 +120,8 @@ def test_the_relay_agents_address_chooses_the_network() -> None:
             "192.168.7.10",
         ),
         ({"giaddr": ip(".200"), "o82": b"\5\2xx"}, "10.0.0.10"),
+        ({"giaddr": RELAY, "o82": b"\5\4\0\0\0\0"}, "192.168.7.10"),
+        ({"giaddr": RELAY, "o118": bytes(4)}, "192.168.7.10"),
         ({"giaddr": RELAY, "o118": wire.addresses(ip(".0"))}, "10.0.0.10"),
     ],
 )
