@@ -82,7 +82,8 @@ def proxy(request: Request, kind: int, server: int, boot: Boot) -> Message:
     reply.siaddr, reply.sname, reply.file = fields.siaddr, fields.sname, fields.file
     reply.options |= fields.options
     reply.options |= {code: values[code] for code in request.parameters if values.get(code)}
-    reply.options.setdefault(options.VENDOR, BOOT_THIS)
+    if not request.client.is_http:  # whose class has no option 43
+        reply.options.setdefault(options.VENDOR, BOOT_THIS)
     _broadcast_by_relay(reply)
     _echo(request, reply)
     return reply

@@ -126,17 +126,29 @@ def test_raspberry_pi_option_is_what_its_rom_compares() -> None:
 
 
 URL = "http://10.0.0.1/boot.efi"
+HTTP = {"vendor": b"HTTPClient:Arch:00016:UNDI:003001", "o93": b"\0\x10"}
 
 
 def test_http_boot_gets_its_url() -> None:
     """H1: EDK2 discards an offer to HTTPClient that does not name that class and a URL."""
-    http = {"vendor": b"HTTPClient:Arch:00016:UNDI:003001", "o93": b"\0\x10"}
     site = Site(pxe=Pxe(boot_file="pxelinux.0", boot=(("x86_64-efi-http", URL),)))
-    reply = answer(site.discover(**http))
+    reply = answer(site.discover(**HTTP))
     assert reply.options[options.VENDOR_CLASS] == b"HTTPClient"
     assert reply.file == URL.encode()
     assert site.discover(MAC, vendor=EFI, o93=b"\0\x07").fields["DHCP_BOOT_FILE"] == "pxelinux.0"
-    assert not Site().discover(**http).data, "a file to be had by TFTP is of no use to it"
+    assert not Site().discover(**HTTP).data, "a file to be had by TFTP is of no use to it"
+
+
+def test_http_boot_gets_its_url_from_a_proxy() -> None:
+    """H1, H3: without address; option 43 is none of PXE's in the class HTTPClient (RFC 2132 §8.4, §9.13)."""
+    settings = Settings(pxe=Pxe(boot=(("x86_64-efi-http", URL),)))
+    asked = message(options.DISCOVER, o97=GUID, **HTTP)
+    reply = answer(Proxy(settings, "eth0", int(OWN)).receive(asked, direct=False))
+    assert (reply.yiaddr, reply.file) == (0, URL.encode())
+    assert set(reply.options) == {
+        options.MESSAGE_TYPE, options.SERVER_ID, options.VENDOR_CLASS, options.GUID,
+    }  # fmt: skip
+    assert reply.options[options.VENDOR_CLASS] == b"HTTPClient"
 
 
 def test_full_dhcp_never_says_pxeclient() -> None:
@@ -169,9 +181,6 @@ def test_conditions_of_classes_and_hosts() -> None:
     assert files(settings, hardware=other, o82=at_port, giaddr=ip("10.5.0.1")) == "port"
     assert files(settings, o82=at_port, giaddr=ip("10.5.0.1"), o97=GUID) == "guid"
     assert files(settings, o97=GUID, o77=b"iPXE") == "guid.ipxe"
-
-
-HTTP = {"vendor": b"HTTPClient:Arch:00016:UNDI:003001", "o93": b"\0\x10"}
 
 
 @pytest.mark.parametrize(
