@@ -16,6 +16,11 @@ PXE_CLASS, HTTP_CLASS = b"PXEClient", b"HTTPClient"  # option 60 of a reply: wit
 BOOT_THIS = bytes([6, 1, 8, 255])  # option 43: PXE discovery control, bit 3: boot the file of this reply
 # Option 43 that the boot ROM of a Raspberry Pi looks for: discovery control, a menu prompt, and its text.
 RASPBERRY_PI = bytes([6, 1, 3, 10, 4, 0]) + b"PXE" + bytes([9, 20, 0, 0, 17]) + b"Raspberry Pi Boot\xff"
+# What a reply is none without, or what is to come back; the rest goes as far as there is room.
+NEVER_LEFT_OUT = frozenset({
+    options.MESSAGE_TYPE, options.SERVER_ID, options.LEASE_TIME, options.SUBNET_MASK, options.CLIENT_ID,
+    options.GUID, options.SUBNET_SELECTION,
+})  # fmt: skip
 NO_PROXY = bytes([176, 1, 1])  # iPXE's encapsulated no-pxedhcp: it need not wait for a proxyDHCP server
 
 
@@ -95,6 +100,7 @@ def datagram(request: Request, reply: Message) -> bytes:
     if len(data) <= LEAST_ROOM or len(data) <= request.room:
         return data
     reply.sname = b""  # says only what siaddr and option 66 say, and can hold options instead
+    reply.options = dict(sorted(reply.options.items(), key=lambda option: option[0] not in NEVER_LEFT_OUT))
     return wire.encode(reply, maximum=request.room)
 
 

@@ -169,6 +169,18 @@ def test_option_82_is_last_though_little_fits() -> None:
     assert data.rstrip(b"\0").endswith(bytes([82, len(agent)]) + agent + bytes([wire.END]))
 
 
+def test_what_must_come_back_is_never_left_out() -> None:
+    """D6, RFC 6842 §3: what is optional gives way to the client's identifiers."""
+    identifiers = {61: b"i" * 64, 97: b"\0" + bytes(range(16)), 118: wire.addresses(CLIENT)}
+    sheet = SHEET | {code: Told(b"x" * 100, "") for code in range(200, 210)}
+    said = {82: b"\1\x60" + b"c" * 96, 55: bytes([1, 3, *range(200, 210)])} | identifiers
+    made = offer(IPXE | said, sheet=sheet)
+    assert {code: made.options.get(code) for code in identifiers} == identifiers
+    assert next(iter(made.options)) == options.MESSAGE_TYPE
+    assert {51, 54, 1} <= set(made.options)
+    assert len(datagram(IPXE | said, sheet=sheet)) <= 548
+
+
 def test_a_long_option_is_split() -> None:
     """D8, RFC 3396: 255 octets at a time, and one value for who joins them."""
     sheet = SHEET | {200: Told(bytes(range(200)) * 3, "")}
