@@ -60,13 +60,14 @@ class Rule:
         plain = Rule(self.origin, self.boot_file, architectures=self.architectures)
         return self == plain and IPXE not in self.architectures
 
-    @property
-    def generality(self) -> tuple[bool, bool, bool, int, bool, int, int, str]:
+    def generality(self, client: Client) -> tuple[bool, bool, bool, int, bool, int, int, int, str]:
         """Sorts the more specific rule first: iPXE, one machine, switch port, prefix, class, architectures.
 
-        What is for iPXE goes first because any other rule may name the file that loaded iPXE, for ever. Equal
-        rules go by name, so that their order in the files never matters.
+        What is for iPXE goes first because any other rule may name the file that loaded iPXE, for ever. Of
+        several architectures the client prefers the first. Equal rules go by name, so that their order in
+        the files never matters.
         """
+        said = (IPXE, *client.architectures) if client.ipxe else client.architectures
         return (
             not (self.ipxe or self.architectures == (IPXE,)),
             self.machine is None,
@@ -74,19 +75,20 @@ class Rule:
             -len(self.mac),
             self.ipxe is None,
             -len(self.vendor_class),
+            next((place for place, name in enumerate(said) if name in self.architectures), len(said)),
             len(self.architectures) or len(ARCHITECTURES) + 1,
             self.origin,
         )
 
 
 class Rules:
-    """Every boot rule, the most specific first."""
+    """Every boot rule."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         """The rules may come in any order."""
         self._general: list[Rule] = []
         self._by_machine: dict[tuple[str, bytes], list[Rule]] = {}  # a site may list thousands of machines
-        for rule in sorted(rules, key=lambda rule: rule.generality):
+        for rule in rules:
             if rule.machine:
                 self._by_machine.setdefault(rule.machine, []).append(rule)
             else:
@@ -97,22 +99,15 @@ class Rules:
 
         Rules with a file that the client cannot load are passed over: one machine may boot by TFTP and HTTP.
         """
-        best = None
-        for rules in self._concerning(client):
-            for rule in rules:
-                if rule.serves(client):
-                    if best is None or rule.generality < best.generality:
-                        best = rule
-                    break
-        return best
+        return next((rule for rule in self.matching(client) if rule.serves(client)), None)
 
     def matching(self, client: Client) -> list[Rule]:
         """Return every rule that matches, the most specific first."""
         found = [rule for rules in self._concerning(client) for rule in rules if rule.matches(client)]
-        return sorted(found, key=lambda rule: rule.generality)
+        return sorted(found, key=lambda rule: rule.generality(client))
 
     def _concerning(self, client: Client) -> list[list[Rule]]:
-        """Return lists of rules, each ordered, without those of other machines."""
+        """Return lists of rules without those of other machines."""
         if not self._by_machine:
             return [self._general]
         names = (MAC, client.hardware), (GUID, client.guid), (CLIENT_ID, client.client_id)

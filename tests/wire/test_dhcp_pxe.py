@@ -128,7 +128,9 @@ ONE = Rule("one", "x64.efi", architectures=("x86_64-efi",))
 VENDOR = Rule("vendor", "vendor.efi", vendor_class="PXEClient")
 LONGER = Rule("longer", "longer.efi", vendor_class="PXEClient:Arch:00007")
 NOT_IPXE = Rule("not ipxe", "ipxe.efi", ipxe=False, architectures=("x86_64-efi",))
+BIOS = Rule("bios", "pxelinux.0", architectures=("bios",))
 IPXE = Rule("ipxe", "menu.ipxe", architectures=(pxe.IPXE,))
+IPXE_TOO = Rule("ipxe too", "both.ipxe", architectures=(pxe.IPXE, "bios"))
 HOST = Rule("host", "special.efi", mac=MAC)
 
 
@@ -150,6 +152,11 @@ HOST = Rule("host", "special.efi", mac=MAC)
         ([DEFAULT, ONE, LONGER, NOT_IPXE, IPXE], client(ipxe=True), IPXE),
         ([DEFAULT, ONE, IPXE, HOST], client(ipxe=True), IPXE),
         ([DEFAULT, ONE, IPXE, HOST], client(hardware=bytes(6)), ONE),
+        ([DEFAULT, BIOS, ONE], client(architectures=("x86_64-efi", "bios")), ONE),
+        ([DEFAULT, BIOS, ONE], client(architectures=("bios", "x86_64-efi")), BIOS),
+        ([DEFAULT, BIOS, TWO], client(architectures=("x86_64-efi", "bios")), TWO),
+        ([DEFAULT, BIOS, TWO], client(architectures=("arm64-efi", "bios")), BIOS),
+        ([DEFAULT, ONE, IPXE_TOO], client(ipxe=True), IPXE_TOO),
         ([ONE], client(architectures=("bios",)), None),
         ([], client(), None),
     ],
@@ -157,6 +164,7 @@ HOST = Rule("host", "special.efi", mac=MAC)
 def test_the_most_specific_rule_wins_in_any_order(
     rules: list[Rule], asks: Client, winner: Rule | None
 ) -> None:
+    """P1, RFC 4578 §2.1: a client may name several architectures; the one that it names first counts more."""
     for order in itertools.permutations(rules):
         assert Rules(order).choose(asks) == winner
 
