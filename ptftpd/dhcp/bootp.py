@@ -19,6 +19,9 @@ from ptftpd.dhcp.wire import Message
 from ptftpd.settings import Settings
 
 VEND = 64  # octets of the vend field, cookie and END included (RFC 951 §3)
+MAX_NAME = 127  # octets of a boot file's name: a NUL follows
+# Options that are DHCP's alone (RFC 2132 §9), and the broadcast address, which RFC 1497 does not know.
+NOT_BOOTP = {options.BROADCAST_ADDRESS, *range(50, 62)}
 
 
 class Bootp:
@@ -76,30 +79,34 @@ class Bootp:
             self.networks.remember(outcome.commit[-1], request.hardware_key(message))
         rule = self._rules.choose(asked.client)
         sheet = self._sheets.sheet(network.plan.sheet, asked.client)
-        answer = self._reply(message, 0 if message.ciaddr else address, rule.boot_file if rule else "", sheet)
+        name = rule.boot_file.encode("utf-8", "surrogateescape") if rule else b""
+        fits = len(name) <= MAX_NAME
+        answer = self._reply(message, 0 if message.ciaddr else address, name if fits else b"", sheet)
         outcome.data = wire.encode(answer)
         outcome.destination = destination(answer)
         booted = f", boot file {rule.boot_file} from {wire.dotted(self._boot_server)}" if rule else ""
+        if rule and not fits:
+            outcome.warning = True
+            booted = f", without boot file {rule.boot_file}: BOOTP has room for {MAX_NAME} octets of name"
         about = f"on {wire.dotted(address)} to {asked.hardware} via {self._interface}{booted}"
         outcome.note(f"BOOTREPLY {about}")
         outcome.fields["DHCP_ADDRESS"] = wire.dotted(address)
-        if rule:
+        if rule and fits:
             outcome.fields |= {"DHCP_BOOT_FILE": rule.boot_file, "DHCP_BOOT_RULE": rule.origin}
 
-    def _reply(self, message: Message, yiaddr: int, boot_file: str, sheet: Sheet) -> Message:
+    def _reply(self, message: Message, yiaddr: int, name: bytes, sheet: Sheet) -> Message:
         """Return the reply; without a magic cookie in the request there are by default no options in it."""
-        name = boot_file.encode("utf-8", "surrogateescape")
         answer = Message(
             op=wire.BOOTREPLY, htype=message.htype, hlen=message.hlen, xid=message.xid, secs=message.secs,
             flags=message.flags & wire.BROADCAST, ciaddr=message.ciaddr, yiaddr=yiaddr,
             siaddr=self._boot_server, giaddr=message.giaddr, chaddr=message.chaddr,
-            sname=wire.dotted(self._own).encode(), file=name if len(name) < 128 else b"",
+            sname=wire.dotted(self._own).encode(), file=name,
             cookie=message.cookie or self._always_rfc1048,
         )  # fmt: skip
         room = VEND - len(wire.COOKIE) - 1
         for code in sorted(sheet):  # the mask before the router
             value = sheet[code].value
-            if len(value) + 2 <= room and code != options.BROADCAST_ADDRESS:  # which RFC 1497 does not know
+            if len(value) + 2 <= room and code not in NOT_BOOTP:
                 answer.options[code] = value
                 room -= len(value) + 2
         if options.RELAY_AGENT in message.options:  # RFC 3046 §2.2: in all replies; it is taken off there

@@ -14,6 +14,7 @@ from ptftpd.dhcp.networks import Networks
 from ptftpd.dhcp.outcome import Outcome
 from ptftpd.dhcp.plan import plans
 from ptftpd.dhcp.pool import FOREVER
+from ptftpd.dhcp.registry import Option, option
 from ptftpd.dhcp.wire import Message
 from ptftpd.settings import Bootp as Choices
 from ptftpd.settings import Dhcp, Host, Pxe, Settings
@@ -31,11 +32,12 @@ class Site:
         dynamic: bool = False,
         always_rfc1048: bool = False,
         trust_option_82: bool = False,
+        option: tuple[Option, ...] = (),
         **pxe: Any,
     ) -> None:
         self.settings = settings = Settings(
             pxe=Pxe(**({"boot_file": "kernel.img"} | pxe)),
-            dhcp=Dhcp(range=ranges(".10-.12"), trust_option_82=trust_option_82),
+            dhcp=Dhcp(range=ranges(".10-.12"), trust_option_82=trust_option_82, option=option),
             bootp=Choices(dynamic=dynamic, always_rfc1048=always_rfc1048),
             hosts={"one": Host(mac=MAC, address=IPv4Address("10.0.0.70"))},
         )
@@ -82,6 +84,23 @@ def test_vend_stays_within_its_64_octets() -> None:
     assert set(answer(outcome).options) == {options.SUBNET_MASK, options.ROUTER}
     few = Site(gateway=IPv4Address("10.0.0.254"), name_server=servers[:2]).ask()
     assert list(answer(few).options) == [options.SUBNET_MASK, options.ROUTER, options.NAME_SERVER]
+
+
+def test_options_of_dhcp_alone_are_not_sent() -> None:
+    """B2, RFC 2132 §9: what renews a lease or names a class is nothing to a BOOTP client; others are sent."""
+    set_ = tuple(map(option, ("always 58=100", "always 59=200", "60=x", "56=x", "12=one")))
+    assert set(answer(Site(option=set_).ask()).options) == {options.SUBNET_MASK, 12}
+
+
+def test_a_boot_file_with_too_long_a_name() -> None:
+    """RFC 951 §3: file holds 127 octets and a NUL; the client gets its address, and the record says so."""
+    name = "x" * 128
+    outcome = Site(boot_file=name).ask()
+    assert (answer(outcome).yiaddr, answer(outcome).file) == (ip(".70"), b"")
+    assert outcome.warning
+    assert outcome.done.endswith(f"via eth0, without boot file {name}: BOOTP has room for 127 octets of name")
+    assert "DHCP_BOOT_FILE" not in outcome.fields
+    assert answer(Site(boot_file=name[:127]).ask()).file == name[:127].encode()
 
 
 @pytest.mark.parametrize("name", [b"", b"bootserver", b"BootServer", b"10.0.0.1"])
