@@ -35,10 +35,6 @@ class Request:
     direct: bool  # sent to this server's address, not broadcast
     hardware: str  # the client's hardware address in its usual notation, for people
 
-    def asks(self, code: int) -> bool:
-        """Return whether the client wants an option: it is listed, or the client listed none."""
-        return not self.parameters or code in self.parameters
-
     @property
     def has_stray_option_82(self) -> bool:
         """Whether option 82 came without a relay agent, which alone may add it (RFC 3046 §2.1)."""
