@@ -59,6 +59,12 @@ def test_the_reply() -> None:
     assert set(reply.options) == {options.SUBNET_MASK}
 
 
+def test_other_hardware_than_ethernet() -> None:
+    """B6: type, length and all 16 octets of the hardware address come back as they were."""
+    reply = answer(Site(dynamic=True).ask(bytes(range(16)), htype=6, hlen=16))
+    assert (reply.htype, reply.hlen, reply.chaddr) == (6, 16, bytes(range(16)))
+
+
 def test_options_come_with_the_cookie_only() -> None:
     """B1: klibc's client sends no vend field, and would not know what to do with one."""
     outcome = Site(gateway=IPv4Address("10.0.0.254")).ask(cookie=False)
@@ -82,6 +88,11 @@ def test_vend_stays_within_its_64_octets() -> None:
     outcome = Site(gateway=IPv4Address("10.0.0.254"), name_server=servers).ask()
     assert len(outcome.data) == 300
     assert set(answer(outcome).options) == {options.SUBNET_MASK, options.ROUTER}
+    for size, sent in ((45, True), (46, False)):  # beside cookie, mask, router, END, and their headers
+        root_path = (option(f"17={'x' * size}"),)
+        outcome = Site(gateway=IPv4Address("10.0.0.254"), option=root_path).ask()
+        assert len(outcome.data) == 300
+        assert (17 in answer(outcome).options) == sent
     few = Site(gateway=IPv4Address("10.0.0.254"), name_server=servers[:2]).ask()
     assert list(answer(few).options) == [options.SUBNET_MASK, options.ROUTER, options.NAME_SERVER]
 

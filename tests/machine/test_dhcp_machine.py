@@ -242,8 +242,9 @@ def test_decline_by_the_holder() -> None:
     assert answer(site.discover(OTHER)).yiaddr == address
 
 
-@pytest.mark.parametrize(("hardware", "server"), [(OTHER, ".1"), (MAC, ".2")])
+@pytest.mark.parametrize(("hardware", "server"), [(OTHER, ".1"), (MAC, ".2"), (MAC, "0.0.0.0")])
 def test_decline_by_a_stranger_or_to_another_server(hardware: bytes, server: str) -> None:
+    """D9, RFC 2131 table 5: it names the address and this server; 0.0.0.0 is like no option 54."""
     site = Site()
     address = site.lease()
     outcome = site.say(options.DECLINE, hardware, o50=wire.addresses(address), o54=wire.addresses(ip(server)))

@@ -64,6 +64,16 @@ def test_option_82_of_a_switch(trusted: bool) -> None:
         assert outcome.ignored == "option 82 without a relay agent"
 
 
+def test_what_identifies_the_client_comes_back() -> None:
+    """D6, D7, RFC 6842 §3, RFC 3046 §2.2: in a proxy's offer and in its answer from port 4011 too."""
+    said = {"o61": b"\1" + MAC, "o97": GUID, "o82": b"\1\4port", "giaddr": ip("10.5.0.1")}
+    acknowledged = proxy().receive_boot_request(message(options.REQUEST, **said), PEER)
+    for outcome in (offer(**said), acknowledged):
+        assert list(answer(outcome).options.items())[-3:] == [
+            (options.CLIENT_ID, b"\1" + MAC), (options.GUID, GUID), (options.RELAY_AGENT, b"\1\4port"),
+        ]  # fmt: skip
+
+
 def test_only_pxe_clients_get_an_offer() -> None:
     """P3: only to clients with option 60 PXEClient."""
     assert offer(b"udhcp 1.35").ignored == "not a PXE client"

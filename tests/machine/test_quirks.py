@@ -183,7 +183,13 @@ def test_syslinux_forgets_what_it_is() -> None:
 
 
 def test_raspberry_pi_3_misses_a_reply_that_comes_at_once() -> None:
-    """[class] reply_delay, for its ROM alone."""
+    """[class] reply_delay, for its ROM alone; of a proxy too, and at port 4011."""
     site = Site(pxe=BOOT, classes={"pi": Class(mac=(PI_3[:3],), reply_delay=0.3)})
     assert site.discover(PI_3, vendor=BIOS, o93=b"\0\0").delay == 0.3
     assert site.discover().delay == 0
+    proxy = Proxy(site.settings, "eth0", int(OWN))
+    for hardware, delay in ((PI_3, 0.3), (MAC, 0)):
+        asked = message(options.DISCOVER, hardware, vendor=BIOS, o93=b"\0\0")
+        assert proxy.receive(asked, direct=False).delay == delay
+        asked = message(options.REQUEST, hardware, vendor=BIOS, o93=b"\0\0")
+        assert proxy.receive_boot_request(asked, ("10.0.0.9", 4011)).delay == delay

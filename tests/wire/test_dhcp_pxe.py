@@ -63,6 +63,18 @@ def test_firmware(
     assert (found.architectures, found.is_pxe, found.ipxe) == (architectures, is_pxe, ipxe)
 
 
+@pytest.mark.parametrize("maker", ["b827eb", "dca632", "e45f01", "d83add", "28cdc1", "2ccf67", "88a29e"])
+def test_raspberry_pi(maker: str) -> None:
+    """Its boot ROM says 0 or 41, with option 60 or without; EDK2, U-Boot and Linux on it are others."""
+    board = bytes.fromhex(maker + "000001")
+    for number, found in ((0, True), (41, True), (11, False), (22, False)):
+        said = Message(chaddr=board.ljust(16, b"\0"), options={93: bytes([0, number])})
+        assert pxe.identify(said).is_raspberry_pi == found
+    assert not pxe.identify(Message(chaddr=board.ljust(16, b"\0"))).is_raspberry_pi
+    other = Message(chaddr=MAC.ljust(16, b"\0"), options={93: b"\0\0"})
+    assert not pxe.identify(other).is_raspberry_pi
+
+
 def test_hardware() -> None:
     assert pxe.identify(Message(chaddr=MAC.ljust(16, b"\0"))).hardware == MAC
     assert pxe.identify(Message(htype=32, chaddr=MAC.ljust(16, b"\0"))).hardware == b""
@@ -89,12 +101,27 @@ def test_description(fields: dict[str, object], text: str) -> None:
         ("0", "bios"),
         ("X86_64-EFI", "x86_64-efi"),
         (" ipxe ", "ipxe"),
+        ("6", "i386-efi"),
+        ("10", "arm-efi"),
+        ("11", "arm64-efi"),
+        ("15", "i386-efi-http"),
+        ("16", "x86_64-efi-http"),
+        ("18", "arm-efi-http"),
+        ("19", "arm64-efi-http"),
+        ("20", "bios-http"),
+        ("21", "arm-uboot"),
+        ("22", "arm64-uboot"),
+        ("25", "riscv32-efi"),
+        ("27", "riscv64-efi"),
+        ("37", "loongarch32-efi"),
+        ("39", "loongarch64-efi"),
         ("41", "arm-rpiboot"),
         ("0099", "99"),
         ("65535", "65535"),
     ],
 )
 def test_architecture_names(text: str, name: str) -> None:
+    """P6: the numbers of the IANA registry "Processor Architecture Types"; 7 and 9 as firmware has them."""
     assert pxe.architecture_name(text) == name
 
 

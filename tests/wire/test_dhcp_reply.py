@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from ptftpd.dhcp import options, registry, reply, request, wire
@@ -23,12 +25,12 @@ EDK2 = {60: EFI, 93: b"\0\7", 97: b"\0" + bytes(range(16)), 55: bytes([1, 3, 6, 
 IPXE = {60: EFI, 77: b"iPXE", 61: b"\1mac", 175: b"\1\1\1", 55: bytes([1, 3, 6, 66, 67, 150, 175])}
 
 
-def offer(said: dict[int, bytes], boot: Boot | None = BOOT, sheet: Sheet = SHEET, **fields: int) -> Message:
+def offer(said: dict[int, bytes], boot: Boot | None = BOOT, sheet: Sheet = SHEET, **fields: Any) -> Message:
     """Return the offer to a client, as that decodes it."""
     return wire.decode(datagram(said, boot, sheet, **fields))
 
 
-def datagram(said: dict[int, bytes], boot: Boot | None = BOOT, sheet: Sheet = SHEET, **fields: int) -> bytes:
+def datagram(said: dict[int, bytes], boot: Boot | None = BOOT, sheet: Sheet = SHEET, **fields: Any) -> bytes:
     """Return the octets of the offer to a client."""
     asked = request.parse(Message(options={53: b"\1"} | said, **fields), False)
     made = reply.offer_or_ack(asked, options.OFFER, CLIENT, reply.body(asked, 3600, sheet, boot, SERVER))
@@ -209,7 +211,7 @@ def test_only_the_broadcast_flag_is_copied() -> None:
     assert offer({}, flags=0xFFFF).flags == wire.BROADCAST
 
 
-def nak(**fields: int) -> Message:
+def nak(**fields: Any) -> Message:
     """Return a refusal."""
     return reply.nak(request.parse(Message(options={53: b"\3", 97: b"\0id"}, **fields), False), "no", SERVER)
 
@@ -219,6 +221,13 @@ def test_nak() -> None:
     made = nak(ciaddr=CLIENT)
     assert made.options == {53: b"\6", 54: wire.addresses(SERVER), 56: b"no", 97: b"\0id"}
     assert (made.ciaddr, made.yiaddr, made.siaddr, made.flags) == (0, 0, 0, 0)
+
+
+def test_other_hardware_than_ethernet() -> None:
+    """B6, RFC 2131 table 3: type, length and all 16 octets of the hardware address come back as they were."""
+    fields = {"htype": 32, "hlen": 16, "chaddr": bytes(range(16))}
+    for made in (offer({}, **fields), nak(**fields)):
+        assert (made.htype, made.hlen, made.chaddr) == (32, 16, bytes(range(16)))
 
 
 def to(kind: int, **fields: int) -> tuple[str, int]:
