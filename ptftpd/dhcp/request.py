@@ -22,7 +22,7 @@ _CLIENT_ID, _GUID = b"\0", b"\xff"
 
 @dataclass(slots=True)
 class Request:
-    """A client's message. address is the one it is about: option 50, else ciaddr, else 0."""
+    """A client's message. address is the one it is about: ciaddr of a renewal, else option 50 or ciaddr."""
 
     message: Message
     client: pxe.Client
@@ -76,13 +76,14 @@ def parse(message: Message, direct: bool, identify_by: str = AUTO) -> Request:
     kind = options.number(message, options.MESSAGE_TYPE, 1)
     server_id = options.address(message, options.SERVER_ID)
     requested = options.address(message, options.REQUESTED_ADDRESS)
+    state = _state(message, server_id, direct) if kind == options.REQUEST else ""
     return Request(
         message=message,
         client=pxe.identify(message),
         kind=kind,
-        state=_state(message, server_id, direct) if kind == options.REQUEST else "",
+        state=state,
         key=identity(message, identify_by),
-        address=requested or message.ciaddr,
+        address=(0 if state in {RENEWING, REBINDING} else requested) or message.ciaddr,
         server_id=server_id,
         parameters=message.options.get(options.PARAMETER_LIST, b""),
         direct=direct,

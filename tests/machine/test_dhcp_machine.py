@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -203,6 +205,24 @@ def test_a_renewal_outlives_the_loss_of_the_leases() -> None:
 
 def test_a_renewal_of_an_address_outside_the_ranges_is_refused() -> None:
     assert refused(Site().renew(ip(".77")))
+
+
+def test_a_renewal_is_of_ciaddr_whatever_else_it_asks_for() -> None:
+    """RFC 2131 §4.3.2: option 50 must not be there. The answer would else tell one address of another."""
+    site = Site()
+    address = site.lease()
+    ack = answer(site.renew(address, o50=wire.addresses(ip(".12"))))
+    assert (kind(ack), ack.yiaddr, ack.ciaddr) == (options.ACK, address, address)
+
+
+@pytest.mark.parametrize("server", [{}, {"o54": wire.addresses(int(OWN))}])
+def test_no_answer_goes_where_a_request_says_and_this_server_does_not(server: dict[str, Any]) -> None:
+    """RFC 2131 table 5: ciaddr is 0 in SELECTING. Who may forge it has replies sent to anyone else."""
+    site = Site()
+    site.lease()
+    outcome = site.say(options.REQUEST, o50=wire.addresses(ip(".10")), ciaddr=ip("8.8.8.8"), **server)
+    assert outcome.destination == ("255.255.255.255", 68)
+    assert answer(outcome).ciaddr == 0
 
 
 # RELEASE, DECLINE, INFORM

@@ -48,8 +48,10 @@ def test_bootp_has_no_kind() -> None:
 
 
 def test_the_address_asked_for() -> None:
-    assert request.parse(asks(o50=NINE, ciaddr=7), False).address == 0x0A000009
-    assert request.parse(asks(ciaddr=7), False).address == 7
+    """RFC 2131 table 5: option 50 in SELECTING and INIT-REBOOT, ciaddr in RENEWING and REBINDING."""
+    assert request.parse(asks(o50=NINE), False).address == 0x0A000009
+    assert request.parse(asks(o50=NINE, o54=SERVER, ciaddr=7), False).address == 0x0A000009
+    assert request.parse(asks(o50=NINE, ciaddr=7), False).address == 7
 
 
 def test_a_malformed_option_is_named_with_its_place() -> None:
