@@ -24,12 +24,15 @@ class Networks:
     """Every network of an interface."""
 
     def __init__(self, plans: Plans, leases: Iterable[Lease] = ()) -> None:
-        """leases are those known already; what no network has a place for is left out."""
+        """leases are those known already."""
         known = list(leases)
         self._all = [
             Network(plan, Pool(plan.subnet, (lease for lease in known if lease.address in plan.subnet)))
             for plan in plans.networks
         ]
+        placed = {id(lease) for network in self._all for lease in network.pool.leases()}
+        # Their clients go by them all the same, and the next reload may have a place for them again.
+        self._elsewhere = [lease for lease in known if id(lease) not in placed]
         self._names = plans.names
         # Hardware address -> the reservation that another name of the machine led to: the installed system
         # does not tell the GUID that its firmware told. Bounded: one for each reservation.
@@ -75,9 +78,10 @@ class Networks:
         lease.hardware = hardware
 
     def leases(self) -> Iterator[Lease]:
-        """Yield every record."""
+        """Yield every record, those too of addresses that cannot be leased any more."""
         for network in self._all:
             yield from network.pool.leases()
+        yield from self._elsewhere
 
     def leased(self, now: float) -> int:
         """Return how many addresses clients have at this moment."""

@@ -79,7 +79,10 @@ class Pool:
     """The leases of one subnet. Bounded: by MAX_LEASES and the reservations."""
 
     def __init__(self, subnet: Subnet, leases: Iterable[Lease] = ()) -> None:
-        """leases are those known already; what the subnet has no place for is left out."""
+        """leases are those known already; what the subnet has no place for is left out.
+
+        That of an address which is kept for another client by now stays until it ends.
+        """
         self.subnet = subnet
         self._by_address: dict[int, Lease] = {}
         self._by_key: dict[bytes, Lease] = {}
@@ -88,7 +91,7 @@ class Pool:
         self._untouched = subnet.dynamic()
         self._fresh: deque[int] = deque()  # those of them looked at already
         for lease in sorted(leases, key=lambda lease: lease.expires):
-            if subnet.is_dynamic(lease.address) or subnet.reserved.get(lease.key) == lease.address:
+            if subnet.is_dynamic(lease.address) or lease.address in self._kept:
                 self._by_address[lease.address] = lease
                 if lease.key:
                     self._by_key[lease.key] = lease  # of two leases of one client, the later
@@ -199,10 +202,17 @@ class Pool:
 
     def _choose(self, key: bytes, wanted: int, now: float) -> int | None:
         own = self._by_key.get(key)
-        for address in (self.subnet.reserved.get(key), own and own.address, wanted):
+        for address in (self.subnet.reserved.get(key), own and own.address, self._instead(key), wanted):
             if address and self._available(key, address, now):
                 return address
         return self._next_free(now)
+
+    def _instead(self, key: bytes) -> int:
+        """Return what was offered to a client whose address is kept for another by now; 0 for nothing."""
+        own = self._by_key.get(key)
+        if own is None or own.address not in self._kept or own.address == self.subnet.reserved.get(key):
+            return 0
+        return next((each.address for each in self.leases() if each.key == key and each is not own), 0)
 
     def _next_free(self, now: float) -> int | None:
         """Return a fresh address, else the one that has been free for longest, else None."""
@@ -228,7 +238,7 @@ class Pool:
         while len(fresh) < count and (address := next(self._untouched, None)) is not None:
             if address not in self._kept and address not in self._by_address:
                 fresh.append(address)
-        room = min(count, MAX_LEASES - len(self._by_address))
+        room = max(0, min(count, MAX_LEASES - len(self._by_address)))  # reservations do not count
         return [address for address in islice(fresh, room) if address not in self._by_address]
 
     def _claim(self, key: bytes, address: int) -> Lease:

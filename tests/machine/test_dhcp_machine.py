@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
@@ -346,6 +347,41 @@ def test_a_new_reservation_moves_the_client() -> None:
         (before, b""),
         (ip(".50"), b"\1" + MAC),
     ]
+
+
+def test_a_lease_outlives_a_reload_that_had_no_place_for_it() -> None:
+    """Its client goes by it still, when the range is widened again."""
+    site = Site()
+    address = site.lease()
+    narrow = Site(Dhcp(range=ranges(".11-.12")), leases=site.networks.leases())
+    assert refused(narrow.renew(address))
+    again = Site(leases=narrow.networks.leases())
+    assert again.lease(OTHER) != address
+    assert kind(answer(again.renew(address))) == options.ACK
+
+
+@pytest.mark.parametrize("address", [".10", ".50"])
+def test_an_address_that_is_kept_for_another_by_now(address: str) -> None:
+    """Its client has to leave it, and until then nobody gets it, be it of the range or not."""
+    kept = IPv4Address(ip(address))
+    site = Site(hosts={"old": Host(mac=MAC, address=kept)})
+    site.lease()
+    moved = Site(hosts={"new": Host(mac=OTHER, address=kept)}, leases=site.networks.leases())
+    assert moved.lease(OTHER) != ip(address)
+    assert refused(moved.renew(ip(address)))
+    moved.now += 3600
+    assert moved.lease(OTHER) == ip(address)
+
+
+def test_who_has_to_leave_an_address_is_offered_one_other() -> None:
+    """RFC 2131 §4.3.1: the same each time."""
+    site = Site()
+    kept = IPv4Address(site.lease())
+    moved = Site(hosts={"new": Host(mac=OTHER, address=kept)}, leases=site.networks.leases())
+    offered = [answer(moved.discover()).yiaddr for _ in range(3)]
+    assert len(set(offered)) == 1
+    moved.select(offered[0])
+    assert moved.lease(OTHER) == int(kept), "it is free as soon as its client has the other"
 
 
 # Relays

@@ -73,6 +73,14 @@ def test_the_table_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not pool.suits(KEYS[0], ip(".99"), 0)
 
 
+def test_reservations_do_not_count_towards_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There may be more records than that, and nobody else is offered a fresh address then."""
+    monkeypatch.setattr(pool_module, "MAX_LEASES", 1)
+    pool = Pool(small(2, reserved={KEYS[0]: ip(".50")}))
+    assert [lease(pool, key, 0) for key in (KEYS[1], KEYS[0])] == [ip(".10"), ip(".50")]
+    assert pool.offer(KEYS[2], 0, 0) is None
+
+
 def test_known_leases_are_taken_over() -> None:
     known = [
         Lease(ip(".10"), KEYS[0], expires=500, seconds=100),
