@@ -116,9 +116,12 @@ class Machine:
 
     def _discover(self, asked: Request, network: Network, outcome: Outcome, now: float) -> None:
         lease = network.pool.offer(asked.key, asked.address, now)
+        why = _why_not_its_own(asked, network, lease, now)
         if lease is not None:
             network.full = False
             self._send(asked, network, outcome, options.OFFER, lease.address)
+            outcome.done += why
+            outcome.warning = bool(why)
             return
         outcome.ignored = "no free address"
         if not network.full:  # said once, until an address is free again
@@ -128,7 +131,7 @@ class Machine:
             where = self._interface if section == "dhcp" else f"[{section}]"
             outcome.done = (
                 f"no free address on {where}: all {network.plan.subnet.size()} are taken "
-                f"(widen range or shorten lease_time in [{section}])"
+                f"(widen range or shorten lease_time in [{section}]){why}"
             )
 
     def _request(self, asked: Request, network: Network, outcome: Outcome, now: float) -> None:
@@ -222,3 +225,15 @@ class Machine:
         outcome.answer(answer, f"on {dotted} to {asked.hardware} via {self._interface}{more}")
         outcome.delay = self._decision.delay(asked.client)
         outcome.fields["DHCP_ADDRESS"] = dotted
+
+
+def _why_not_its_own(asked: Request, network: Network, offered: Lease | None, now: float) -> str:
+    """Return why a client is not offered the address that is kept for it, '' when it is or none is."""
+    address = network.plan.subnet.reserved.get(asked.key)
+    record = network.pool.holder(address) if address else None
+    if record is None or record is offered:
+        return ""
+    quarantined = "in use by another machine: not leased"
+    state = f"leased to {request.name_text(record.key)}" if record.key else quarantined
+    kept = f"{wire.dotted(record.address)}, which is kept for it,"
+    return f"; {kept} is {state} for another {record.free_at - now:.0f} s"

@@ -373,6 +373,25 @@ def test_an_address_that_is_kept_for_another_by_now(address: str) -> None:
     assert moved.lease(OTHER) == ip(address)
 
 
+def test_it_is_said_why_a_machine_has_not_the_address_that_is_kept_for_it() -> None:
+    """An administrator who gave the reservation to a new network card would look for the reason elsewhere."""
+    site = Site(hosts={"old": Host(mac=MAC, address=OWN + 49)})
+    site.lease()
+    hosts = {"new": Host(mac=OTHER, address=OWN + 49)}
+    why = "; 10.0.0.50, which is kept for it, is leased to 52:54:00:12:34:56 for another 3600 s"
+    moved = Site(hosts=hosts, leases=site.networks.leases())
+    offer = moved.discover(OTHER)
+    assert offer.done.startswith("DHCPOFFER on 10.0.0.10 to 52:54:00:00:00:63")
+    assert offer.done.endswith(why)
+    assert offer.warning
+    full = Site(Dhcp(range=ranges(".1-.1")), hosts=hosts, leases=site.networks.leases())
+    assert full.discover(OTHER).done.endswith(why)
+    full.pool.quarantine(ip(".50"), 900, full.now)
+    other = Site(Dhcp(range=ranges(".1-.1")), hosts=hosts, leases=full.networks.leases())
+    why = "; 10.0.0.50, which is kept for it, is in use by another machine: not leased for another 900 s"
+    assert other.discover(OTHER).done.endswith(why)
+
+
 def test_who_has_to_leave_an_address_is_offered_one_other() -> None:
     """RFC 2131 §4.3.1: the same each time."""
     site = Site()
