@@ -67,16 +67,10 @@ class Bootp:
         message = asked.message
         address = message.ciaddr  # RFC 951 §7.3: a client that knows its address wants the rest only
         if not address:
-            if asked.key not in network.plan.subnet.reserved and not self._dynamic:
-                outcome.ignored = "no address is reserved for this BOOTP client (dynamic is off)"
+            self._lease(asked, network, outcome, now)
+            if outcome.ignored:
                 return
-            lease = network.pool.offer(asked.key, 0, now)
-            if lease is None:
-                outcome.ignored = "no free address"
-                return
-            address = lease.address
-            outcome.commit = network.pool.grant(asked.key, address, FOREVER, now)
-            self.networks.remember(outcome.commit[-1], request.hardware_key(message))
+            address = outcome.commit[-1].address
         rule = self._rules.choose(asked.client)
         sheet = self._sheets.sheet(network.plan.sheet, asked.client)
         name = rule.boot_file.encode("utf-8", "surrogateescape") if rule else b""
@@ -93,6 +87,22 @@ class Bootp:
         outcome.fields["DHCP_ADDRESS"] = wire.dotted(address)
         if rule and fits:
             outcome.fields |= {"DHCP_BOOT_FILE": rule.boot_file, "DHCP_BOOT_RULE": rule.origin}
+
+    def _lease(self, asked: Request, network: Network, outcome: Outcome, now: float) -> None:
+        """Lease the client an address for ever; the outcome says why there is none for it."""
+        kept = network.plan.subnet.reserved.get(asked.key)
+        lease = None
+        if self._dynamic:
+            lease = network.pool.offer(asked.key, 0, now)
+            outcome.ignored = "" if lease else "no free address"
+        elif kept is None:
+            outcome.ignored = "no address is reserved for this BOOTP client (dynamic is off)"
+        elif not network.pool.suits(asked.key, kept, now):
+            outcome.ignored = "the address that is reserved for this BOOTP client is in use by another"
+        address = lease.address if lease else kept
+        if address and not outcome.ignored:
+            outcome.commit = network.pool.grant(asked.key, address, FOREVER, now)
+            self.networks.remember(outcome.commit[-1], request.hardware_key(asked.message))
 
     def _reply(self, message: Message, yiaddr: int, name: bytes, sheet: Sheet) -> Message:
         """Return the reply; without a magic cookie in the request there are by default no options in it."""

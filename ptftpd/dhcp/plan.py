@@ -65,19 +65,31 @@ def plans(settings: Settings, interface: str, own: IPv4Address, network: IPv4Net
     described = {
         section: reservations.kept(settings, reserved, target, own) for section, target in targets.items()
     }
-    first = _own_plan(settings, interface, own, network, described["dhcp"])
+    servers = _servers(settings, own)
+    first = _own_plan(settings, interface, network, servers, described["dhcp"])
     others = [
-        _subnet_plan(settings, name, section, targets[f"subnet {name}"], described[f"subnet {name}"])
+        _subnet_plan(settings, name, section, targets[f"subnet {name}"], servers, described[f"subnet {name}"])
         for name, section in settings.subnets.items()
     ]
     return Plans((first, *others), {name: item.names[0] for item in reserved for name in item.names})
 
 
+def _servers(settings: Settings, own: IPv4Address) -> set[IPv4Address]:
+    """Return every address that the settings say a server or a router has, in whichever network."""
+    found = [own, settings.pxe.tftp_server, settings.pxe.gateway, *settings.pxe.name_server]
+    for subnet in settings.subnets.values():
+        found += [subnet.gateway, *subnet.name_server]
+    return {address for address in found if address}
+
+
 def _own_plan(
-    settings: Settings, interface: str, own: IPv4Address, network: IPv4Network, reserved: dict[bytes, int]
+    settings: Settings,
+    interface: str,
+    network: IPv4Network,
+    servers: set[IPv4Address],
+    reserved: dict[bytes, int],
 ) -> Plan:
     pxe, dhcp = settings.pxe, settings.dhcp
-    servers = [own, *pxe.name_server, pxe.gateway, pxe.tftp_server]
     ranges = dhcp.range or ((network[0], network[-1]),)
     place = f"{network}, the network of {interface}"
     subnet = _subnet(settings, "dhcp", place, network, ranges, dhcp.exclude, servers, reserved)
@@ -88,9 +100,13 @@ def _own_plan(
 
 
 def _subnet_plan(
-    settings: Settings, name: str, section: Section, network: IPv4Network, reserved: dict[bytes, int]
+    settings: Settings,
+    name: str,
+    section: Section,
+    network: IPv4Network,
+    servers: set[IPv4Address],
+    reserved: dict[bytes, int],
 ) -> Plan:
-    servers = [*section.name_server, *settings.pxe.name_server, section.gateway]
     where = f"subnet {name}"
     place = f"{network}, the network of [{where}]"
     subnet = _subnet(settings, where, place, network, section.range, section.exclude, servers, reserved)
@@ -106,7 +122,8 @@ def _plan(settings: Settings, section: str, subnet: Subnet, sheet: Sheet, lease_
     dhcp = settings.dhcp
     longest = dhcp.max_lease_time or lease_time
     if dhcp.min_lease_time > longest:
-        reason = f"must not be more than max_lease_time, {longest:g} s"
+        bound = "[dhcp] max_lease_time" if dhcp.max_lease_time else f"[{section}] lease_time"
+        reason = f"must not be more than {bound}, {longest:g} s"
         raise settings.misfit("dhcp", "min_lease_time", f"{dhcp.min_lease_time:g}", reason)
     return Plan(section, subnet, with_default_route(sheet), lease_time, dhcp.min_lease_time, longest)
 
@@ -137,15 +154,14 @@ def _subnet(
     network: IPv4Network,
     ranges: tuple[Range, ...],
     exclude: tuple[Range, ...],
-    servers: Iterable[IPv4Address | None],
+    servers: set[IPv4Address],
     reserved: dict[bytes, int],
 ) -> Subnet:
     for key, chosen in (("range", ranges), ("exclude", exclude)):
         for first, last in chosen:
             if first not in network or last not in network:
                 raise settings.misfit(section, key, f"{first}-{last}", f"must be in {place}")
-    apart = (*reservations.edges(network), *servers)
-    never = {int(address) for address in apart if address and address in network}
+    never = {int(address) for address in reservations.edges(network) | servers if address in network}
     return Subnet(
         network=int(network.network_address),
         mask=int(network.netmask),

@@ -133,9 +133,16 @@ def test_the_client_may_ask_for_a_lease_time(dhcp: Dhcp, asked: int, given: int)
 
 def test_bounds_in_the_wrong_order() -> None:
     with pytest.raises(
-        ConfigError, match=r"\[dhcp\] min_lease_time = 7200: must not be more than max_lease_time, 3600"
+        ConfigError,
+        match=r"\[dhcp\] min_lease_time = 7200: must not be more than \[dhcp\] lease_time, 3600 s",
     ):
         planned(Dhcp(min_lease_time=7200))
+    longest = r"must not be more than \[dhcp\] max_lease_time, 60 s"
+    with pytest.raises(ConfigError, match=longest):
+        planned(Dhcp(min_lease_time=7200, max_lease_time=60))
+    far = {"far": Section(network=REMOTE, lease_time=600)}
+    with pytest.raises(ConfigError, match=r"must not be more than \[subnet far\] lease_time, 600 s"):
+        planned(Dhcp(min_lease_time=1800), subnets=far)
 
 
 # Exclusions
@@ -180,6 +187,16 @@ def test_a_network_behind_a_relay_agent() -> None:
     assert (values[42], values[15]) == (wire.addresses(ip("192.0.2.1")), b"example.com")
     assert own.sheet[42].value == wire.addresses(ip("192.0.2.9"))
     assert options.ROUTER not in own.sheet
+
+
+def test_no_servers_address_is_leased_in_any_network() -> None:
+    """Whichever section names it, and whichever network it is in."""
+    first = FAR[0]
+    pxe = Pxe(name_server=(first + 1,), tftp_server=first, gateway=OWN + 10)
+    far = Section(network=REMOTE, range=(FAR,), gateway=first + 2, name_server=(OWN + 9, first + 3))
+    own, other = planned(Dhcp(range=ranges(".10-.12")), pxe=pxe, subnets={"far": far}).networks
+    assert list(own.subnet.dynamic()) == [ip(".12")]
+    assert next(other.subnet.dynamic()) == int(first + 4)
 
 
 def test_reservations_by_any_name_and_in_any_network() -> None:
