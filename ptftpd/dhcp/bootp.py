@@ -67,10 +67,11 @@ class Bootp:
         message = asked.message
         address = message.ciaddr  # RFC 951 §7.3: a client that knows its address wants the rest only
         if not address:
-            self._lease(asked, network, outcome, now)
-            if outcome.ignored:
+            address, outcome.ignored = self._address(asked, network, now)
+            if not address:
                 return
-            address = outcome.commit[-1].address
+            outcome.commit = network.pool.grant(asked.key, address, FOREVER, now)
+            self.networks.remember(outcome.commit[-1], request.hardware_key(message))
         rule = self._rules.choose(asked.client)
         sheet = self._sheets.sheet(network.plan.sheet, asked.client)
         name = rule.boot_file.encode("utf-8", "surrogateescape") if rule else b""
@@ -88,21 +89,17 @@ class Bootp:
         if rule and fits:
             outcome.fields |= {"DHCP_BOOT_FILE": rule.boot_file, "DHCP_BOOT_RULE": rule.origin}
 
-    def _lease(self, asked: Request, network: Network, outcome: Outcome, now: float) -> None:
-        """Lease the client an address for ever; the outcome says why there is none for it."""
-        kept = network.plan.subnet.reserved.get(asked.key)
-        lease = None
+    def _address(self, asked: Request, network: Network, now: float) -> tuple[int, str]:
+        """Return the address for a client, or 0 and why there is none."""
         if self._dynamic:
             lease = network.pool.offer(asked.key, 0, now)
-            outcome.ignored = "" if lease else "no free address"
-        elif kept is None:
-            outcome.ignored = "no address is reserved for this BOOTP client (dynamic is off)"
-        elif not network.pool.suits(asked.key, kept, now):
-            outcome.ignored = "the address that is reserved for this BOOTP client is in use by another"
-        address = lease.address if lease else kept
-        if address and not outcome.ignored:
-            outcome.commit = network.pool.grant(asked.key, address, FOREVER, now)
-            self.networks.remember(outcome.commit[-1], request.hardware_key(asked.message))
+            return (lease.address, "") if lease else (0, "no free address")
+        kept = network.plan.subnet.reserved.get(asked.key)
+        if kept is None:
+            return 0, "no address is reserved for this BOOTP client (dynamic is off)"
+        if network.pool.suits(asked.key, kept, now):
+            return kept, ""
+        return 0, "the address that is reserved for this BOOTP client is in use by another"
 
     def _reply(self, message: Message, yiaddr: int, name: bytes, sheet: Sheet) -> Message:
         """Return the reply; without a magic cookie in the request there are by default no options in it."""

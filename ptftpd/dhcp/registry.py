@@ -116,12 +116,11 @@ def _whole(low: int, high: int, size: int) -> Encode:
     """Return the encoder of a number from low to high in size octets."""
 
     def encoder(value: str) -> bytes:
-        if (
-            not re.fullmatch(r"-?(?:0x[0-9A-Fa-f]{1,8}|[0-9]{1,10})", value)
-            or not low <= int(value, 0) <= high
-        ):
+        plain = re.fullmatch(r"-?(?:0x[0-9A-Fa-f]{1,8}|[0-9]{1,10})", value)
+        number = int(value, 16 if "x" in value else 10) if plain else high + 1
+        if not low <= number <= high:
             raise ValueError(f"must be a number of {low}..{high}")
-        return wire.octets(int(value, 0) % (1 << 8 * size), size)
+        return wire.octets(number % (1 << 8 * size), size)
 
     return encoder
 
@@ -172,10 +171,10 @@ def _routes(value: str) -> bytes:
 
 def _names(value: str) -> bytes:
     """Return domain names, an ending that was there before as a pointer (RFC 3397 §2)."""
-    names = [word.strip(".") for word in _words(value)]
-    if not all(re.fullmatch(r"[^.\s]{1,63}(\.[^.\s]{1,63})*", name) and len(name) < 254 for name in names):
+    names = [_text(word.strip(".")) for word in _words(value)]
+    if not all(re.fullmatch(rb"[^.]{1,63}(\.[^.]{1,63})*", name) and len(name) < 254 for name in names):
         raise ValueError("must be domain names, separated by spaces or commas")
-    return wire.domain_names([[label.encode("utf-8") for label in name.split(".")] for name in names])
+    return wire.domain_names([name.split(b".") for name in names])
 
 
 def _typed(value: str) -> bytes:

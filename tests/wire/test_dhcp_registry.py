@@ -94,6 +94,16 @@ def test_any_domain_names_are_found_again(names: list[str]) -> None:
     assert decoded(registry.option(f"119={' '.join(names)}").value) == names
 
 
+@pytest.mark.parametrize("text", ["224=u16:01500", "224=u16:0x05DC", "interface-mtu=001500"])
+def test_a_number_may_begin_with_zeros(text: str) -> None:
+    assert wire.number(registry.option(text).value) == 1500
+
+
+def test_a_domain_name_of_any_octets() -> None:
+    """The command line may hold what is no UTF-8."""
+    assert registry.option("domain-search=\udcff").value == b"\1\xff\0"
+
+
 def test_always() -> None:
     found = registry.option("always tftp-server-address=192.0.2.1")
     assert (found.code, found.always, str(found)) == (150, True, "always tftp-server-address=192.0.2.1")
@@ -121,6 +131,10 @@ def test_always() -> None:
         ("ip-forwarding=maybe", "must be yes or no"),
         ("domain-search=a..b", "must be domain names"),
         (f"domain-search={'x' * 64}.com", "must be domain names"),
+        (f"domain-search={'ä' * 32}.com", "must be domain names"),  # 64 octets, more than one octet can tell
+        (f"domain-search={'.'.join(['ä' * 31] * 5)}", "must be domain names"),
+        ("interface-mtu=0x", "must be octets in hexadecimal"),
+        ("224=u16:0x1ffff", "must be a number of 0..65535"),
         ("43=hello", "must be octets, or NUMBER=TYPE:VALUE"),
         ("43=1=hello", "must be TYPE:VALUE"),
         (f"43=1=text:{'x' * 256}", "must be at most 255 octets in each suboption"),
