@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import io
 import os
 from collections.abc import Iterator, Sequence
 from glob import glob
@@ -11,6 +12,8 @@ from typing import Any
 from ptftpd.program import Program
 from ptftpd.settings import NAMED, SECTIONS
 from ptftpd.values import Values, section_options, split
+
+TWICE = "the section stands twice in this file"
 
 
 def files(program: Program, chosen: str | None, interface: str, directory: str) -> list[tuple[str, bool]]:
@@ -53,44 +56,55 @@ class _Reader(configparser.RawConfigParser):
 
 
 def read_file(values: Values, path: str, must_exist: bool) -> None:
+    """Note what each key of a file says and where, and all that is wrong with the file."""
+    lines = _lines(values, path, must_exist)
     parser = _Reader()
-    lines: list[str] = []
     try:
-        with open(path, encoding="utf-8-sig") as file:
-            lines = file.readlines()
         parser.read_lines(lines, path)
-    except FileNotFoundError:
-        if must_exist:
-            values.problem("no such file", path)
-        return
-    except UnicodeDecodeError:
-        values.problem("is not UTF-8 text", path)
-        return
-    except OSError as error:
-        values.problem(f"cannot be read: {error.strerror}", path)
-        return
     except configparser.Error as error:
         _syntax_problem(values, path, lines, error)
         return
     numbers = iter(parser.key_lines)
-    for section in parser.sections():
-        kind = section.split()[0] if section.split() else section
+    seen: set[str] = set()
+    for header in parser.sections():
+        section = " ".join(header.split())
+        items = [(key, text, f"{path}:{next(numbers)}") for key, text in parser.items(header)]
         options = section_options(section)
-        items = [(key, text, f"{path}:{next(numbers)}") for key, text in parser.items(section)]
-        if options is None:
-            header = f"[{section}]"
-            line = next(n for n, line in enumerate(lines, 1) if line.lstrip().startswith(header))
-            where = f"{path}:{line}"
+        if options is None or section in seen:
+            line = next(n for n, line in enumerate(lines, 1) if line.lstrip().startswith(f"[{header}]"))
             known = ", ".join([f"[{name}]" for name in SECTIONS] + [f"[{name} NAME]" for name in NAMED])
-            values.problem(f"unknown section; there are {known}", where, f"[{section}]")
+            reason = TWICE if section in seen else f"unknown section; there are {known}"
+            values.problem(reason, f"{path}:{line}", f"[{section}]")
             continue
+        seen.add(section)
+        values.texts.setdefault((section, ""), ([], path))  # it is there, even without a key
         for key, text, where in items:
-            if key not in options:
-                values.problem(f"unknown setting{_suggestion(key, options)}", where, f"[{section}] {key}")
+            if key in options:
+                values.texts[section, key] = (split(options[key], text), where)
             else:
-                parts = split(options[key], text)
-                values.texts[" ".join(section.split()) if kind in NAMED else section, key] = (parts, where)
-        values.texts.setdefault((" ".join(section.split()), ""), ([], path))
+                values.problem(f"unknown setting{_suggestion(key, options)}", where, f"[{section}] {key}")
+
+
+def _lines(values: Values, path: str, must_exist: bool) -> list[str]:
+    """Return the lines of a file; none, and a problem noted, when it cannot be read or is no text."""
+    octets = b""
+    try:
+        with open(path, "rb") as file:
+            octets = file.read()
+    except OSError as error:
+        absent = isinstance(error, FileNotFoundError)
+        if must_exist or not absent:
+            values.problem("no such file" if absent else f"cannot be read: {error.strerror}", path)
+    broken = octets.find(b"\0")  # which UTF-16 is full of
+    try:
+        text = octets.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        broken = error.start
+    if broken < 0:
+        return io.StringIO(text, newline=None).readlines()
+    line = octets.count(b"\n", 0, broken) + 1
+    values.problem("is not UTF-8 text", f"{path}:{line}")
+    return []
 
 
 def _syntax_problem(values: Values, path: str, lines: Sequence[str], error: configparser.Error) -> None:
@@ -100,8 +114,7 @@ def _syntax_problem(values: Values, path: str, lines: Sequence[str], error: conf
             "is set twice in this file", f"{path}:{error.lineno}", f"[{error.section}] {error.option}"
         )
     elif isinstance(error, configparser.DuplicateSectionError):
-        where = f"{path}:{error.lineno}"
-        values.problem("the section stands twice in this file", where, f"[{error.section}]")
+        values.problem(TWICE, f"{path}:{error.lineno}", f"[{error.section}]")
     elif isinstance(error, configparser.MissingSectionHeaderError):
         values.problem(
             "a setting stands before the first [section]", f"{path}:{error.lineno}", error.line.strip()

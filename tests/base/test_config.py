@@ -161,6 +161,7 @@ class TestGrammar:
         "# about\n\n[tftp]  # the server\n\n; about\nport = 70  # not 69\n",
         "[tftp]\n  port = 70\n",
         "  [tftp]\n\n\tPORT\t=\t70\t\n",
+        "[ tftp ]\nport = 70\n",
         "[tftp]\nport =\n  70\n",
     ])  # fmt: skip
     def test_forms_of_one_setting(self, tmp_path: Path, text: str) -> None:
@@ -231,7 +232,12 @@ class TestProblems:
         ("[tftp]\n= 69\n", ["a.conf:2: = 69: must be 'key = value'"]),
         ("[tftp]\nport = 1\n\nPort = 2\n", ["a.conf:4: [tftp] port: is set twice in this file"]),
         ("[tftp]\n[pxe]\n[tftp]\n", ["a.conf:3: [tftp]: the section stands twice in this file"]),
-        (b"[tftp]\n# caf\xe9\n", ["a.conf: is not UTF-8 text"]),
+        ("[host a b]\n[host  a\tb ]\n", ["a.conf:2: [host a b]: the section stands twice in this file"]),
+        (b"[tftp]\n# caf\xe9\n", ["a.conf:2: is not UTF-8 text"]),
+        (b"\xef\xbb\xbf[tftp]\r\n\r\n# caf\xe9\r\n", ["a.conf:3: is not UTF-8 text"]),
+        (b"[pxe]\nroot = /srv/\0\n", ["a.conf:2: is not UTF-8 text"]),
+        ("[tftp]\n".encode("utf-16-le"), ["a.conf:1: is not UTF-8 text"]),
+        ("[tftp]\n".encode("utf-16"), ["a.conf:1: is not UTF-8 text"]),
         ("[tftp]\n# x\x0cport = 1\x85 y = 2\u2028z = 3\nport = 0\n",
          ["a.conf:3: [tftp] port = 0: must be 1..65535"]),
     ])  # fmt: skip
