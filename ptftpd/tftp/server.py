@@ -152,14 +152,14 @@ class Server:
             if self._settings.single_port and datagram[:2] in _OF_A_TRANSFER:
                 self._disown(sock, peer, local, now)
             return
+        if self.limits.too_fast(peer[0], now):
+            self.log.drop("TFTP requests above request_rate", now, peer[0])
+            return
         running = self.transfers.get((peer, local))
         if running is not None:
             if running.repeated(datagram, now):
                 return
             running.abandon("the client started over", now)
-        if self.limits.too_fast(peer[0], now):
-            self.log.drop("TFTP requests above request_rate", now, peer[0])
-            return
         silent = self.limits.in_the_way(peer[0])
         if silent is not None:
             address = silent.request.peer[0]

@@ -335,6 +335,21 @@ class TestBounds:
             assert all("1 x TFTP requests above request_rate" in each for each in said)
             assert peers[4].get(rrq("file")) == OCTETS
 
+    @pytest.mark.parametrize("asked", [{}, {"blksize": 1400}], ids=str)
+    def test_the_rate_of_repeated_requests(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, asked: dict[str, int]
+    ) -> None:
+        """request_rate: they count too, else one forged request, repeated, provokes any number of answers."""
+        with self.serve(monkeypatch, tmp_path, request_rate=3) as serving:
+            peer = serving.peer()
+            for _ in range(20):
+                peer.ask(rrq("file", **asked))
+                serving.turn(COPIED / 2)
+            provoked = []
+            while datagram := peer.listen():
+                provoked.append(datagram)
+            assert len(provoked) <= 3 + 3 + 1, "of the burst, of the second's own requests, of the timeout"
+
     @pytest.mark.parametrize("retries", [0, 2])
     @pytest.mark.parametrize("asked", [{}, {"blksize": 1400, "windowsize": 64}], ids=str)
     def test_amplification(
