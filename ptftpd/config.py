@@ -2,8 +2,8 @@
 
 Read in this order, later wins: pxed.conf and then the program's own NAME.conf, each followed by its
 NAME.conf.d/*.conf; the files of the interface, pxed@IFACE.conf and then NAME@IFACE.conf; the command line.
---config FILE is read instead of all those files. Every file has the same grammar, and any section may stand
-in any of them.
+--config FILE is read instead of all those files. Every file has the same grammar. What is common to the
+servers may stand in any of them, what only one kind has a use for in pxed.conf and the files of that kind.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def load(program: Program, argv: Sequence[str] | None, directory: str = DIRECTOR
     arguments = parser.parse_intermixed_args(argv)  # 'pxed eth0 -v ROOT BOOTFILE' is one way to say it
     interface = getattr(arguments, "IFACE", None) or getattr(arguments, "tftp:interface", None) or ""
     values = Values()
-    for path, must_exist in files(program, arguments.config, interface, directory):
-        read_file(values, path, must_exist)
+    for file in files(values, program, arguments.config, interface, directory):
+        read_file(values, file)
     build(values)
     values.check()
     read_arguments(values, program, arguments)

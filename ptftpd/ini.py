@@ -3,31 +3,64 @@
 from __future__ import annotations
 
 import configparser
+import errno
 import io
 import os
-from collections.abc import Iterator, Sequence
-from glob import glob
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatch
+from typing import NamedTuple
 
-from ptftpd.program import Program
+from ptftpd import account
+from ptftpd.option import options
+from ptftpd.program import OF_DHCP, OF_TFTP, Program
 from ptftpd.settings import NAMED, SECTIONS
 from ptftpd.values import Values, section_options, split
 
 TWICE = "the section stands twice in this file"
 
 
-def files(program: Program, chosen: str | None, interface: str, directory: str) -> list[tuple[str, bool]]:
-    """Return (path, must exist) of every file to read, in order."""
+class File(NamedTuple):
+    """One file to read. owner: the server whose own it is; '' for one that is there for all."""
+
+    path: str
+    must_exist: bool
+    owner: str
+
+
+def files(
+    values: Values, program: Program, chosen: str | None, interface: str, directory: str
+) -> Iterator[File]:
+    """Yield every file to read, in order; a directory that cannot be looked into is noted as a problem."""
     if chosen:
-        return [(chosen, True)]
-    paths: list[tuple[str, bool]] = []
+        yield File(chosen, True, "")
+        return
     for name in program.files:
+        owner = name.removesuffix(".conf")
         path = os.path.join(directory, name)
-        paths += [(path, False), *((drop_in, True) for drop_in in sorted(glob(f"{path}.d/*.conf")))]
+        yield File(path, False, owner)
+        yield from (File(path, True, owner) for path in _drop_ins(values, f"{path}.d"))
     if interface:
-        names = (name.replace(".conf", f"@{interface}.conf") for name in program.files)
-        paths += [(os.path.join(directory, name), False) for name in names]
-    return paths
+        for name in program.files:
+            owner = name.removesuffix(".conf")
+            yield File(os.path.join(directory, f"{owner}@{interface}.conf"), False, owner)
+
+
+def _drop_ins(values: Values, directory: str) -> list[str]:
+    """Return the files of a directory that are read, in order."""
+    try:
+        names = sorted(os.listdir(directory))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        values.problem(_unreadable(error), directory)
+        return []
+    return [os.path.join(directory, name) for name in names if fnmatch(name, "[!.]*.conf")]
+
+
+def _unreadable(error: OSError) -> str:
+    """Return why a file is of no use; a service is not root, who would see nothing wrong with its mode."""
+    who = f" by user {account.name()}" if error.errno == errno.EACCES else ""
+    return f"cannot be read{who}: {error.strerror}"
 
 
 class _Reader(configparser.RawConfigParser):
@@ -55,9 +88,9 @@ class _Reader(configparser.RawConfigParser):
         return optionstr.lower()
 
 
-def read_file(values: Values, path: str, must_exist: bool) -> None:
-    """Note what each key of a file says and where, and all that is wrong with the file."""
-    lines = _lines(values, path, must_exist)
+def read_file(values: Values, file: File) -> None:
+    """Note what a file says, and all that is wrong with it."""
+    path, lines = file.path, _lines(values, file)
     parser = _Reader()
     try:
         parser.read_lines(lines, path)
@@ -68,33 +101,27 @@ def read_file(values: Values, path: str, must_exist: bool) -> None:
     seen: set[str] = set()
     for header in parser.sections():
         section = " ".join(header.split())
-        items = [(key, text, f"{path}:{next(numbers)}") for key, text in parser.items(header)]
-        options = section_options(section)
-        if options is None or section in seen:
+        places = {key: f"{path}:{next(numbers)}" for key in parser[header]}
+        if section_options(section) is None or section in seen:
             line = next(n for n, line in enumerate(lines, 1) if line.lstrip().startswith(f"[{header}]"))
-            known = ", ".join([f"[{name}]" for name in SECTIONS] + [f"[{name} NAME]" for name in NAMED])
-            reason = TWICE if section in seen else f"unknown section; there are {known}"
+            reason = TWICE if section in seen else _unknown_section(section)
             values.problem(reason, f"{path}:{line}", f"[{section}]")
-            continue
-        seen.add(section)
-        values.texts.setdefault((section, ""), ([], path))  # it is there, even without a key
-        for key, text, where in items:
-            if key in options:
-                values.texts[section, key] = (split(options[key], text), where)
-            else:
-                values.problem(f"unknown setting{_suggestion(key, options)}", where, f"[{section}] {key}")
+        else:
+            seen.add(section)
+            _read_section(values, file, section, dict(parser.items(header)), places)
 
 
-def _lines(values: Values, path: str, must_exist: bool) -> list[str]:
+def _lines(values: Values, file: File) -> list[str]:
     """Return the lines of a file; none, and a problem noted, when it cannot be read or is no text."""
     octets = b""
     try:
-        with open(path, "rb") as file:
-            octets = file.read()
+        with open(file.path, "rb") as opened:
+            octets = opened.read()
+    except FileNotFoundError:
+        if file.must_exist:
+            values.problem("no such file", file.path)
     except OSError as error:
-        absent = isinstance(error, FileNotFoundError)
-        if must_exist or not absent:
-            values.problem("no such file" if absent else f"cannot be read: {error.strerror}", path)
+        values.problem(_unreadable(error), file.path)
     broken = octets.find(b"\0")  # which UTF-16 is full of
     try:
         text = octets.decode("utf-8-sig")
@@ -103,8 +130,33 @@ def _lines(values: Values, path: str, must_exist: bool) -> list[str]:
     if broken < 0:
         return io.StringIO(text, newline=None).readlines()
     line = octets.count(b"\n", 0, broken) + 1
-    values.problem("is not UTF-8 text", f"{path}:{line}")
+    values.problem("is not UTF-8 text", f"{file.path}:{line}")
     return []
+
+
+def _read_section(
+    values: Values, file: File, section: str, texts: dict[str, str], places: dict[str, str]
+) -> None:
+    """Note the settings of a section that there is."""
+    known = section_options(section) or {}
+    for key, text in texts.items():
+        if key not in known:
+            values.problem(f"unknown setting{_known_keys(key, known)}", places[key], f"[{section}] {key}")
+        elif reader := _reader(file.owner, section.partition(" ")[0], key):
+            reason = f"no server reads it here: put it into {reader} or pxed.conf"
+            values.problem(reason, places[key], f"[{section}] {key}")
+        else:
+            values.texts[section, key] = (split(known[key], text), places[key])
+    values.texts.setdefault((section, ""), ([], file.path))
+
+
+def _reader(owner: str, kind: str, key: str) -> str:
+    """Return whose file a setting belongs into, '' when it may stand in one of that owner's."""
+    of_tftp = kind in {"tftp", "directory", "remap"} or (kind == "pxe" and key in OF_TFTP)
+    of_dhcp = kind in {"dhcp", "bootp", "subnet", "menu"} or (kind == "pxe" and key in OF_DHCP)
+    if of_dhcp and owner == "ptftpd":
+        return "pdhcpd.conf"
+    return "ptftpd.conf" if of_tftp and owner in {"pdhcpd", "pbootpd"} else ""
 
 
 def _syntax_problem(values: Values, path: str, lines: Sequence[str], error: configparser.Error) -> None:
@@ -126,8 +178,30 @@ def _syntax_problem(values: Values, path: str, lines: Sequence[str], error: conf
         values.problem(str(error), path)
 
 
-def _suggestion(word: str, known: Sequence[str] | dict[str, Any]) -> str:
+def _unknown_section(section: str) -> str:
+    """Return what is wrong with a section's name, and what it may have to be."""
+    kind, _, name = section.partition(" ")
+    if section in NAMED:
+        return f"must have a name, as in [{section} NAME]"
+    if kind in SECTIONS:
+        return f"must have no name: [{kind}]"
+    import difflib  # here and not at the top: no program needs it to start
+
+    close = difflib.get_close_matches(kind.lower(), NAMED if name else SECTIONS, 1)
+    if close:
+        return f"unknown section; did you mean [{' '.join([*close, *name.split()])}]?"
+    known = [f"[{one}]" for one in SECTIONS] + [f"[{one} NAME]" for one in NAMED]
+    return f"unknown section; there are {', '.join(known)}"
+
+
+def _known_keys(key: str, known: Mapping[str, object]) -> str:
+    """Return what a key that is not known may have to be, or where it belongs."""
     import difflib
 
-    close = difflib.get_close_matches(word, known, 1)
-    return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(sorted(known))}"
+    kinds = {f"[{name}]": kind for name, kind in SECTIONS.items()}
+    kinds |= {f"[{name} NAME]": kind for name, (kind, _) in NAMED.items()}
+    if elsewhere := [name for name, kind in kinds.items() if key in options(kind)]:
+        return f"; it is one of {' and '.join(elsewhere)}"
+    if close := difflib.get_close_matches(key, known, 1):
+        return f"; did you mean {close[0]}?"
+    return f"; there are {', '.join(sorted(known))}"

@@ -9,6 +9,12 @@ from ptftpd.settings import Settings
 
 DIRECTORY = "/etc/ptftpd"
 
+# Keys of [pxe] that only one kind of server has a use for.
+OF_TFTP = frozenset({"root"})
+OF_DHCP = frozenset(
+    {"boot_file", "boot", "tftp_server", "gateway", "name_server", "menu_prompt", "menu_timeout"}
+)
+
 
 @dataclass(frozen=True)
 class Positional:

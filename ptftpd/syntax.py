@@ -110,13 +110,13 @@ def address_range(value: str) -> tuple[IPv4Address, IPv4Address]:
     except ValueError:
         pair = IPv4Address(1), IPv4Address(0)
     if pair[0] > pair[1]:
-        raise ValueError("must be FIRST-LAST, two IPv4 addresses in order")
+        raise ValueError("must be FIRST-LAST, such as 192.0.2.10-192.0.2.99")
     return pair
 
 
 def mac(value: str) -> bytes:
-    """Return the six octets of a hardware address written with : or - or neither."""
-    digits = value.replace(":", "").replace("-", "")
+    """Return the six octets of a hardware address written with :, - or . or none of them."""
+    digits = re.sub("[:.-]", "", value)
     if not re.fullmatch(r"[0-9A-Fa-f]{12}", digits):
         raise ValueError("must be a hardware address such as 52:54:00:12:34:56")
     return bytes.fromhex(digits)
@@ -124,7 +124,7 @@ def mac(value: str) -> bytes:
 
 def mac_prefix(value: str) -> bytes:
     """Return the octets that a hardware address starts with, one to six."""
-    digits = value.replace(":", "").replace("-", "")
+    digits = re.sub("[:.-]", "", value)
     if not re.fullmatch(r"(?:[0-9A-Fa-f]{2}){1,6}", digits):
         raise ValueError("must be a hardware address such as 52:54:00:12:34:56, or its beginning")
     return bytes.fromhex(digits)

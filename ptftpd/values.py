@@ -86,6 +86,8 @@ def parse(item: dataclasses.Field[Any], texts: Sequence[str]) -> Any:
         return item.default
     if any("\n" in text for text in texts):
         raise ValueError("must be one line; a line that starts with a space goes on with the one before it")
+    if any(len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" for text in texts):
+        raise ValueError("must be written without quotes")
     results = [item.metadata["parse"](text) for text in texts]
     if not results:
         raise ValueError("must not be empty")

@@ -33,6 +33,7 @@ tftp.transfer tftp.catalog client.channel client.local client.trace client.progr
 tftp.clients tftp.uploads client.job
 links runs
 loop net neighbours log tftp.files tftp.chunks dhcp.store
+account
 dhcp.explain
 dhcp.machine dhcp.proxy dhcp.bootp
 dhcp.networks

@@ -6,8 +6,6 @@ monotonic. One row an address; addresses and hardware addresses as text, for peo
 
 from __future__ import annotations
 
-import os
-import pwd
 import sqlite3
 import time
 from collections.abc import Callable, Iterable
@@ -15,6 +13,7 @@ from contextlib import closing
 from ipaddress import IPv4Address
 from math import inf
 
+from ptftpd import account
 from ptftpd.dhcp import wire
 from ptftpd.dhcp.pool import Lease
 from ptftpd.errors import Error, StateError
@@ -31,7 +30,10 @@ _MOVE_AWAY = (
     "restore a backup of it, or move it away together with its -wal and -shm files, and the next start "
     "begins without leases"
 )
-_WRITABLE = "its directory must be there, and user {user} be able to write both"
+_WRITABLE = (
+    "its directory must be there, and user {user} be able to write both; for a service also by systemd's "
+    "ReadWritePaths="
+)
 _REMEDIES = {  # by SQLite's primary result code: what the administrator is to do
     sqlite3.SQLITE_NOTADB: _MOVE_AWAY,
     sqlite3.SQLITE_CORRUPT: _MOVE_AWAY,
@@ -133,7 +135,7 @@ class Store:
     def _failure(self, do: str, error: Exception) -> Error:
         """Return what to raise when something cannot be done with the database."""
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
-        remedy = _REMEDIES.get(code, "").format(user=_user())
+        remedy = _REMEDIES.get(code, "").format(user=account.name())
         sentence = f"cannot {do} the lease database {self.path}: {error}{remedy and f': {remedy}'}"
         return Error(sentence) if code in _PASSES else StateError(sentence)
 
@@ -164,14 +166,6 @@ def _lease(row: Row, now: float, ahead: float) -> Lease:
         client_id=_octets(client_id),
         architecture=architecture,
     )
-
-
-def _user() -> str:
-    """Return the name of the user that this process runs as, its number where it has none."""
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return str(os.geteuid())
 
 
 def _octets(text: str) -> bytes:

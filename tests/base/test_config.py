@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import os
+import pwd
 import re
 import sys
 import tempfile
@@ -72,16 +75,16 @@ class TestOrder:
 
     @pytest.mark.parametrize("count", range(1, len(FILES) + 1))
     def test_later_files_win(self, tmp_path: Path, count: int) -> None:
-        write(tmp_path, {name: f"[tftp]\nblksize = {100 + i}\n" for i, name in enumerate(FILES[:count])})
+        write(tmp_path, {name: f"[daemon]\nuser = u{i}\n" for i, name in enumerate(FILES[:count], 1)})
         loaded = load(tmp_path, "eth0").settings
-        assert loaded.tftp.blksize == 99 + count
-        assert loaded.sources["tftp", "blksize"] == f"{tmp_path / FILES[count - 1]}:2"
+        assert loaded.daemon.user == f"u{count}"
+        assert loaded.sources["daemon", "user"] == f"{tmp_path / FILES[count - 1]}:2"
 
     def test_the_command_line_wins(self, tmp_path: Path) -> None:
-        write(tmp_path, dict.fromkeys(FILES, "[tftp]\nblksize = 100\n"))
-        loaded = load(tmp_path, "eth0", "--blksize", "512").settings
-        assert loaded.tftp.blksize == 512
-        assert loaded.sources["tftp", "blksize"] == "--blksize"
+        write(tmp_path, dict.fromkeys(FILES, "[daemon]\nuser = x\n"))
+        loaded = load(tmp_path, "eth0", "--user", "y").settings
+        assert loaded.daemon.user == "y"
+        assert loaded.sources["daemon", "user"] == "--user"
 
     def test_files_add_to_each_other(self, tmp_path: Path) -> None:
         """Only the key that is set again is replaced, in sections with a name too."""
@@ -117,13 +120,13 @@ class TestOrder:
     ], ids=["ptftpd", "pdhcpd", "pxed"])  # fmt: skip
     def test_the_file_of_an_instance(self, tmp_path: Path, program: Program, argv: list[str]) -> None:
         write(tmp_path, {
-            "pxed.conf": "[pxe]\nroot = /general\n",
-            f"{program.name}@eth0.conf": "[pxe]\nroot = /instance\n",
-            f"{program.name}@eth1.conf": "[pxe]\nroot = /other\n",
+            "pxed.conf": "[daemon]\nuser = general\n",
+            f"{program.name}@eth0.conf": "[daemon]\nuser = instance\n",
+            f"{program.name}@eth1.conf": "[daemon]\nuser = other\n",
         })  # fmt: skip
         loaded = load(tmp_path, *argv, program=program)
         assert loaded.interface == "eth0"
-        assert loaded.settings.pxe.root == ("/instance",)
+        assert loaded.settings.daemon.user == "instance"
 
     def test_a_chosen_file_is_the_only_one(self, tmp_path: Path) -> None:
         write(tmp_path, dict.fromkeys(FILES, "[tftp]\nblksize = 100\n"))
@@ -209,7 +212,7 @@ class TestProblems:
         ("[pxe]\nroot = , ,\n", ["a.conf:2: [pxe] root =: must not be empty"]),
         ("[pxe]\nroot = /a, b\n", ["a.conf:2: [pxe] root = /a, b: must be an absolute path"]),
         ("[dhcp]\nrange =\n  192.0.2.2-192.0.2.1\n",
-         ["a.conf:2: [dhcp] range = 192.0.2.2-192.0.2.1: must be FIRST-LAST, two IPv4 addresses in order"]),
+         ["a.conf:2: [dhcp] range = 192.0.2.2-192.0.2.1: must be FIRST-LAST, such as 192.0.2.10-192.0.2.99"]),
         ("[host a]\nmac = 5254\n",
          ["a.conf:2: [host a] mac = 5254: must be a hardware address such as 52:54:00:12:34:56"]),
         ("[tftp]\nport = 69\n  70\n", [f"a.conf:2: [tftp] port = 69 70: {ONE_LINE}"]),
@@ -219,11 +222,18 @@ class TestProblems:
         ("[tftp]\n  # x\n  Block = 7\n  port = 1\n[dhcp]\nbloksize = 1\n",
          ["a.conf:3: [tftp] block: unknown setting; there are KEYS_OF_TFTP",
           "a.conf:6: [dhcp] bloksize: unknown setting; there are KEYS_OF_DHCP"]),
-        ("[tftp]\n[ftp]\nport = 1\nport2 = 2\n", ["a.conf:2: [ftp]: unknown section; there are SECTIONS"]),
-        ("\n [TFTP]  # x\n", ["a.conf:2: [TFTP]: unknown section; there are SECTIONS"]),
+        ("[pxe]\nrange = 192.0.2.7\n",
+         ["a.conf:2: [pxe] range: unknown setting; it is one of [dhcp] and [subnet NAME]"]),
+        ("[host a]\nipxe = yes\n", ["a.conf:2: [host a] ipxe: unknown setting; it is one of [class NAME]"]),
+        ('[pxe]\nboot_file = "a"\n', ["a.conf:2: [pxe] boot_file = \"a\": must be written without quotes"]),
+        ("[pxe]\nroot = /a, '/b'\n", ["a.conf:2: [pxe] root = /a, '/b': must be written without quotes"]),
+        ("[tftp]\n[ftp]\nport = 1\nport2 = 2\n", ["a.conf:2: [ftp]: unknown section; did you mean [tftp]?"]),
+        ("\n [TFTP]  # x\n", ["a.conf:2: [TFTP]: unknown section; did you mean [tftp]?"]),
+        ("[pex]\n", ["a.conf:1: [pex]: unknown section; did you mean [pxe]?"]),
+        ("[hosts a]\n", ["a.conf:1: [hosts a]: unknown section; did you mean [host a]?"]),
         ("[DEFAULT]\nport = 1\n", ["a.conf:1: [DEFAULT]: unknown section; there are SECTIONS"]),
-        ("[host]\nmac = 525400123456\n", ["a.conf:1: [host]: unknown section; there are SECTIONS"]),
-        ("[tftp x]\n", ["a.conf:1: [tftp x]: unknown section; there are SECTIONS"]),
+        ("[host]\nmac = 525400123456\n", ["a.conf:1: [host]: must have a name, as in [host NAME]"]),
+        ("[tftp x]\n", ["a.conf:1: [tftp x]: must have no name: [tftp]"]),
         ("port = 1\n", ["a.conf:1: port = 1: a setting stands before the first [section]"]),
         ("# x\n[tftp\nport = 1\n", ["a.conf:2: [tftp: a setting stands before the first [section]"]),
         ("[tftp]\nport\n'no'\n",
@@ -284,6 +294,51 @@ class TestProblems:
         with pytest.raises(ConfigError) as caught:
             load(tmp_path, "eth0", "-c", f"{tmp_path}/{name}")
         assert str(caught.value) == f"{tmp_path}/{name}: {reason}"
+
+    def test_it_says_who_cannot_read_it(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A file that root wrote for itself: what is to be done is said to who is somebody else."""
+        write(tmp_path, {"pxed.conf": ""})
+
+        def refused(path: str, *args: object, **kwargs: object) -> None:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+        monkeypatch.setattr("builtins.open", refused)
+        with pytest.raises(ConfigError) as caught:
+            load(tmp_path, "eth0", "-c", f"{tmp_path}/pxed.conf")
+        user = pwd.getpwuid(os.geteuid()).pw_name
+        assert str(caught.value) == f"{tmp_path}/pxed.conf: cannot be read by user {user}: Permission denied"
+
+    def test_a_directory_that_cannot_be_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """What it holds is not passed over in silence."""
+        write(tmp_path, {"pxed.conf.d/a.conf": ""})
+
+        def refused(path: str) -> list[str]:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+        monkeypatch.setattr("os.listdir", refused)
+        with pytest.raises(ConfigError, match=r"/pxed\.conf\.d: cannot be read by user "):
+            load(tmp_path, "eth0", program=tftpd.PROGRAM)
+
+    @pytest.mark.parametrize(("name", "text", "told"), [
+        ("ptftpd.conf", "[dhcp]\nrange = 192.0.2.7\n",
+         "2: [dhcp] range: no server reads it here: put it into pdhcpd.conf or pxed.conf"),
+        ("ptftpd.conf.d/a.conf", "[tftp]\nport = 70\n[menu a]\nlocal = yes\n",
+         "4: [menu a] local: no server reads it here: put it into pdhcpd.conf or pxed.conf"),
+        ("ptftpd@eth0.conf", "[pxe]\nboot_file = a\n",
+         "2: [pxe] boot_file: no server reads it here: put it into pdhcpd.conf or pxed.conf"),
+        ("pdhcpd.conf", "[tftp]\nport = 70\n",
+         "2: [tftp] port: no server reads it here: put it into ptftpd.conf or pxed.conf"),
+        ("pbootpd@eth0.conf", "[remap a]\nmatch = a\n",
+         "2: [remap a] match: no server reads it here: put it into ptftpd.conf or pxed.conf"),
+    ])  # fmt: skip
+    def test_a_file_of_a_server_that_has_no_use_for_it(
+        self, tmp_path: Path, name: str, text: str, told: str
+    ) -> None:
+        """pxed --check reads the files of all servers, but each server only its own."""
+        write(tmp_path, {name: text})
+        with pytest.raises(ConfigError) as caught:
+            load(tmp_path, "eth0")
+        assert str(caught.value) == f"{tmp_path}/{name}:{told}"
 
     def test_a_drop_in_that_leads_nowhere(self, tmp_path: Path) -> None:
         (tmp_path / "pxed.conf.d").mkdir()
