@@ -32,8 +32,11 @@ PULSE = 10.0  # seconds between two reports of the status to systemd, without a 
 class Daemon(Protocol):
     """What a program is made of. Error from any method ends it with that sentence and its exit code."""
 
-    def check(self) -> None:
-        """Raise Error when this machine cannot serve what is configured; open nothing for long."""
+    def check(self, log: Log) -> None:
+        """Raise Error when this machine cannot serve what is configured; open nothing for long.
+
+        What may be meant so, and likely is not, is recorded.
+        """
 
     def open(self, activated: dict[str, list[socket.socket]]) -> None:
         """Open the sockets, or take those from systemd by name. Privileged."""
@@ -85,7 +88,7 @@ def main(program: Program, argv: Sequence[str] | None, make: Callable[[Loaded], 
             return 0
         daemon = make(loaded)
         if loaded.action == "check":
-            daemon.check()
+            daemon.check(log)
             print(f"{program.name}: the configuration is good")
             return 0
         return _Process(program, argv, loaded, daemon, log).run(sockets)

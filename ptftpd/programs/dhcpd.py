@@ -18,7 +18,7 @@ from ptftpd.dhcp.store import Store
 from ptftpd.errors import ConfigError
 from ptftpd.log import Log
 from ptftpd.loop import Loop
-from ptftpd.program import Loaded, Positional, Program
+from ptftpd.program import OF_TFTP, Loaded, Positional, Program
 from ptftpd.programs.explaining import EXPLAIN
 from ptftpd.settings import Settings
 
@@ -30,7 +30,7 @@ PROGRAM = Program(
     summary="Hand out addresses and boot files by DHCP: RFC 2131, 2132, 3046, 3396, 4578, 6842, PXE 2.1.",
     sections=("dhcp", "bootp", "pxe", "daemon"),
     positionals=(INTERFACE, BOOT_FILE),
-    exclude=frozenset({"root"}),
+    exclude=OF_TFTP,
     queries=(EXPLAIN,),
 )
 
@@ -47,7 +47,7 @@ class Dhcpd:
         self._sockets: list[socket.socket] = []
         self._server: Server | None = None
 
-    def check(self) -> None:
+    def check(self, log: Log) -> None:
         """Raise Error when the interface or a port is not there, or a setting does not fit the network."""
         link = net.link(self.interface)
         plans(self.settings, link.name, link.address, link.network)

@@ -10,13 +10,14 @@ from ptftpd import net, service
 from ptftpd.errors import ConfigError, Error, TransferError
 from ptftpd.log import Log
 from ptftpd.loop import Loop
-from ptftpd.program import Loaded, Positional, Program
+from ptftpd.program import DIRECTORY, Loaded, Positional, Program
 from ptftpd.programs import tftpd
 from ptftpd.programs.dhcpd import BOOT_FILE, INTERFACE, Dhcpd
 from ptftpd.programs.explaining import EXPLAIN
 from ptftpd.programs.tftpd import Tftpd
 from ptftpd.settings import Settings
-from ptftpd.tftp.files import Tree
+from ptftpd.tftp.catalog import Catalog
+from ptftpd.tftp.names import Facts
 
 PROGRAM = Program(
     name="pxed",
@@ -36,12 +37,12 @@ class Pxed:
         self._tftpd, self._dhcpd = Tftpd(loaded), Dhcpd(loaded)
         self._parts = (self._tftpd, self._dhcpd)
 
-    def check(self) -> None:
+    def check(self, log: Log) -> None:
         """Raise Error when the interface, a root, a boot file or a port is not there."""
         net.link(self._tftpd.interface)
-        check_boot_files(self._loaded.settings)
+        check_boot_files(self._loaded.settings, log)
         for part in self._parts:
-            part.check()
+            part.check(log)
 
     def open(self, activated: dict[str, list[socket.socket]]) -> None:
         """Open the sockets of both, or take them from systemd."""
@@ -63,7 +64,7 @@ class Pxed:
     def serve(self, loop: Loop, log: Log) -> str:
         """Begin to serve both; say which boot files are missing, which other servers may have."""
         try:
-            check_boot_files(self._loaded.settings)
+            check_boot_files(self._loaded.settings, log)
         except ConfigError as error:
             log.warning("", str(error))
         return "; ".join(part.serve(loop, log) for part in self._parts)
@@ -97,25 +98,34 @@ class Pxed:
             part.close()
 
 
-def check_boot_files(settings: Settings) -> None:
-    """Raise Error unless every boot file that our own TFTP server is to send is there and readable."""
+def check_boot_files(settings: Settings, log: Log) -> None:
+    """Raise ConfigError unless our own TFTP server can send every boot file; record that there is none."""
+    found = list(_boot_files(settings))
+    if not found:
+        log.warning(
+            "",
+            "no boot file is set, so clients get nothing to boot: set boot_file or boot in [pxe] of "
+            f"{DIRECTORY}/pxed.conf",
+        )
     if settings.pxe.tftp_server:
         return
-    tree = Tree(settings.pxe.root)
+    catalog = Catalog(settings)
     try:
-        for source, name in _boot_files(settings):
+        for source, name in found:
+            if "://" in name:
+                continue  # not ours to check
             try:
-                tree.open(name).close()
+                catalog.read(name, Facts(""))[0].close()
             except TransferError as error:
                 roots = ", ".join(settings.pxe.root)
                 reason = f"boot file {name} below {roots}: {error.reason}"
                 raise ConfigError(reason, source=source) from None
     finally:
-        tree.close()
+        catalog.close()
 
 
 def _boot_files(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Yield (where it is set, name) of every boot file; a URL is not ours to check."""
+    """Yield (where it is set, name or URL) of every boot file."""
     sections: dict[str, object] = {"pxe": settings.pxe}
     for kind, named in (("menu", settings.menus), ("class", settings.classes), ("host", settings.hosts)):
         sections |= {f"{kind} {name}": section for name, section in named.items()}
@@ -123,7 +133,7 @@ def _boot_files(settings: Settings) -> Iterator[tuple[str, str]]:
         found = [(key, getattr(value, key, "")) for key in ("boot_file", "ipxe_file")]
         found += [("boot", name) for _, name in getattr(value, "boot", ())]
         for key, name in found:
-            if name and "://" not in name:
+            if name:
                 yield settings.sources.get((section, key), f"[{section}] {key}"), name
 
 

@@ -11,11 +11,10 @@ from ptftpd import net, service
 from ptftpd.errors import TransferError
 from ptftpd.log import Log, amount
 from ptftpd.loop import Loop
-from ptftpd.program import Loaded, Positional, Program, Query
+from ptftpd.program import OF_DHCP, Loaded, Positional, Program, Query
 from ptftpd.settings import Settings
 from ptftpd.tftp.catalog import Catalog
 from ptftpd.tftp.clients import Clients
-from ptftpd.tftp.files import Tree
 from ptftpd.tftp.server import Server
 
 
@@ -39,9 +38,7 @@ PROGRAM = Program(
     summary="Serve files by TFTP: RFC 1350, 1123 section 4.2.3, 2347, 2348, 2349 and 7440.",
     sections=("tftp", "pxe", "daemon"),
     positionals=(Positional("ROOT", "pxe", "root", "directory of the files to serve"),),
-    exclude=frozenset(
-        {"boot_file", "boot", "tftp_server", "gateway", "name_server", "menu_prompt", "menu_timeout"}
-    ),
+    exclude=OF_DHCP,
     queries=(
         Query(
             "map-test",
@@ -63,11 +60,14 @@ class Tftpd:
         self._sockets: list[socket.socket] = []
         self._server: Server | None = None
 
-    def check(self) -> None:
-        """Raise Error when the interface, a root or the port is not there."""
+    def check(self, log: Log) -> None:
+        """Raise Error when the interface, a root or the port is not there; record what uploads lack."""
         if self.interface:
             net.link(self.interface)
-        Tree(self.settings.pxe.root).close()
+        catalog = Catalog(self.settings)
+        for fault in catalog.upload_faults(writing=False):
+            log.warning("", fault)
+        catalog.close()
         self.open({}, trial=True)
         for sock in self._sockets:
             sock.close()
@@ -104,6 +104,7 @@ class Tftpd:
         """Begin to answer requests."""
         index = net.link(self.interface).index if self.interface else 0
         self._server = Server(loop, log, self._sockets, self.settings, ifindex=index)
+        self._server.record_faults()
         where = ", ".join(sorted({_place(sock) for sock in self._sockets}))
         on = f" on {self.interface}" if self.interface else ""
         return f"serving {', '.join(self.settings.pxe.root)} by TFTP{on} at {where}"
@@ -112,6 +113,7 @@ class Tftpd:
         """Serve new requests by the new settings; running transfers keep theirs."""
         assert self._server is not None
         self._server.reload(loaded.settings)
+        self._server.record_faults()
         self.settings = loaded.settings
 
     def drain(self) -> None:

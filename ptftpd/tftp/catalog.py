@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
+from collections.abc import Iterator
 
-from ptftpd.errors import TransferError
+from ptftpd.errors import ConfigError, TransferError
 from ptftpd.settings import Settings
 from ptftpd.tftp import names, wire
-from ptftpd.tftp.files import Source, Tree
+from ptftpd.tftp.files import Source, Tree, unwritable
 from ptftpd.tftp.names import Facts
 from ptftpd.tftp.uploads import Policy, Upload
 
@@ -21,9 +23,12 @@ class Catalog:
         """Open the roots; Error when one cannot be used, or a rule."""
         self._settings = settings.tftp
         self._rules = names.Rules(settings.remaps.items(), settings.sources)
-        self._tree = Tree(settings.pxe.root)
+        self._tree = Tree(settings.pxe.root, settings.sources.get(("pxe", "root"), ""))
+        self._sources = settings.sources
+        top = f"{settings.pxe.root[0].rstrip('/')}/"  # a path with it in front is meant to be below it, too
+        self._sections = {names.relative(path.removeprefix(top)): path for path in settings.directories}
         self._uploads = {
-            names.relative(path): directory.uploads for path, directory in settings.directories.items()
+            path: settings.directories[section].uploads for path, section in self._sections.items()
         }
 
     def close(self) -> None:
@@ -68,6 +73,32 @@ class Catalog:
         fd, directory = self._tree.directory(parent)
         policy = Policy(allowed, tftp.upload_limit, tftp.upload_reserve, tftp.upload_umask)
         return Upload(fd, directory, base, policy, announced), quirks
+
+    def upload_faults(self, *, writing: bool) -> Iterator[str]:
+        """Yield a sentence for each directory for uploads that is not there, or may not be written.
+
+        writing: whether this process is the one that writes.
+        """
+        policies = {"": self._settings.uploads} if self._settings.uploads != "none" else {}
+        for path, uploads in (policies | self._uploads).items():
+            section = f"directory {self._sections[path]}" if path else "tftp"
+            try:
+                fd, directory = self._tree.directory(path)
+            except TransferError as error:
+                reason = f"{posixpath.join(self._tree.roots[0], path)}: {error.reason}"
+                yield self._fault(
+                    section, uploads, reason.replace("no such file", "there is no such directory")
+                )
+                continue
+            try:
+                if writing and uploads != "none" and (reason := unwritable(fd)):
+                    yield self._fault(section, uploads, f"{directory}: {reason}")
+            finally:
+                os.close(fd)
+
+    def _fault(self, section: str, uploads: str, reason: str) -> str:
+        source = self._sources.get((section, "uploads"), "")
+        return str(ConfigError(reason, source=source, setting=f"[{section}] uploads = {uploads}"))
 
     def _rewritten(self, name: str, facts: Facts, *, writing: bool) -> tuple[str, Quirks]:
         path, used = self._rules.apply(name, facts, writing=writing)

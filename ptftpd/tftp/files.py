@@ -9,9 +9,12 @@ import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ptftpd.errors import Error, TransferError
+from ptftpd import account
+from ptftpd.errors import ConfigError, TransferError
 from ptftpd.tftp import wire
 
+HIDDEN = ("/home", "/root", "/run/user")  # by ProtectHome=: systemd.exec(5)
+EXAMPLES = "/usr/share/doc/ptftpd/examples"
 IOV_MAX = 1024  # Linux: views in one preadv(2)
 
 _ERRNO = {
@@ -108,8 +111,11 @@ def _within(path: str, top: str) -> bool:
 class Tree:
     """The roots, searched in order: the first that has a name wins."""
 
-    def __init__(self, roots: Sequence[str]) -> None:
-        """Open the roots; Error names one that is not a directory or may not be read."""
+    def __init__(self, roots: Sequence[str], source: str = "") -> None:
+        """Open the roots; ConfigError names one that is not a directory or may not be read.
+
+        source: where they are set.
+        """
         self.roots = tuple(roots)
         self._roots: list[Root] = []
         for root in roots:
@@ -117,7 +123,8 @@ class Tree:
                 self._roots.append(Root(root))
             except OSError as error:
                 self.close()
-                raise Error(f"root directory {root}: {error.strerror}: create it or name another") from None
+                reason = f"root directory {root}: {error.strerror}: {_remedy(root, error)}"
+                raise ConfigError(reason, source=source) from None
 
     def close(self) -> None:
         """Release the descriptors."""
@@ -152,6 +159,29 @@ class Tree:
         except TransferError:
             os.close(fd)
             raise
+
+
+def unwritable(directory: int) -> str:
+    """Return why no file can be made in an open directory, '' when it can."""
+    if os.fstatvfs(directory).f_flag & os.ST_RDONLY:
+        return f"is read-only; a service writes where ReadWritePaths= lets it: uploads.conf in {EXAMPLES}"
+    if not os.access(f"/proc/self/fd/{directory}", os.W_OK | os.X_OK):
+        return f"user {account.name()} may not write there: chown it"
+    return ""
+
+
+def _remedy(root: str, error: OSError) -> str:
+    """Return what is to be done about a root that cannot be opened."""
+    real = os.path.realpath(root) + "/"
+    hidden = next((top for top in HIDDEN if real.startswith(f"{top}/")), "")
+    if hidden and stat.S_IMODE(os.stat(hidden).st_mode) == 0:
+        return f"systemd hides {hidden} from services; name another, or see home.conf in {EXAMPLES}"
+    if error.errno == errno.EACCES:
+        return f"let user {account.name()} enter it and all above it"
+    if error.errno != errno.ENOENT:
+        return "name a directory"
+    own = "INVOCATION_ID" in os.environ and real.startswith(("/tmp/", "/var/tmp/"))  # a service of systemd
+    return "a service has a /tmp of its own: name another" if own else "create it or name another"
 
 
 def _open_below(root: Root, relative: str) -> Source:

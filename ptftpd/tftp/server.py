@@ -62,6 +62,11 @@ class Server:
         self._catalog.close()
         self._apply(settings, catalog)
 
+    def record_faults(self) -> None:
+        """Record what uploads lack, before a client finds out."""
+        for fault in self._catalog.upload_faults(writing=True):
+            self.log.warning("", fault)
+
     def status(self) -> str:
         """Return what is going on as a sentence."""
         counts = f"{self.limits.running} transfers running, {self.sent} files sent"

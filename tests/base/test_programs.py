@@ -170,7 +170,7 @@ class TestCheck:
         self, port: int, tmp_path: Path, capsys: Output, name: str, reason: str
     ) -> None:
         (tmp_path / "file").touch()
-        assert self.check(port, f"{tmp_path}/{name}") in {1, 78}
+        assert self.check(port, f"{tmp_path}/{name}") == 78
         assert f"{tmp_path}/{name}: {reason}" in capsys.readouterr().err
 
 
@@ -196,6 +196,28 @@ class TestCheckOfBootFiles:
         (tmp_path / "a.conf").write_text(f"[{section}]\n{key} = absent.0\n")
         assert self.check("-c", f"{tmp_path}/a.conf", str(tmp_path)) == 78
         assert f"{tmp_path}/a.conf:2: boot file absent.0 below {tmp_path}" in capsys.readouterr().err
+
+    @pytest.mark.parametrize(("name", "rules", "found"), [
+        ("/boot/a.efi", "", True),
+        (r"boot\A.efi", "ignore_case = yes\n", True),
+        ("a.efi", "[remap a]\nmatch = ^\nreplace = boot/\n", True),
+        ("{root}/boot/a.efi", "", False),
+    ])  # fmt: skip
+    def test_the_name_as_clients_ask_for_it(
+        self, tmp_path: Path, capsys: Output, name: str, rules: str, found: bool
+    ) -> None:
+        """Found is what the TFTP server would send them, by all of its rules."""
+        (tmp_path / "boot").mkdir()
+        (tmp_path / "boot/a.efi").touch()
+        (tmp_path / "a.conf").write_text(f"[pxe]\nboot_file = {name.format(root=tmp_path)}\n[tftp]\n{rules}")
+        self.check("-c", f"{tmp_path}/a.conf", str(tmp_path))
+        assert ("no such file" in capsys.readouterr().err) is not found
+
+    def test_none_at_all(self, tmp_path: Path, capsys: Output) -> None:
+        """Clients would get an address and nothing to boot: that is said, and is no failure."""
+        self.check(str(tmp_path))
+        told = "pxed: warning: no boot file is set, so clients get nothing to boot: set boot_file or boot in"
+        assert told in capsys.readouterr().err
 
     def test_present_or_elsewhere(self, tmp_path: Path, capsys: Output) -> None:
         (tmp_path / "boot.efi").touch()

@@ -52,6 +52,38 @@ def put(root: Path, *names: str) -> None:
         (root / name).write_bytes(os.fsencode(name))
 
 
+class TestUploadFaults:
+    """What is said when the server starts of directories that uploads cannot go to."""
+
+    def faults(self, root: Path, uploads: str = "none", **directories: str) -> list[str]:
+        """Return the sentences, with ROOT for the root."""
+        sections = {name: Directory(uploads=policy) for name, policy in directories.items()}
+        with catalog(root, tftp=Tftp(uploads=uploads), directories=sections) as made:
+            return [fault.replace(str(root), "ROOT") for fault in made.upload_faults(writing=True)]
+
+    def test_none(self, tmp_path: Path) -> None:
+        (tmp_path / "in").mkdir()
+        assert self.faults(tmp_path, "create", **{"in": "create", f"{tmp_path}/in": "version"}) == []
+
+    def test_absent(self, tmp_path: Path) -> None:
+        assert self.faults(tmp_path, **{"in": "create"}) == [
+            "[directory in] uploads = create: ROOT/in: there is no such directory"
+        ]
+
+    def test_somebody_elses(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("os.access", lambda path, mode: False)
+        [told] = self.faults(tmp_path, "create")
+        assert told.startswith("[tftp] uploads = create: ROOT: user ")
+        assert told.endswith(" may not write there: chown it")
+
+    def test_an_absolute_path(self, tmp_path: Path) -> None:
+        """One below the first root names the same directory."""
+        (tmp_path / "in").mkdir()
+        with catalog(tmp_path, directories={f"{tmp_path}/in": Directory(uploads="create")}) as made:
+            upload, _ = made.write("in/a", DESK, None)
+            upload.close()
+
+
 class TestNames:
     @pytest.mark.parametrize(
         "name", ["boot/file", "/boot/file", "\\boot\\file", "//boot/./file", "x/../boot/file"]

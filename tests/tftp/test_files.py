@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pwd
 import socket
 import threading
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ptftpd.errors import Error, TransferError
+from ptftpd.errors import ConfigError, TransferError
 from ptftpd.tftp import wire
 from ptftpd.tftp.files import IOV_MAX, Source, Tree, failure
 
@@ -95,11 +96,27 @@ class TestOverlay:
             assert refusal(tree, "name") == wire.ACCESS
             assert refusal(tree, "absent") == wire.NOT_FOUND
 
-    @pytest.mark.parametrize("name", ["absent", "file"])
-    def test_a_root_that_is_none(self, tmp_path: Path, name: str) -> None:
+    @pytest.mark.parametrize(("name", "told"), [
+        ("absent", "No such file or directory: create it or name another"),
+        ("file", "Not a directory: name a directory"),
+    ])  # fmt: skip
+    def test_a_root_that_is_none(self, tmp_path: Path, name: str, told: str) -> None:
         (tmp_path / "file").touch()
-        with pytest.raises(Error, match=f"root directory {tmp_path}/{name}: .*create it or name another"):
-            Tree([str(tmp_path), str(tmp_path / name)])
+        with pytest.raises(ConfigError) as caught:
+            Tree([str(tmp_path), str(tmp_path / name)], "a.conf:2")
+        assert str(caught.value) == f"a.conf:2: root directory {tmp_path}/{name}: {told}"
+
+    def test_a_root_of_somebody_else(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refused(*args: object, **kwargs: object) -> int:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+        monkeypatch.setattr("os.open", refused)
+        with pytest.raises(ConfigError) as caught:
+            Tree([str(tmp_path)])
+        user = pwd.getpwuid(os.geteuid()).pw_name
+        assert str(caught.value) == (
+            f"root directory {tmp_path}: Permission denied: let user {user} enter it and all above it"
+        )
 
 
 class TestConfinement:
