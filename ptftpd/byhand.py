@@ -8,8 +8,10 @@ import resource
 from collections.abc import Iterable
 from typing import Any
 
+from ptftpd import account
 from ptftpd.errors import Error
 from ptftpd.log import Log
+from ptftpd.settings import Settings
 
 FALLBACK_USER = "nobody"  # when the default user was never created: the package does that, a checkout not
 
@@ -39,6 +41,14 @@ def become(user: str, directories: Iterable[str], log: Log, *, default: bool) ->
         change_process_owner(account.pw_uid, account.pw_gid, initgroups=True)
     except OSError as error:
         raise Error(f"cannot become user {account.pw_name}: {error.strerror or error}") from None
+
+
+def stay(settings: Settings, log: Log) -> None:
+    """Record that this process, which is not root's, has another user than the one that is set."""
+    user = settings.daemon.user
+    if ("daemon", "user") in settings.sources and user != account.name():
+        reason = "only root can become another user; for a service User= in its unit says who it is"
+        log.warning("", str(settings.misfit("daemon", "user", user, reason)))
 
 
 def allow_descriptors() -> None:

@@ -85,12 +85,12 @@ def any_address() -> str:
 
 
 def listen(
-    address: str, port: int, *, interface: str = "", broadcast: bool = False, trial: bool = False
+    address: str, port: int, *, interface: str = "", broadcast: bool = False, shared: bool = False
 ) -> socket.socket:
     """Return a bound UDP socket that reports where each datagram was sent to; Error says why not.
 
     '::' takes IPv4 too. SO_REUSEADDR stays off: with it a second server would silently take over the port.
-    trial: to be closed at once; what systemd has opened, with SO_REUSEADDR, is not in its way.
+    shared: it is on, to be closed at once; what systemd has opened, with SO_REUSEADDR, is not in its way.
     """
     version6 = ":" in address
     with contextlib.ExitStack() as undo:
@@ -103,7 +103,7 @@ def listen(
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
             if broadcast:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-            if trial:
+            if shared:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind(sockaddr(address, port, version6))
         except OSError as error:
@@ -116,7 +116,8 @@ def listen(
 def _why_not_bound(error: OSError, address: str, port: int, interface: str) -> str:
     place = f"UDP port {port}" + (f" on {interface}" if interface else f" of {address}")
     if error.errno == errno.EADDRINUSE:
-        return f"{place} is taken by another program: stop that one (ss -ulpn 'sport = {port}' shows it)"
+        shown = f"ss -ulpn 'sport = {port}' shows it, systemctl list-sockets if it is systemd's"
+        return f"{place} is taken by another program: stop that one ({shown})"
     if error.errno in {errno.EACCES, errno.EPERM}:
         return f"{place} may be opened by root only: start as root or through systemd"
     if error.errno == errno.EADDRNOTAVAIL:

@@ -153,6 +153,8 @@ class _Process:
             settings = self.loaded.settings
             default = ("daemon", "user") not in settings.sources
             byhand.become(settings.daemon.user, self.daemon.state_dirs(), self.log, default=default)
+        else:
+            byhand.stay(self.loaded.settings, self.log)
         count = self.daemon.workers()
         if count > 1:
             return Supervisor(self.log, count, self._work, self._notify).run()

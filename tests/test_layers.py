@@ -20,7 +20,7 @@ client.arguments client.prompt
 client.session client.editing
 client.display client.probe_table client.commands client.locations programs.explaining
 service
-manual completions workers byhand
+manual completions workers byhand units
 config
 commandline ini
 values

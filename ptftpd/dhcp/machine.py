@@ -129,9 +129,10 @@ class Machine:
             outcome.kind, outcome.warning = "no-lease", True
             section = network.plan.section
             where = self._interface if section == "dhcp" else f"[{section}]"
+            size = network.plan.subnet.size()
+            reason = f"all {size} are taken" if size else "range and exclude leave none"
             outcome.done = (
-                f"no free address on {where}: all {network.plan.subnet.size()} are taken "
-                f"(widen range or shorten lease_time in [{section}]){why}"
+                f"no free address on {where}: {reason} (widen range or shorten lease_time in [{section}]){why}"
             )
 
     def _request(self, asked: Request, network: Network, outcome: Outcome, now: float) -> None:
@@ -210,7 +211,7 @@ class Machine:
         sheet, boot = self.told(asked, network)
         body = self._body(asked, network.plan.seconds(asked.seconds) if yiaddr else 0, sheet, boot)
         answer = reply.offer_or_ack(asked, kind, yiaddr, body)
-        booted = f", {boot.about}" if boot else ""
+        booted = f", {boot.about}" if boot else ", no boot file is set for it" if outcome.boots else ""
         self._answer(asked, outcome, answer, yiaddr or asked.message.ciaddr, booted)
         if boot:
             outcome.fields["DHCP_BOOT_FILE"] = boot.file

@@ -62,18 +62,20 @@ def kept(
     """Return {lease key: address} of those reservations that are in a network; ConfigError for a misfit."""
     reserved: dict[bytes, int] = {}
     owners: dict[IPv4Address, str] = {}
-    known: dict[bytes, IPv4Address] = {}
+    known: dict[bytes, Reservation] = {}
     for item in (item for item in items if item.address in network):
         who = request.name_text(item.names[0])
-        other = next(
-            (name for name in item.names if known.setdefault(name, item.address) != item.address), b""
-        )
-        if item.address == own or item.address in edges(network):
+        others = [known.setdefault(name, item) for name in item.names]
+        other = next((each for each in others if each.address != item.address), None)
+        if item.address == own:
+            reason = "is this server's own address"
+        elif item.address in edges(network):
             reason = f"must be an address for a client in {network}"
         elif owners.setdefault(item.address, who) != who:
             reason = f"is kept for {owners[item.address]} already"
         elif other:
-            reason = f"{request.name_text(other)} has another address already"
+            name = request.name_text(item.names[others.index(other)])
+            reason = f"{name} has {other.address} already, by [{other.section}] {other.key}"
         else:
             reserved[item.names[0]] = int(item.address)
             continue

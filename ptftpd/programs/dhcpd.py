@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from ptftpd import net, service
+from ptftpd import net, service, units
 from ptftpd.dhcp import proxy, reply
 from ptftpd.dhcp.decision import Decision
 from ptftpd.dhcp.plan import plans
@@ -52,11 +52,17 @@ class Dhcpd:
         link = net.link(self.interface)
         plans(self.settings, link.name, link.address, link.network)
         Decision(self.settings, int(link.address))
-        self.open({}, trial=True)
+        ours = (
+            f"pdhcpd@{self.interface}.socket",
+            "pdhcpd@*.socket",
+            "pdhcpd-pxe@*.socket",
+            "pbootpd@*.socket",
+        )
+        self.open({}, shared=units.listening(*ours))
         for sock in self._sockets:
             sock.close()
 
-    def open(self, activated: dict[str, list[socket.socket]], *, trial: bool = False) -> None:
+    def open(self, activated: dict[str, list[socket.socket]], *, shared: bool = False) -> None:
         """Take the sockets named dhcp and pxe from systemd, or open ports 67 and 4011 on the interface."""
         net.link(self.interface)
         ports = self._ports(self.settings)
@@ -65,7 +71,7 @@ class Dhcpd:
         self._sockets = []
         for name, port in ports.items():
             self._sockets += activated.pop(name, []) or [
-                net.listen("0.0.0.0", port, interface=self.interface, broadcast=True, trial=trial)
+                net.listen("0.0.0.0", port, interface=self.interface, broadcast=True, shared=shared)
             ]
 
     def _ports(self, settings: Settings) -> dict[str, int]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from ptftpd import net, service
+from ptftpd import net, service, units
 from ptftpd.errors import TransferError
 from ptftpd.log import Log, amount
 from ptftpd.loop import Loop
@@ -68,11 +68,11 @@ class Tftpd:
         for fault in catalog.upload_faults(writing=False):
             log.warning("", fault)
         catalog.close()
-        self.open({}, trial=True)
+        self.open({}, shared=units.listening("ptftpd.socket", "ptftpd@*.socket"))
         for sock in self._sockets:
             sock.close()
 
-    def open(self, activated: dict[str, list[socket.socket]], *, trial: bool = False) -> None:
+    def open(self, activated: dict[str, list[socket.socket]], *, shared: bool = False) -> None:
         """Take the sockets named tftp from systemd, or open the port on every address configured."""
         self._sockets = activated.pop("tftp", [])
         if self.interface:
@@ -83,7 +83,7 @@ class Tftpd:
             tftp = self.settings.tftp
             addresses = [str(address) for address in tftp.address] or [net.any_address()]
             self._sockets = [
-                net.listen(to, tftp.port, interface=self.interface, trial=trial) for to in addresses
+                net.listen(to, tftp.port, interface=self.interface, shared=shared) for to in addresses
             ]
 
     def workers(self) -> int:
@@ -105,9 +105,23 @@ class Tftpd:
         index = net.link(self.interface).index if self.interface else 0
         self._server = Server(loop, log, self._sockets, self.settings, ifindex=index)
         self._server.record_faults()
+        for sentence in self._overruled():
+            log.warning("", sentence)
         where = ", ".join(sorted({_place(sock) for sock in self._sockets}))
         on = f" on {self.interface}" if self.interface else ""
         return f"serving {', '.join(self.settings.pxe.root)} by TFTP{on} at {where}"
+
+    def _overruled(self) -> Iterator[str]:
+        """Yield a sentence for each setting that is not what systemd's sockets are."""
+        tftp = self.settings.tftp
+        where = ", ".join(map(_place, self._sockets))
+        unit = f"ptftpd@{self.interface}.socket" if self.interface else "ptftpd.socket"
+        reason = f"systemd opened the socket, at {where}: change it by systemctl edit {unit}"
+        wanted: dict[str, set[object]] = {"address": set(map(str, tftp.address)), "port": {tftp.port}}
+        for position, (key, values) in enumerate(wanted.items()):
+            found = {sock.getsockname()[position] for sock in self._sockets}
+            if ("tftp", key) in self.settings.sources and found != values:
+                yield str(self.settings.misfit("tftp", key, ", ".join(map(str, values)), reason))
 
     def reload(self, loaded: Loaded) -> None:
         """Serve new requests by the new settings; running transfers keep theirs."""

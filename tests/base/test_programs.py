@@ -156,8 +156,19 @@ class TestCheck:
             assert self.check(port, str(tmp_path)) == 1
         assert capsys.readouterr().err == (
             f"ptftpd: error: UDP port {port} of 127.0.0.1 is taken by another program: "
-            f"stop that one (ss -ulpn 'sport = {port}' shows it)\n"
+            f"stop that one (ss -ulpn 'sport = {port}' shows it, systemctl list-sockets if it is systemd's)\n"
         )
+
+    @pytest.mark.parametrize("ours", [True, False])
+    def test_the_port_is_shared(
+        self, port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ours: bool
+    ) -> None:
+        """SO_REUSEADDR: dnsmasq is in the way all the same, systemd is not."""
+        monkeypatch.setattr("ptftpd.units.listening", lambda *units: ours)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+            other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            other.bind(("127.0.0.1", port))
+            assert self.check(port, str(tmp_path)) == (0 if ours else 1)
 
     def test_an_address_of_somebody_else(self, port: int, tmp_path: Path, capsys: Output) -> None:
         assert self.check(port, "-a", "192.0.2.1", str(tmp_path)) == 1

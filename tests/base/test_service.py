@@ -65,6 +65,22 @@ class TestActivation:
                 daemon.manager.wait("READY=1")
                 assert f"serving {root} by TFTP at 127.0.0.1:{port(sock)}" in daemon.log()
 
+    def test_settings_that_systemd_decides(self, tmp_path: Path, root: Path, sock: socket.socket) -> None:
+        """Port, address and user are said to have no effect, instead of having none."""
+        (tmp_path / "conf").write_text("[tftp]\nport = 6969\naddress = 127.0.0.1\n")
+        unprivileged = os.geteuid() != 0
+        user = ("-u", "root") if unprivileged else ()
+        with serve(tmp_path, root, sock, *user) as daemon:
+            daemon.manager.wait("READY=1")
+            lines = [line for line in daemon.log().splitlines() if "warning" in line]
+        decided = (
+            f"systemd opened the socket, at 127.0.0.1:{port(sock)}: change it by systemctl edit ptftpd.socket"
+        )
+        told = [f"ptftpd: warning: {tmp_path}/conf:2: [tftp] port = 6969: {decided}"]
+        if unprivileged:
+            told.insert(0, "ptftpd: warning: --user: [daemon] user = root: only root can become another user")
+        assert [line.partition(";")[0] for line in lines] == told
+
     def test_several_sockets(self, tmp_path: Path, root: Path, sock: socket.socket) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
             other.bind(("127.0.0.1", 0))

@@ -81,6 +81,13 @@ def test_records_for_the_log() -> None:
     }
 
 
+def test_the_record_without_a_boot_file() -> None:
+    """A machine that boots over the network and is told nothing to boot is why somebody reads the log."""
+    site = Site(pxe=Pxe(boot=(("bios", "pxelinux.0"),)))
+    done = "DHCPOFFER on 10.0.0.10 to 52:54:00:12:34:56 via eth0, no boot file is set for it"
+    assert site.discover().done == done
+
+
 def test_repeated_discover_gets_the_same_offer() -> None:
     """RFC 2131 §4.3.1; also when the client waited for longer than the offer was kept."""
     site = Site()
@@ -141,6 +148,8 @@ def test_a_full_pool_is_said_once() -> None:
     assert (first.kind, first.warning) == ("no-lease", True)
     assert first.done.startswith("no free address on eth0: all 1 are taken")
     assert not second.done
+    nothing = Site(Dhcp(range=ranges(".1-.1"))).discover()
+    assert nothing.done.startswith("no free address on eth0: range and exclude leave none")
     site.now += 4000
     site.discover(OTHER)
     site.now += 1

@@ -72,7 +72,7 @@ OUTSIDE = IPv4Address("10.0.1.9")
             {},
             "[dhcp] reserve = 10.0.1.9: must be an address for a client in 10.0.0.0/24, the network of eth0",
         ),
-        (Dhcp(reserve=((MAC, OWN),)), {}, "[dhcp] reserve = 10.0.0.1: must be an address for a client"),
+        (Dhcp(reserve=((MAC, OWN),)), {}, "[dhcp] reserve = 10.0.0.1: is this server's own address"),
         (
             Dhcp(reserve=((mac(1), OWN + 9), (mac(2), OWN + 9))),
             {},
@@ -81,7 +81,7 @@ OUTSIDE = IPv4Address("10.0.1.9")
         (
             Dhcp(reserve=((mac(1), OWN + 9),)),
             {"web": Host(mac=mac(1), address=OWN + 10)},
-            "[host web] address = 10.0.0.11: 52:54:00:00:00:01 has another address already",
+            "[host web] address = 10.0.0.11: 52:54:00:00:00:01 has 10.0.0.10 already, by [dhcp] reserve",
         ),
         (
             Dhcp(),

@@ -189,7 +189,7 @@ class TestListen:
             listen(networks.server, second)
         assert str(caught.value) == (
             f"UDP port {PORT} {place} is taken by another program: "
-            f"stop that one (ss -ulpn 'sport = {PORT}' shows it)"
+            f"stop that one (ss -ulpn 'sport = {PORT}' shows it, systemctl list-sockets if it is systemd's)"
         )
 
     def test_taken_on_the_interface(self, networks: Networks, sockets: ExitStack) -> None:

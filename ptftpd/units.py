@@ -1,0 +1,23 @@
+"""What systemd listens on, asked of systemctl."""
+
+from __future__ import annotations
+
+import subprocess
+
+CLOSED = {"inactive", "failed", "unknown"}
+PATIENCE = 5.0  # seconds
+
+
+def listening(*units: str) -> bool:
+    """Return whether one of these socket units is open, or may be: systemd runs, and does not say.
+
+    All but the first may be patterns, of which those that match nothing are not told of.
+    """
+    try:
+        asked = subprocess.run(
+            ["systemctl", "is-active", *units], capture_output=True, text=True, timeout=PATIENCE
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    states = asked.stdout.split()
+    return not states or not set(states) <= CLOSED
