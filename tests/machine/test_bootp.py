@@ -200,14 +200,6 @@ def test_no_stranger_by_an_address_that_is_taken() -> None:
     assert answer(site.ask(now=NOW + 900)).yiaddr == ip(".70")
 
 
-def test_the_relay_agents_option_comes_back_to_it() -> None:
-    """RFC 3046 §2.2: last in all replies; it may find its way by that alone."""
-    said = {options.RELAY_AGENT: b"\1\1x"}
-    reply = answer(Site(gateway=IPv4Address("10.0.0.254")).ask(giaddr=ip(".200"), options=said))
-    assert list(reply.options) == [options.SUBNET_MASK, options.ROUTER, options.RELAY_AGENT]
-    assert reply.options[options.RELAY_AGENT] == b"\1\1x"
-
-
 def test_a_client_that_knows_its_address_gets_the_rest() -> None:
     """RFC 951 §7.3: with ciaddr set, yiaddr stays 0, and the reply goes to that address."""
     outcome = Site().ask(mac(9), ciaddr=ip(".99"))
