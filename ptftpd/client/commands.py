@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from ptftpd.errors import Error
@@ -19,7 +20,7 @@ class Command:
     values: tuple[str, ...] = ()
 
 
-REMOTE = "REMOTE is a name on the server, HOST:NAME or tftp://HOST/NAME; the host named last is kept."
+REMOTE = "REMOTE is a name on the server, HOST:NAME or tftp://HOST/NAME; host and port named last are kept."
 
 COMMANDS = (
     Command("connect", "HOST [PORT]", "name the server for the transfers to come"),
@@ -71,6 +72,7 @@ NOT_IN_TFTP = {  # what is typed out of habit from ftp, and from atftp
     "mget": "get takes several names", "mput": "put takes several names", "mtftp": "multicast is not there",
 }  # fmt: skip
 NAMED = {command.name: command for command in COMMANDS}
+_WORD = re.compile(r""""([^"]*)"|'([^']*)'|(\S+)""")  # no escapes: names such as C:\boot\file are common
 
 
 def find(word: str) -> Command:
@@ -85,3 +87,18 @@ def find(word: str) -> Command:
     if matches:
         raise Error(f"{word} could be {' or '.join(command.name for command in matches)}: write more of it")
     raise Error(f"there is no command {word}: {NOT_IN_TFTP.get(lowered, 'help lists them')}")
+
+
+def split(line: str) -> list[str]:
+    """Return the words of a line; quotes of either kind keep blanks together. Error for one without end.
+
+    A comment has none: its quotes are apostrophes.
+    """
+    if line.lstrip().startswith("#"):
+        return []
+    words = []
+    for match in _WORD.finditer(line):
+        if match[3] and match[3][0] in "\"'":
+            raise Error(f"the quote in {match[3]} has no end: write it behind the name too")
+        words.append(next(part for part in match.groups() if part is not None))
+    return words

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import readline
 from collections.abc import Iterator
 
@@ -12,6 +13,8 @@ from ptftpd.errors import Error
 
 HISTORY = 1000  # lines kept
 LOCAL_FROM = {"put": 1, "get": 2}  # the word from which on a command takes files of this machine
+
+_WHOLE_WORDS = re.compile(r"""(?:\s|"[^"]*"\s|'[^']*'\s|[^\s"']\S*\s)*""")  # as commands.split() has them
 
 
 @contextlib.contextmanager
@@ -36,9 +39,19 @@ def line_editor() -> Iterator[None]:
 
 def _complete(text: str, state: int) -> str | None:
     """Return the state-th completion of the word at the cursor, as readline asks for them."""
-    words = readline.get_line_buffer()[: readline.get_begidx()].split()
-    found = candidates(words, text)
+    found = completions(readline.get_line_buffer()[: readline.get_endidx()], text)
     return found[state] if state < len(found) else None
+
+
+def completions(line: str, text: str) -> list[str]:
+    """Return what may stand for text, which is what of the line stands behind its last blank.
+
+    A name in quotes may have begun before that blank: of it only the rest is returned.
+    """
+    match = _WHOLE_WORDS.match(line)
+    assert match
+    word = line[match.end() :]
+    return [found[len(word) - len(text) :] for found in candidates(commands.split(match[0]), word)]
 
 
 def candidates(words: list[str], text: str) -> list[str]:
@@ -57,8 +70,9 @@ def candidates(words: list[str], text: str) -> list[str]:
 
 
 def _files(text: str) -> list[str]:
-    """Return the local files and directories whose path starts with text."""
-    head, tail = os.path.split(text)
+    """Return the local files and directories whose path starts with text, in quotes where they need them."""
+    quote = text[0] if text[:1] in ("'", '"') else ""
+    head, tail = os.path.split(text[len(quote) :])
     try:
         names = sorted(os.listdir(os.path.expanduser(head) or "."))
     except OSError:
@@ -67,6 +81,7 @@ def _files(text: str) -> list[str]:
     for name in names:
         if name.startswith(tail) and (tail or not name.startswith(".")):
             path = os.path.join(head, name)
-            quoted = f'"{path}"' if " " in path else path
-            found.append(f"{path}/" if os.path.isdir(path) else f"{quoted} ")
+            around = quote or ('"' if " " in path else "")
+            rest = "/" if os.path.isdir(path) else f"{around} "  # a directory is not the end of the word
+            found.append(f"{around}{path}{rest}")
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -18,8 +19,6 @@ from ptftpd.tftp.outcome import DEFAULT_TIMEOUT, MAX_WAIT
 PROMPT = "tftp> "
 SETTING_OF = {"rexmt": "timeout"}  # tftp-hpa has that name for it, and timeout for another thing
 STATUS = ("mode", "blksize", "windowsize", "rexmt", "timeout", "retries", "port-range", "rfc1350")
-
-_WORD = re.compile(r""""([^"]*)"|'([^']*)'|(\S+)""")  # no escapes: names such as C:\boot\file are common
 
 
 class LeaveError(Exception):
@@ -48,6 +47,8 @@ class Prompt:
         At a terminal it is always True: the user has seen what did not. Ctrl-C ends a transfer there.
         """
         terminal = sys.stdin.isatty()
+        if isinstance(sys.stdin, io.TextIOWrapper):
+            sys.stdin.reconfigure(errors="surrogateescape")  # names are octets, whatever the locale
         try:
             if not terminal:
                 for line in sys.stdin:
@@ -70,9 +71,11 @@ class Prompt:
         LeaveError for quit.
         """
         try:
-            words = split(command) if isinstance(command, str) else command
+            words = commands.split(command) if isinstance(command, str) else command
             if not words or words[0].startswith("#"):
                 return True
+            if any("\0" in word for word in words):
+                raise Error("a NUL cannot be part of a command")
             if "" in words:
                 raise Error("an empty name means nothing here: leave the quotes away")
             name = commands.find(words[0]).name
@@ -228,21 +231,6 @@ class Prompt:
 
     def _quit(self, words: Sequence[str]) -> None:
         raise LeaveError
-
-
-def split(line: str) -> list[str]:
-    """Return the words of a line; quotes of either kind keep blanks together. Error for one without end.
-
-    A comment has none: its quotes are apostrophes.
-    """
-    if line.lstrip().startswith("#"):
-        return []
-    words = []
-    for match in _WORD.finditer(line):
-        if match[3] and match[3][0] in "\"'":
-            raise Error(f"the quote in {match[3]} has no end: write it behind the name too")
-        words.append(next(part for part in match.groups() if part is not None))
-    return words
 
 
 def put_all(session: Session, paths: Sequence[str], there: Location) -> bool:

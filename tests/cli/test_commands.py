@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from ptftpd.client import commands
-from ptftpd.client.editing import candidates
-from ptftpd.client.prompt import split
+from ptftpd.client.editing import candidates, completions
 from ptftpd.errors import Error
 
 # tftp(1) of tftp-hpa, the help of atftp, and the help of the earlier ptftp.
@@ -59,14 +58,14 @@ def test_not_a_command(word: str, reason: str) -> None:
     ],
 )
 def test_words(line: str, words: list[str]) -> None:
-    assert split(line) == words
+    assert commands.split(line) == words
 
 
 @pytest.mark.parametrize("line", ['get "a b', "get 'a b", "put a 'b"])
 def test_a_quote_that_is_not_closed(line: str) -> None:
     """It is not taken for a part of a name."""
     with pytest.raises(Error, match="has no end: write it behind the name too"):
-        split(line)
+        commands.split(line)
 
 
 @pytest.mark.parametrize(
@@ -101,3 +100,30 @@ def test_completion_of_local_names(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert candidates(["put"], "nowhere/") == []
     assert ".hidden " not in candidates(["put"], "")
     assert os.listdir("boot") == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("pu", ["put "]),
+        ("put my", ['"my dir/', '"my file" ', '"my other" ']),
+        ('put "my ', ["dir/", 'file" ', 'other" ']),  # as readline leaves it: what all have in common
+        ('put "my f', ['file" ']),
+        ("put 'my f", ["file' "]),
+        ('put "my dir/in', ['dir/in side" ']),
+        ("put 'on", ["'one' "]),
+        ('mode "n', []),
+        ('get "my file" on', ["one "]),
+        ("put it", ["it's "]),
+        ("get it's o", ["one "]),
+    ],
+)
+def test_completion_in_quotes(
+    line: str, found: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name with a blank is one word; readline gives what stands behind the blank."""
+    (tmp_path / "my dir").mkdir()
+    for name in ("my dir/in side", "my file", "my other", "one", "it's"):
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    assert completions(line, line.rpartition(" ")[2]) == found

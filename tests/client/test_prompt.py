@@ -256,6 +256,11 @@ def test_completion(typist: Typist, desk: Desk) -> None:
     (desk.directory / "firmware.bin").write_bytes(content(1000))
     typist.terminal.send("pu\tfirm\t\n")
     got(typist.answer("put firmware.bin "))
+    (desk.directory / "my firmware.bin").write_bytes(content(1000))
+    typist.terminal.send("put my\t\n")
+    assert typist.answer('put "my firmware.bin" ')[0].startswith(f"put my firmware.bin to {SERVER}: ")
+    typist.terminal.send("put 'my f\tx\n")
+    assert typist.answer("put 'my firmware.bin' x")[0].startswith(f"put my firmware.bin to {SERVER} as x: ")
     typist.terminal.send("mo\tn\t\n")
     assert typist.answer("mode netascii ") == []
     assert typist.type("mode") == ["mode: netascii"]
