@@ -65,7 +65,8 @@ class Parser(argparse.ArgumentParser):
 def read(argv: Sequence[str], program: str) -> Invocation:
     """Return what a command line asks for. --help and --version exit with 0, mistakes with 2."""
     before, command = _split(argv)
-    like_atftp = any(re.fullmatch(r"-[gp].*|--get|--put", word) for word in before)
+    options = before[: before.index("--")] if "--" in before else before
+    like_atftp = any(re.fullmatch(r"-[gp].*|--get|--put", word) for word in options)
     parser = make_parser(program, like_atftp=like_atftp)
     given = parser.parse_intermixed_args(before)
     words = tuple(given.words)
@@ -78,9 +79,10 @@ def read(argv: Sequence[str], program: str) -> Invocation:
             output=given.output, sha256=given.sha256 or "",
         )  # fmt: skip
         if like_atftp:
-            return _like_atftp(invocation, given)
+            return _checked(_like_atftp(invocation, given))
         if command is None and words and words[0] in VERBS:
-            return _verb(invocation)
+            return _checked(_verb(invocation))
+        _checked(invocation)
         if command is not None and not command:
             raise Error("-c needs a command behind it, such as: -c get NAME")
         if len(words) > 2:
@@ -195,11 +197,21 @@ def _verb(invocation: Invocation) -> Invocation:
         if not remote(word).host:
             hint = "; what it is to be called here goes behind -o" if verb == "get" else ""
             raise Error(f"{word} names no server: write tftp://HOST/NAME or HOST:NAME{hint}")
-    if invocation.sha256 and (verb != "get" or len(words) != 1):
-        raise Error("--sha256 is for getting one file")
-    if invocation.output and verb != "get":
-        raise Error(f"-o is for get, not for {verb}")
     return replace(invocation, verb=verb, words=tuple(words))
+
+
+def _checked(invocation: Invocation) -> Invocation:
+    """Return it; Error when an option for files that are got is given for something else."""
+    verb, words = invocation.verb, invocation.words
+    if invocation.sha256 and verb != "atftp-get" and (verb != "get" or len(words) != 1):
+        raise Error("--sha256 is for getting one file: write get tftp://HOST/NAME")
+    for name, given, instead in (
+        ("-o", invocation.output, "get NAME LOCAL"),
+        ("-f", invocation.force, "get -f NAME"),
+    ):
+        if given and verb not in ("get", "atftp-get"):
+            raise Error(f"{name} is for getting files: behind -c and at the prompt write {instead}")
+    return invocation
 
 
 def _option(text: str) -> tuple[str, str]:

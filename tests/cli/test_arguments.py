@@ -9,6 +9,8 @@ import pytest
 from ptftpd.client.arguments import Invocation, read
 from ptftpd.client.settings import Settings
 
+SUM = "0" * 64
+
 
 def given(line: str) -> Invocation:
     """Return what a command line, its words separated by blanks, asks for."""
@@ -72,6 +74,12 @@ def test_atftp(line: str, verb: str, words: tuple[str, str]) -> None:
     assert not invocation.settings.rfc1350
 
 
+def test_our_options_with_those_of_atftp() -> None:
+    """What is got is looked at, or replaced, all the same."""
+    invocation = given(f"-g -r a -o b -f --sha256 {SUM} host")
+    assert (invocation.words, invocation.force, invocation.sha256) == (("a", "b"), True, SUM)
+
+
 def test_options_of_atftp() -> None:
     invocation = read(["--option", "blksize 1428", "--option", "windowsize disable", "host"], "tftp")
     assert invocation.options == (("blksize", "1428"), ("windowsize", "disable"))
@@ -83,6 +91,7 @@ def test_options_of_atftp() -> None:
         ("get tftp://h/a", "get", ("tftp://h/a",)),
         ("get tftp://h/a tftp://h/b -o dir", "get", ("tftp://h/a", "tftp://h/b")),
         ("put a - tftp://h/", "put", ("a", "-", "tftp://h/")),
+        ("put -- -get -c tftp://h/", "put", ("-get", "-c", "tftp://h/")),
         ("probe host", "probe", ("host",)),
         ("probe host name --json", "probe", ("host", "name")),
     ],
@@ -116,7 +125,15 @@ def test_a_host_may_be_called_get() -> None:
         ),
         ("probe", "probe needs a server"),
         ("probe a b c", "probe needs a server"),
-        ("put a tftp://h/ -o b", "-o is for get, not for put"),
+        ("put a tftp://h/ -o b", "-o is for getting files"),
+        ("-p -l a h -o b", "-o is for getting files"),
+        ("host -o b -c get a", "-o is for getting files: behind -c and at the prompt write get NAME LOCAL"),
+        ("host -f -c get a", "-f is for getting files: behind -c and at the prompt write get -f NAME"),
+        ("host -f", "-f is for getting files: behind -c and at the prompt write get -f NAME"),
+        ("put a tftp://h/ -f", "-f is for getting files"),
+        (f"host --sha256 {SUM} -c get a", "--sha256 is for getting one file: write get tftp://HOST/NAME"),
+        (f"get tftp://h/a tftp://h/b --sha256 {SUM}", "--sha256 is for getting one file"),
+        (f"-p -l a h --sha256 {SUM}", "--sha256 is for getting one file"),
         ("get tftp://h/a --sha256 xyz", "64 hexadecimal digits"),
         ("--nonsense", "unrecognized arguments: --nonsense"),
     ],
