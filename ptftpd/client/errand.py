@@ -18,20 +18,17 @@ from ptftpd.errors import Error
 
 def run(argv: Sequence[str], program: str) -> int:
     """Do what argv asks; return the exit code: 0 done, 1 a transfer failed. Mistakes in argv exit with 2."""
-    invocation = arguments.read(argv, program)
-    display = Display(program, verbose=invocation.verbose, trace=invocation.trace, records=invocation.records)
-    session = Session(invocation.settings, display, family=invocation.family)
-    session.literal = invocation.literal
+    display = Display(program)
     try:
-        for option, value in invocation.options:
-            session.change_option(option, value)
-        if invocation.host:
-            session.connect(invocation.host, invocation.port)
-        went_well = _run(session, invocation)
-        sys.stdout.flush()
-        return 0 if went_well else 1
-    except BrokenPipeError:  # of 'tftp -c help | head'; nothing is to be written at the exit either
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        try:
+            return 0 if _run(arguments.read(argv, program), program) else 1
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        # Nothing is to be written at the exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        if not isinstance(error, BrokenPipeError):  # of 'tftp -c help | head'
+            display.error(f"cannot use standard input or output: {error.strerror}")
         return 1
     except Error as error:
         display.error(str(error))
@@ -44,8 +41,19 @@ def run(argv: Sequence[str], program: str) -> int:
         return 1
 
 
-def _run(session: Session, invocation: Invocation) -> bool:
+def _run(invocation: Invocation, program: str) -> bool:
     """Do what the command line asks for; return whether it went well."""
+    display = Display(program, verbose=invocation.verbose, trace=invocation.trace, records=invocation.records)
+    session = Session(invocation.settings, display, family=invocation.family)
+    session.literal = invocation.literal
+    for option, value in invocation.options:
+        session.change_option(option, value)
+    if invocation.host:
+        session.connect(invocation.host, invocation.port)
+    return _carry_out(session, invocation)
+
+
+def _carry_out(session: Session, invocation: Invocation) -> bool:
     words, force = invocation.words, invocation.force
     match invocation.verb:
         case "":
@@ -64,7 +72,7 @@ def _run(session: Session, invocation: Invocation) -> bool:
         case "probe":
             return session.probe(_to_probe(session, *words))
         case "atftp-get":
-            return session.get(Location(words[0]), words[1], force=force)
+            return session.get(Location(words[0]), words[1], force=force, sha256=invocation.sha256)
         case _:
             return session.put(words[0], Location(words[1]))
 

@@ -8,12 +8,10 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ptftpd.errors import Error, TransferError
-from ptftpd.log import printable
 from ptftpd.tftp import wire
 from ptftpd.tftp.files import Source, failure
 from ptftpd.tftp.uploads import Policy, Upload
@@ -179,8 +177,7 @@ class Stream(Target):
 
     def _keep(self, payload: memoryview) -> None:
         try:
-            while payload:
-                payload = payload[os.write(self._fd, payload) :]
+            _write(self._fd, payload)
         except OSError as error:
             raise failure(error) from None
 
@@ -192,7 +189,6 @@ def target(path: str, sha256: str = "", *, force: bool = False) -> Target:
     """Return where to put what is got as path ('-': standard output); Error says why it cannot be."""
     if path == STANDARD:
         return Stream(path, sha256)
-    _check(path)
     try:
         mode = os.stat(path).st_mode
     except OSError:
@@ -209,8 +205,7 @@ def source(path: str) -> Source:
     """
     try:
         if path == STANDARD:
-            return _spooled(sys.stdin.fileno(), "standard input")
-        _check(path)
+            return _spooled(0, "standard input")
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         status = os.fstat(fd)
         if stat.S_ISREG(status.st_mode):
@@ -229,18 +224,31 @@ def source(path: str) -> Source:
         raise Error(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _check(path: str) -> None:
-    """Error when no file can have this name."""
-    if "\0" in path:
-        raise Error(f"{printable(path)}: the name of a file cannot have a NUL in it")
-
-
 def _spooled(fd: int, name: str) -> Source:
-    """Return all that comes from a descriptor as a file without a name."""
-    import shutil  # these two take longer to load than all the rest of the client
-    import tempfile
+    """Return all that comes from a descriptor as a file without a name; Error without room for it."""
+    import tempfile  # takes longer to load than all the rest of the client
 
-    with tempfile.TemporaryFile() as spool, open(fd, "rb", closefd=False) as stream:
-        shutil.copyfileobj(stream, spool)
-        spool.flush()
-        return Source(os.dup(spool.fileno()), spool.tell(), name)
+    with _room_for(name):
+        spool, path = tempfile.mkstemp()
+        os.unlink(path)
+    try:
+        while octets := os.read(fd, CHUNK):
+            with _room_for(name):
+                _write(spool, memoryview(octets))
+    except BaseException:
+        os.close(spool)
+        raise
+    return Source(spool, os.fstat(spool).st_size, name)
+
+
+@contextlib.contextmanager
+def _room_for(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Error(f"cannot put by what comes from {name}: {error.strerror}: set TMPDIR") from None
+
+
+def _write(fd: int, payload: memoryview) -> None:
+    while payload:
+        payload = payload[os.write(fd, payload) :]

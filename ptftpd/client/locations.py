@@ -15,6 +15,7 @@ _URL = re.compile(
 )
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.I)  # http:// too, which is then said to be no URL for TFTP
 _HOST_NAME = re.compile(r"(?:\[(?P<address>[^]]+)\]|(?P<host>[^][:/]+)):(?P<name>.+)", re.S)
+PORT = 69
 _MODE = re.compile(r"(?P<name>.*);mode=(?P<mode>[A-Za-z]+)", re.S | re.I)
 
 
@@ -49,7 +50,7 @@ def remote(text: str, *, literal: bool = False) -> Location:
 def url(text: str) -> Location:
     """Return the location of a tftp URL; Error when it is not one."""
     match = _URL.fullmatch(text)
-    if not match or int(match["port"] or 1) not in range(1, 65536):
+    if not match or int(match["port"] or PORT) not in range(1, 65536):
         raise Error(f"{text} is not a TFTP URL: write tftp://HOST/NAME or tftp://HOST:PORT/NAME")
     name, mode = match["name"] or "", ""
     if typed := _MODE.fullmatch(name):
@@ -57,7 +58,7 @@ def url(text: str) -> Location:
         if mode not in ("octet", "netascii"):
             raise Error(f"{text}: the mode must be octet or netascii")
     host = re.sub("%25", "%", match["address"]) if match["address"] else _unescaped(match["host"])
-    return Location(_unescaped(name), host, int(match["port"] or 0), mode)
+    return Location(_unescaped(name), host, int(match["port"] or PORT), mode)
 
 
 def base(name: str) -> str:

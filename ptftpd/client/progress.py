@@ -28,7 +28,7 @@ class Progress:
         now = monotonic()
         if self._bar is None and now >= self._bar_at:
             self._bar_at = INF
-            self._bar = _bar(self._name, self._total)
+            self._bar = _bar(self._name, octets, total or self._total)
         if self._bar is None:
             return
         self._bar.total = total or self._bar.total
@@ -52,14 +52,14 @@ class Progress:
             self._bar.close()
 
 
-def _bar(name: str, total: int | None) -> Any:
-    """Return a progress bar; None when there is no library for it, which is not worth a word."""
+def _bar(name: str, octets: int, total: int | None) -> Any:
+    """Return a bar that begins at so many octets; None, without a word, where there is no library for it."""
     try:
         from tqdm import tqdm  # type: ignore[import-untyped]
     except ImportError:
         return None
     tqdm.monitor_interval = 0  # no thread beside the transfer
     return tqdm(
-        total=total, desc=printable(name), unit="B", unit_scale=True, file=sys.stderr, leave=False,
-        dynamic_ncols=True,
+        initial=octets, total=total, desc=printable(name), unit="B", unit_scale=True, file=sys.stderr,
+        leave=False, dynamic_ncols=True,
     )  # fmt: skip

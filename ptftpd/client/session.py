@@ -10,10 +10,10 @@ from typing import Any
 from ptftpd.client import local
 from ptftpd.client.display import Display
 from ptftpd.client.job import Result
-from ptftpd.client.locations import Location, base
+from ptftpd.client.locations import PORT, Location, base
 from ptftpd.client.reasons import explain
 from ptftpd.client.settings import Settings
-from ptftpd.client.transfer import PORT, Client, Server, find
+from ptftpd.client.transfer import Client, Server, find
 from ptftpd.errors import Error
 from ptftpd.option import options as settings_of
 from ptftpd.tftp import options
@@ -66,7 +66,7 @@ class Session:
     def _server(self, at: Location) -> Server:
         """Return the server of a location, which is then at hand; Error when none is named."""
         if at.host:
-            port = at.port or PORT
+            port = at.port or (self.server.port if self.server else PORT)
             if not self.server or (self.server.name, self.server.port) != (at.host, port):
                 self.connect(at.host, str(port))
         if not self.server:
@@ -203,5 +203,5 @@ def _port(text: str) -> int:
         return int(text)
     try:
         return socket.getservbyname(text, "udp")
-    except OSError:
+    except (OSError, UnicodeError):
         raise Error(f"{text} is no port: write 1..65535 or a name of /etc/services") from None

@@ -18,14 +18,12 @@ from ptftpd.tftp.outcome import Backoff, Failure
 from ptftpd.tftp.receiver import Receiver
 from ptftpd.tftp.sender import Read, Sender
 
-PORT = 69
-
 _UNREACHABLE = {
     errno.ECONNREFUSED: "no TFTP server listens on that port of it: is it started, and the port right?",
     errno.EHOSTUNREACH: "no machine answers at that address: is it on, and the address right?",
     errno.ENETUNREACH: "there is no route to it from here: check this machine's network",
     errno.EINVAL: "a link-local address needs its interface: write fe80::1%eth0",
-    errno.EACCES: "that is a broadcast address: name one machine",
+    errno.EACCES: "that is a broadcast address: name one machine; or only root may send from these ports",
     errno.EPERM: "a firewall on this machine forbids it",
     errno.EADDRINUSE: "the ports to send from are all in use: give a wider range, or wait",
 }
@@ -40,7 +38,7 @@ class Server:
     addresses: tuple[str, ...]
 
 
-def find(host: str, port: int = PORT, family: int = socket.AF_UNSPEC) -> Server:
+def find(host: str, port: int, family: int = socket.AF_UNSPEC) -> Server:
     """Return the server of a name or an address, its zone behind a % (fe80::1%eth0); Error without one."""
     try:
         found = socket.getaddrinfo(host, port, family, socket.SOCK_DGRAM)
@@ -73,7 +71,8 @@ class Get(Job):
 
     def machine(self, terms: options.Terms, backoff: Backoff) -> Machine:
         """Return a Receiver; TransferError when there is no room."""
-        write, self._announced = self._target.write, terms.tsize
+        write = self._target.write
+        self._announced = terms.tsize or None  # 0 may be no more than the question come back
         if self.mode == "netascii":
             self._decoder = netascii.Decoder(write)
             write, self._announced = self._decoder.write, None

@@ -96,6 +96,19 @@ def test_no_bar_without_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
     bar.close()
 
 
+def test_the_first_look_of_the_bar(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What came before there was a bar is on it, and is no sudden burst."""
+    monkeypatch.setattr(progress, "BAR_AFTER", 0)
+    bar = progress.Progress("a")
+    bar.update(1_000_000, 2_000_000)
+    bar.close()
+    shown = capsys.readouterr().err
+    assert shown.startswith("\ra:  50%|")
+    assert "1.00M/2.00M [00:00<?, ?B/s]" in shown
+
+
 REPORT = Report(
     round_trip=0.001,
     carried=1468,

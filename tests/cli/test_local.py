@@ -233,10 +233,3 @@ def test_where_files_must_have_names(tmp_path: Path, monkeypatch: pytest.MonkeyP
     target.close()
     assert os.listdir(tmp_path) == ["a"]
     assert (tmp_path / "a").read_bytes() == (NEW if whole else OLD)
-
-
-def test_a_nul_in_a_name() -> None:
-    """It may come from a pipe."""
-    for asked in (local.source, local.target):
-        with pytest.raises(Error, match=r"^a\\x00b: the name of a file cannot have a NUL in it$"):
-            asked("a\0b")

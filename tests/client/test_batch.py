@@ -127,6 +127,68 @@ def test_a_reader_of_the_help_that_has_enough(desk: Desk) -> None:
     assert (done.returncode, done.stderr) == (1, b"")
 
 
+@pytest.mark.parametrize("line", ["-c help", "--help", "--version", f"--json get {URL}/f5"])
+def test_no_room_for_what_is_printed(line: str, desk: Desk) -> None:
+    """It is said, and the exit code tells: what a script reads is not whole."""
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(desk.command(*line.split()), stdout=full, stderr=subprocess.PIPE, check=False)
+    said = b"tftp: cannot use standard input or output: No space left on device\n"
+    assert (done.returncode, done.stderr) == (1, said)
+
+
+def close(*streams: int) -> tuple[str, ...]:
+    """Return the words that run a command without some of its standard streams."""
+    return ("sh", "-c", f'exec "$@" {" ".join(f"{stream}>&-" for stream in streams)}', "sh")
+
+
+def test_no_standard_streams(desk: Desk, root: Path) -> None:
+    """As from some supervisors: files come and go, and no sentence gets into them."""
+    for number, closed in enumerate([(0,), (1,), (2,), (0, 1, 2)]):
+        done = desk.tftp("get", f"{URL}/f5", f"{URL}/nosuch", "-o", ".", wrap=close(*closed))
+        assert (done.returncode, done.stdout) == (1, b"")
+        assert (b"no such file" in done.stderr) == (2 not in closed)
+        assert desk.tftp("put", "f5", f"{URL}/closed{number}", wrap=close(*closed)).returncode == 0
+        assert (root / f"closed{number}").read_bytes() == content(5)
+        (desk.directory / "f5").unlink()
+    done = desk.tftp("get", f"{URL}/f5", f"{URL}/nosuch", "-o", "-", wrap=close(2))
+    assert (done.returncode, done.stdout) == (1, content(5))
+
+
+@pytest.mark.parametrize(
+    ("line", "closed", "sentence"),
+    [
+        (f"get {URL}/f5 -o -", 1, "cannot keep f5 as -: Bad file descriptor"),
+        ("-c status", 1, "cannot use standard input or output: Bad file descriptor"),
+        (f"put - {URL}/nothing", 0, "- cannot be read: Bad file descriptor"),
+        (SERVER, 0, "cannot use standard input or output: Bad file descriptor"),
+    ],
+)
+def test_a_stream_that_is_needed(line: str, closed: int, sentence: str, desk: Desk, root: Path) -> None:
+    """A closed one is no end of a file."""
+    done = desk.tftp(*line.split(), wrap=close(closed))
+    assert (done.returncode, done.stdout, done.stderr.decode()) == (1, b"", f"tftp: {sentence}\n")
+    assert not (root / "nothing").exists()
+
+
+def test_no_room_to_put_by_what_comes_from_a_pipe(desk: Desk, root: Path) -> None:
+    """It is the room here that lacks: what to change is said."""
+    mount = f"mount -t tmpfs -o size=64k tmpfs {desk.directory}"
+    wrap = ("unshare", "--mount", "sh", "-c", f'{mount}; exec "$@"', "sh", "env", f"TMPDIR={desk.directory}")
+    done = desk.tftp("put", "-", f"{URL}/piped", stdin=bytes(100_000), wrap=wrap)
+    sentence = "cannot put by what comes from standard input: No space left on device: set TMPDIR"
+    assert (done.returncode, done.stderr.decode()) == (1, f"tftp: {sentence}\n")
+    assert not (root / "piped").exists()
+
+
+def test_nothing_is_left_open(desk: Desk) -> None:
+    """Python's development mode, which reports each descriptor that is forgotten, has nothing to say."""
+    strict = ("env", "PYTHONDEVMODE=1", "PYTHONWARNINGS=error")
+    for line in (f"get {URL}/f5", f"get {URL}/nosuch -o a", f"put f5 {URL}/f6", f"probe {SERVER} f5"):
+        done = desk.tftp(*line.split(), wrap=strict)
+        assert b"Warning" not in done.stderr
+        assert done.returncode == ("nosuch" in line)
+
+
 def test_json(desk: Desk) -> None:
     """A line for each transfer, on standard output unless that is the file."""
     done = desk.tftp("--json", "get", f"{URL}/f5", f"{URL}/nosuch")
@@ -309,6 +371,40 @@ def test_what_goes_wrong(line: str, code: int, sentence: str, desk: Desk) -> Non
     assert (done.returncode, done.stdout) == (code, b"")
     assert sentence in done.stderr.decode()
     assert "Traceback" not in done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (b"connect h a\0b", "a NUL cannot be part of a command"),
+        (b"put ~a\0b", "a NUL cannot be part of a command"),
+        (b"connect h \xe4", r"\xe4 is no port: write 1..65535 or a name of /etc/services"),
+    ],
+)
+def test_odd_octets_in_a_script(line: bytes, sentence: str, desk: Desk) -> None:
+    """A sentence for them as well, whatever the locale, and the next line has its turn."""
+    strict = ("env", "PYTHONIOENCODING=utf-8:strict")  # as in most locales, but not in C
+    done = desk.tftp(SERVER, stdin=line + b"\nget f5\n", wrap=strict)
+    assert (done.returncode, done.stderr.decode()) == (1, f"tftp: {sentence}\n")
+    assert (desk.directory / "f5").read_bytes() == content(5)
+
+
+def test_low_ports_are_for_root(desk: Desk) -> None:
+    """EACCES has two reasons, and both are said."""
+    done = desk.tftp("-R", "100-200", "get", f"{URL}/f5", wrap=NOBODY)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"or only root may send from these ports\n" in done.stderr
+
+
+def test_the_port_at_hand(desk: Desk, root: Path) -> None:
+    """HOST:NAME means the port that was named last, as with tftp-hpa; a URL without one means 69."""
+    other = desk.site.directory()
+    (other / "f5").write_bytes(b"other")
+    with desk.site.serving(other, "-a", SERVER, "-p", 6969):
+        script = f"get {SERVER}:f5 a\nconnect {SERVER}\nget f5 b\nget {URL}:6969/f5 c\nget {URL}/f5 d\n"
+        assert desk.tftp(SERVER, 6969, stdin=script.encode()).returncode == 0
+    there = [(desk.directory / name).read_bytes() for name in "abcd"]
+    assert there == [b"other", content(5), b"other", content(5)]
 
 
 def test_a_script_on_standard_input(desk: Desk) -> None:

@@ -230,6 +230,15 @@ def test_another_size_than_announced(fake: Fake, desk: Desk, size: int) -> None:
     assert list(desk.directory.iterdir()) == []
 
 
+def test_a_size_of_nothing(fake: Fake, desk: Desk) -> None:
+    """RFC 2349: 0 is what was asked; a server that only repeats it has announced nothing."""
+    client = get(desk)
+    fake.request()
+    fake.send(wire.make_oack({"tsize": "0"}))
+    fake.expect(ack(0))
+    assert finish(fake, desk, client) == ""
+
+
 def test_a_server_that_falls_silent(fake: Fake, desk: Desk) -> None:
     """Nothing is kept of the part that came."""
     client = get(desk, "--timeout", "0.1", "--retries", "2")
