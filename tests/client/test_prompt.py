@@ -258,9 +258,9 @@ def test_completion(typist: Typist, desk: Desk) -> None:
     got(typist.answer("put firmware.bin "))
     (desk.directory / "my firmware.bin").write_bytes(content(1000))
     typist.terminal.send("put my\t\n")
-    assert typist.answer('put "my firmware.bin" ')[0].startswith(f"put my firmware.bin to {SERVER}: ")
+    assert typist.shown()[-1].startswith(f"put my firmware.bin to {SERVER}: ")
     typist.terminal.send("put 'my f\tx\n")
-    assert typist.answer("put 'my firmware.bin' x")[0].startswith(f"put my firmware.bin to {SERVER} as x: ")
+    assert typist.shown()[-1].startswith(f"put my firmware.bin to {SERVER} as x: ")
     typist.terminal.send("mo\tn\t\n")
     assert typist.answer("mode netascii ") == []
     assert typist.type("mode") == ["mode: netascii"]
