@@ -10,7 +10,6 @@ would show that for one moment of the many only.
 from __future__ import annotations
 
 import re
-import shutil
 import signal
 import socket
 from collections.abc import Iterator
@@ -21,10 +20,27 @@ from pathlib import Path
 import pytest
 
 from ptftpd.dhcp import options, wire
-from tests.lab import CHECKOUT, Process
+from tests.faults.patched import patched
+from tests.lab import Process
 from tests.netns.dhcp_load import Load
 from tests.netns.tftp_site import Peer, Site, ack, content, wrq
 
+LAZY_DATABASE = """
+import sqlite3
+
+class Lazy(sqlite3.Connection):
+    def execute(self, text, *values):
+        return super().execute(text.replace("synchronous = FULL", "synchronous = NORMAL"), *values)
+
+connect = sqlite3.connect
+sqlite3.connect = lambda *words, **more: connect(*words, factory=Lazy, **more)
+"""
+LAZY_FILES = """
+import os, stat
+
+fsync = os.fsync
+os.fsync = lambda number: None if stat.{kind}(os.fstat(number).st_mode) else fsync(number)
+"""
 TRACED = "write,pwrite64,fsync,fdatasync,linkat,rename,renameat,renameat2,sendto,sendmsg"
 LONGEST = 8192  # octets shown of what is written: a page of the database with its header
 CALL = re.compile(r"(?:\d+ +)?(\w+)\((?:\d+<([^>]*)>)?(.*)\) += (-?\d+)")
@@ -93,17 +109,6 @@ def unsafe_leases(calls: list[Call]) -> tuple[int, list[str]]:
     return acknowledged, unsafe
 
 
-def worsened(directory: Path, module: str, line: str, instead: str) -> tuple[str, ...]:
-    """Return the words that let a program run from a copy of this checkout with one line replaced."""
-    copy = directory / "worsened"
-    shutil.copytree(CHECKOUT / "ptftpd", copy / "ptftpd", ignore=shutil.ignore_patterns("__pycache__"))
-    file = copy / "ptftpd" / module
-    text = file.read_text()
-    assert text.count(line) == 1
-    file.write_text(text.replace(line, instead))
-    return "env", f"--chdir={copy}"
-
-
 def leases_traced(load: Load, wrap: tuple[str, ...] = ()) -> list[str]:
     """Return the addresses whose leases were not on the disk when they were acknowledged."""
     daemon = load.pdhcpd(wrap=wrap)
@@ -124,8 +129,7 @@ def test_leases(tmp_path: Path) -> None:
 def test_this_test_of_leases(tmp_path: Path) -> None:
     """A server that leaves it to the kernel when a commit is written to the disk is found out."""
     with Load(tmp_path) as load:
-        words = worsened(load.directory, "dhcp/store.py", "synchronous = FULL", "synchronous = NORMAL")
-        assert len(leases_traced(load, words)) > 50
+        assert len(leases_traced(load, patched(tmp_path / "lazy", LAZY_DATABASE))) > 50
 
 
 def unsafe_upload(calls: list[Call], last: bytes) -> str:
@@ -174,17 +178,13 @@ def test_uploads(tmp_path: Path, uploads: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("left_out", "missing"),
-    [
-        ("os.fsync(self._fd)", "the file was not flushed"),
-        ("os.fsync(self._directory)", "its name is not flushed"),
-    ],
+    ("kind", "missing"), [("S_ISREG", "the file was not flushed"), ("S_ISDIR", "its name is not flushed")]
 )
-def test_this_test_of_uploads(tmp_path: Path, left_out: str, missing: str) -> None:
+def test_this_test_of_uploads(tmp_path: Path, kind: str, missing: str) -> None:
     """A server that does not wait for the disk, with the file or with its name, is found out."""
     with Site(tmp_path) as site:
-        words = worsened(site.directory(), "tftp/uploads.py", left_out, "pass")
-        assert upload_traced(site, "create", words) == missing
+        lazy = patched(site.directory() / "lazy", LAZY_FILES.format(kind=kind))
+        assert upload_traced(site, "create", lazy) == missing
 
 
 WAL = "<" + "".join(rf"\x{octet:02x}" for octet in b"/leases.sqlite-wal") + ">"
