@@ -8,8 +8,18 @@ from pathlib import Path
 
 import pytest
 
+from tests.client.servers import serving
 from tests.lab import CHECKOUT, Argument, missing, program
-from tests.netns.tftp_site import Site
+from tests.netns.tftp_site import SERVER, SERVER6, Site, content
+
+URL = f"tftp://{SERVER}"
+NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+
+
+def mounted(path: Path, options: str, script: str = 'exec "$@"') -> tuple[str, ...]:
+    """Return the words that run a command, by this script, with a tmpfs of its own at path."""
+    mount = f"mount -t tmpfs -o {options} tmpfs {path}"
+    return ("unshare", "--mount", "sh", "-c", f"{mount}; {script}", "sh")
 
 
 class Desk:
@@ -54,6 +64,16 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     assert missing(line for line in packages if line and not line.startswith("#")) == []
     with Site(tmp_path_factory.mktemp("logs")) as site:
         yield site
+
+
+@pytest.fixture(scope="module")
+def served(site: Site) -> Iterator[Path]:
+    """Return the directory that ptftpd, and tftpd-hpa for IPv6, serve meanwhile, with some files."""
+    root = site.directory()
+    for size in (5, 100_000, 3_000_000):
+        (root / f"f{size}").write_bytes(content(size))
+    with serving(site, "ptftpd", root, SERVER), serving(site, "tftpd-hpa", root, SERVER6):
+        yield root
 
 
 @pytest.fixture

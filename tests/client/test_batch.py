@@ -1,42 +1,24 @@
-"""The client in scripts: exit codes, pipes, JSON, and files that are never harmed."""
+"""The client in scripts: command lines, exit codes, JSON."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
 import resource
 import shlex
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from ptftpd.client.arguments import make_parser
 from ptftpd.client.commands import ALIASES, NAMED, NOT_IN_TFTP
-from tests.client.conftest import Desk
-from tests.client.servers import serving
+from tests.client.conftest import NOBODY, URL, Desk
 from tests.lab import CHECKOUT
-from tests.netns.tftp_site import SERVER, SERVER6, Site, content
+from tests.netns.tftp_site import SERVER, SERVER6, content
 
-URL = f"tftp://{SERVER}"
-NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
-BOTH = (b"", b"")
-
-
-@pytest.fixture(scope="module")
-def root(site: Site) -> Iterator[Path]:
-    """Return the directory that ptftpd serves meanwhile, with some files."""
-    root = site.directory()
-    for size in (5, 100_000, 3_000_000):
-        (root / f"f{size}").write_bytes(content(size))
-    with serving(site, "ptftpd", root, SERVER), serving(site, "tftpd-hpa", root, SERVER6):
-        yield root
-
-
-pytestmark = pytest.mark.usefixtures("root")
+pytestmark = pytest.mark.usefixtures("served")
 
 
 @pytest.mark.parametrize(
@@ -75,118 +57,20 @@ def test_options_in_one_word(desk: Desk) -> None:
     assert (facts["blksize"], facts["windowsize"]) == (700, 1)
 
 
-def test_put_like_tftp_hpa(desk: Desk, root: Path) -> None:
+def test_put_like_tftp_hpa(desk: Desk, served: Path) -> None:
     """One file under its own name or another, several into a directory."""
-    (root / "d").mkdir()
-    (root / "d").chmod(0o777)
+    (served / "d").mkdir()
+    (served / "d").chmod(0o777)
     for name in "xyz":
         (desk.directory / name).write_bytes(name.encode())
     assert desk.tftp(SERVER, "-c", "put x x4").returncode == 0
-    assert (root / "x4").read_bytes() == b"x"
+    assert (served / "x4").read_bytes() == b"x"
     for line in ("put x", "put x x2", "put x y z d", "put x d/", f"put x {SERVER}:x3"):
         done = desk.tftp(SERVER, "-c", *line.split())
         assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
-    there = {path.name: path.read_bytes() for path in (root / "d").iterdir()}
+    there = {path.name: path.read_bytes() for path in (served / "d").iterdir()}
     assert there == {"x": b"x", "y": b"y", "z": b"z"}
-    assert [(root / name).read_bytes() for name in ("x", "x2", "x3")] == [b"x"] * 3
-
-
-def test_pipes(desk: Desk, root: Path) -> None:
-    """- is standard input and output; what is said about it is not in it."""
-    done = desk.tftp("-v", "put", "-", f"{URL}/pipe", stdin=content(200_000))
-    assert done.returncode == 0, done.stderr
-    assert (root / "pipe").read_bytes() == content(200_000)
-    done = desk.tftp("-v", "get", f"{URL}/pipe", f"{URL}/f5", "-o", "-")
-    assert (done.returncode, done.stdout) == (0, content(200_000) + content(5))
-    assert done.stderr.startswith(f"got pipe from {SERVER}: 200 kB in ".encode())
-
-
-def test_a_file_called_like_a_pipe(desk: Desk, root: Path) -> None:
-    """Only -o - is standard output."""
-    (root / "-").write_bytes(b"x")
-    done = desk.tftp("get", f"{URL}/-")
-    assert (done.returncode, done.stdout) == (0, b"")
-    assert (desk.directory / "-").read_bytes() == b"x"
-
-
-def test_a_reader_that_has_enough(desk: Desk) -> None:
-    """The pipe is closed: one sentence, no traceback."""
-    command = " ".join(desk.command("get", f"{URL}/f3000000", "-o", "-"))
-    script = f"{command} | head -c 3; exit ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", script], capture_output=True, check=False)
-    assert (done.returncode, done.stdout) == (1, content(3_000_000)[:3])
-    assert done.stderr == b"tftp: cannot keep f3000000 as -: Broken pipe\n"
-
-
-def test_a_reader_of_the_help_that_has_enough(desk: Desk) -> None:
-    """No traceback for a closed pipe."""
-    reader, writer = os.pipe()
-    os.close(reader)
-    done = subprocess.run(desk.command("-c", "help"), stdout=writer, stderr=subprocess.PIPE, check=False)
-    os.close(writer)
-    assert (done.returncode, done.stderr) == (1, b"")
-
-
-@pytest.mark.parametrize("line", ["-c help", "--help", "--version", f"--json get {URL}/f5"])
-def test_no_room_for_what_is_printed(line: str, desk: Desk) -> None:
-    """It is said, and the exit code tells: what a script reads is not whole."""
-    with open("/dev/full", "wb") as full:
-        done = subprocess.run(desk.command(*line.split()), stdout=full, stderr=subprocess.PIPE, check=False)
-    said = b"tftp: cannot use standard input or output: No space left on device\n"
-    assert (done.returncode, done.stderr) == (1, said)
-
-
-def close(*streams: int) -> tuple[str, ...]:
-    """Return the words that run a command without some of its standard streams."""
-    return ("sh", "-c", f'exec "$@" {" ".join(f"{stream}>&-" for stream in streams)}', "sh")
-
-
-def test_no_standard_streams(desk: Desk, root: Path) -> None:
-    """As from some supervisors: files come and go, and no sentence gets into them."""
-    for number, closed in enumerate([(0,), (1,), (2,), (0, 1, 2)]):
-        done = desk.tftp("get", f"{URL}/f5", f"{URL}/nosuch", "-o", ".", wrap=close(*closed))
-        assert (done.returncode, done.stdout) == (1, b"")
-        assert (b"no such file" in done.stderr) == (2 not in closed)
-        assert desk.tftp("put", "f5", f"{URL}/closed{number}", wrap=close(*closed)).returncode == 0
-        assert (root / f"closed{number}").read_bytes() == content(5)
-        (desk.directory / "f5").unlink()
-    done = desk.tftp("get", f"{URL}/f5", f"{URL}/nosuch", "-o", "-", wrap=close(2))
-    assert (done.returncode, done.stdout) == (1, content(5))
-
-
-@pytest.mark.parametrize(
-    ("line", "closed", "sentence"),
-    [
-        (f"get {URL}/f5 -o -", 1, "cannot keep f5 as -: Bad file descriptor"),
-        ("-c status", 1, "cannot use standard input or output: Bad file descriptor"),
-        (f"put - {URL}/nothing", 0, "- cannot be read: Bad file descriptor"),
-        (SERVER, 0, "cannot use standard input or output: Bad file descriptor"),
-    ],
-)
-def test_a_stream_that_is_needed(line: str, closed: int, sentence: str, desk: Desk, root: Path) -> None:
-    """A closed one is no end of a file."""
-    done = desk.tftp(*line.split(), wrap=close(closed))
-    assert (done.returncode, done.stdout, done.stderr.decode()) == (1, b"", f"tftp: {sentence}\n")
-    assert not (root / "nothing").exists()
-
-
-def test_no_room_to_put_by_what_comes_from_a_pipe(desk: Desk, root: Path) -> None:
-    """It is the room here that lacks: what to change is said."""
-    mount = f"mount -t tmpfs -o size=64k tmpfs {desk.directory}"
-    wrap = ("unshare", "--mount", "sh", "-c", f'{mount}; exec "$@"', "sh", "env", f"TMPDIR={desk.directory}")
-    done = desk.tftp("put", "-", f"{URL}/piped", stdin=bytes(100_000), wrap=wrap)
-    sentence = "cannot put by what comes from standard input: No space left on device: set TMPDIR"
-    assert (done.returncode, done.stderr.decode()) == (1, f"tftp: {sentence}\n")
-    assert not (root / "piped").exists()
-
-
-def test_nothing_is_left_open(desk: Desk) -> None:
-    """Python's development mode, which reports each descriptor that is forgotten, has nothing to say."""
-    strict = ("env", "PYTHONDEVMODE=1", "PYTHONWARNINGS=error")
-    for line in (f"get {URL}/f5", f"get {URL}/nosuch -o a", f"put f5 {URL}/f6", f"probe {SERVER} f5"):
-        done = desk.tftp(*line.split(), wrap=strict)
-        assert b"Warning" not in done.stderr
-        assert done.returncode == ("nosuch" in line)
+    assert [(served / name).read_bytes() for name in ("x", "x2", "x3")] == [b"x"] * 3
 
 
 def test_json(desk: Desk) -> None:
@@ -210,97 +94,12 @@ def test_json_of_what_never_began(desk: Desk) -> None:
                      "error": "f5 exists already: say -f to replace it, or name another file"}  # fmt: skip
 
 
-def test_sha256(desk: Desk) -> None:
-    """A file with another sum is not kept."""
-    good, bad = hashlib.sha256(content(100_000)).hexdigest(), "0" * 64
-    done = desk.tftp("--sha256", bad, "get", f"{URL}/f100000")
-    assert done.returncode == 1
-    assert done.stderr.decode() == (
-        f"tftp: cannot keep f100000 as f100000: its SHA-256 is {good}, not the one given\n"
-    )
-    assert list(desk.directory.iterdir()) == []
-    assert desk.tftp("--sha256", good, "get", f"{URL}/f100000").returncode == 0
-    assert (desk.directory / "f100000").read_bytes() == content(100_000)
-
-
 def test_several_files_to_a_directory(desk: Desk) -> None:
     """One that fails does not keep the others."""
     (desk.directory / "d").mkdir()
     done = desk.tftp("get", f"{URL}/f5", f"{URL}/nosuch", f"{URL}/f100000", "-o", "d")
     assert done.returncode == 1
     assert sorted(os.listdir(desk.directory / "d")) == ["f100000", "f5"]
-
-
-def test_no_file_is_replaced_unasked(desk: Desk) -> None:
-    """With -f it is, by a whole one."""
-    (desk.directory / "f5").write_bytes(b"mine")
-    done = desk.tftp(SERVER, "-c", "get", "f5")
-    assert done.returncode == 1
-    assert done.stderr == b"tftp: f5 exists already: say -f to replace it, or name another file\n"
-    assert (desk.directory / "f5").read_bytes() == b"mine"
-    assert desk.tftp(SERVER, "-c", "get", "-f", "nosuch", "f5").returncode == 1
-    assert (desk.directory / "f5").read_bytes() == b"mine"
-    assert desk.tftp("-f", "get", f"{URL}/f5").returncode == 0
-    assert (desk.directory / "f5").read_bytes() == content(5)
-    assert os.listdir(desk.directory) == ["f5"]
-
-
-def test_a_full_disk(desk: Desk) -> None:
-    """Seen before anything is got, where the size is announced, and when it happens otherwise."""
-    (desk.directory / "small").mkdir()
-    mount = f"mount -t tmpfs -o size=1m tmpfs {desk.directory}/small"
-    wrap = (
-        "unshare",
-        "--mount",
-        "sh",
-        "-c",
-        f'{mount}; printf old >small/f; "$@"; s=$?; cat small/*; exit $s',
-        "sh",
-    )
-    for options in ((), ("--rfc1350",)):
-        done = desk.tftp(*options, "-f", "get", f"{URL}/f3000000", "-o", "small/f", wrap=wrap)
-        assert (done.returncode, done.stdout) == (1, b"old")
-        sentence = "the disk is full: free some space or name a file elsewhere"
-        assert done.stderr.decode() == f"tftp: cannot keep f3000000 as small/f: {sentence}\n"
-
-
-def test_a_read_only_file_system(desk: Desk) -> None:
-    """The server is not even asked."""
-    (desk.directory / "fixed").mkdir()
-    mount = f"mount -t tmpfs -o ro tmpfs {desk.directory}/fixed"
-    wrap = ("unshare", "--mount", "sh", "-c", f'{mount}; exec "$@"', "sh")
-    done = desk.tftp("get", f"{URL}/f5", "-o", "fixed/f", wrap=wrap)
-    sentence = "fixed is on a read-only file system: name a file elsewhere"
-    assert (done.returncode, done.stderr.decode()) == (1, f"tftp: fixed/f: {sentence}\n")
-
-
-def test_a_limit_on_files(desk: Desk) -> None:
-    """EFBIG: Python ignores the signal, the error remains."""
-    command = desk.command("get", f"{URL}/f3000000", "--rfc1350")
-    limit = (1_000_000, 1_000_000)
-    done = subprocess.run(command, capture_output=True, check=False,
-                          preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit))  # fmt: skip
-    assert done.returncode == 1
-    assert b"the file is too large: free some space or name a file elsewhere\n" in done.stderr
-    assert list(desk.directory.iterdir()) == []
-
-
-def test_where_one_may_not_write(desk: Desk) -> None:
-    """The server is not even asked."""
-    desk.directory.chmod(0o755)
-    done = desk.tftp("get", f"{URL}/f5", wrap=NOBODY)
-    assert done.returncode == 1
-    where = "you may not write in the current directory: name a file elsewhere, or change its mode"
-    assert done.stderr.decode() == f"tftp: f5: {where}\n"
-
-
-def test_what_one_may_not_read(desk: Desk) -> None:
-    """Nor is it written there."""
-    (desk.directory / "secret").write_bytes(b"x")
-    (desk.directory / "secret").chmod(0)
-    done = desk.tftp("put", "secret", f"{URL}/", wrap=NOBODY)
-    assert done.returncode == 1
-    assert done.stderr == b"tftp: secret: you may not read it: check its owner and mode\n"
 
 
 PAGE = (CHECKOUT / "man/ptftp.1").read_text().replace("\\", "")
@@ -396,7 +195,7 @@ def test_low_ports_are_for_root(desk: Desk) -> None:
     assert b"or only root may send from these ports\n" in done.stderr
 
 
-def test_the_port_at_hand(desk: Desk, root: Path) -> None:
+def test_the_port_at_hand(desk: Desk, served: Path) -> None:
     """HOST:NAME means the port that was named last, as with tftp-hpa; a URL without one means 69."""
     other = desk.site.directory()
     (other / "f5").write_bytes(b"other")
