@@ -7,16 +7,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Generator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-# Root's runs must not leave files of root's in somebody's home.
-CACHE = Path(
-    "/var/cache" if os.geteuid() == 0 else os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-)
-os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(CACHE / "ptftpd-tests" / "hypothesis"))
+from tests.debs import cache
+
+os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(cache() / "hypothesis"))
 
 # A run has a directory of its own: pytest's own is closed again, by every run that starts, to the users that
 # another run's servers have become.

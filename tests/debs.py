@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def cache() -> Path:
-    """Return the directory for what is downloaded once."""
+    """Return the directory for what is kept from run to run; no file of root's gets into somebody's home."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     directory = Path("/var/cache" if os.geteuid() == 0 else home) / "ptftpd-tests"
     directory.mkdir(parents=True, exist_ok=True)

@@ -90,7 +90,7 @@ def ready(machine: Machine, unit: str) -> float:
 def first_request(machine: Machine) -> float:
     """Return after how many milliseconds a client has the first block of a service that was down."""
     machine.systemctl("start", "ptftpd.socket")
-    with Peer(machine, ADDRESS) as peer:  # type: ignore[arg-type]  # it has a client as a Site has
+    with Peer(machine, ADDRESS) as peer:
         began = time.monotonic()
         peer.ask(rrq("pxelinux.0"))
         peer.receive(30)

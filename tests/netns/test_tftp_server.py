@@ -87,7 +87,7 @@ class TestAddresses:
     def test_the_address_asked_answers(self, site: Site, other: Other, running: str, server: str) -> None:
         """Several of both families, link-local, and that of another interface."""
         asked = link_local(site) if server == "link-local" else server
-        with Peer(other if server == OTHER_SERVER else site, asked) as peer:  # type: ignore[arg-type]
+        with Peer(other if server == OTHER_SERVER else site, asked) as peer:
             assert peer.get(rrq("file")) == OCTETS
             assert peer.tid[0] == asked.partition("%")[0]
             assert (peer.tid[1] == 69) == (running == "single_port")
@@ -126,7 +126,7 @@ class TestAddresses:
             for server in (SERVER, SERVER6, link_local(site)):
                 with Peer(site, server) as peer:
                     assert peer.get(rrq("file")) == OCTETS
-            with Peer(other, OTHER_SERVER) as peer:  # type: ignore[arg-type]
+            with Peer(other, OTHER_SERVER) as peer:
                 peer.ask(rrq("file"))
                 peer.expect_silence()
 

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from tests.lab import Argument, Lab, Process, program
 
@@ -92,7 +92,6 @@ class Site:
         file.write_text(config)
         words = [*wrap, *program("tftpd"), "--user", "nobody", "--config", file, *arguments, root]
         process = self.server.start(*words, name="ptftpd")
-        process.config = file  # type: ignore[attr-defined]  # for tests that change it and reload
         process.wait_for("serving ")
         try:
             yield process
@@ -150,10 +149,25 @@ def error_code(datagram: bytes) -> int:
     return int.from_bytes(datagram[2:4], "big")
 
 
+class Entrance(Protocol):
+    """Where a socket can be opened: a namespace, or this machine."""
+
+    def entered(self) -> contextlib.AbstractContextManager[None]:
+        """Be there for the with block."""
+
+
+class Place(Protocol):
+    """What a Peer may ask: a Site, or anything else that has a client's machine."""
+
+    @property
+    def client(self) -> Entrance:
+        """The client's machine."""
+
+
 class Peer:
     """One client socket, which is one TID. The server's TID is that of the last datagram received."""
 
-    def __init__(self, site: Site, server: str = SERVER, source: str = "", port: int = 69) -> None:
+    def __init__(self, site: Place, server: str = SERVER, source: str = "", port: int = 69) -> None:
         """server, port: where requests go, an address with its zone too. source: the address to ask from."""
         self.server: tuple[Any, ...] = (server, port)
         family = socket.AF_INET6 if ":" in server else socket.AF_INET

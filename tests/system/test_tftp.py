@@ -17,7 +17,7 @@ class Download:
     """A lock-step transfer under way: its first block was received, its second is not asked for yet."""
 
     def __init__(self, machine: Machine, name: str = "pxelinux.0") -> None:
-        self._peer = Peer(machine, ADDRESS)  # type: ignore[arg-type]  # it has a client as a Site has
+        self._peer = Peer(machine, ADDRESS)
         self._peer.ask(rrq(name))
         self._received = self._peer.receive()[4:]
 
@@ -195,7 +195,7 @@ def test_uploads_by_the_example(socket: Machine) -> None:
 
 def put(machine: Machine, name: str) -> bool:
     """Return whether a file of one block was taken."""
-    with Peer(machine, ADDRESS) as peer:  # type: ignore[arg-type]
+    with Peer(machine, ADDRESS) as peer:
         peer.ask(wrq(name))
         reply = peer.receive()
         if reply != ack(0):
@@ -251,7 +251,7 @@ def test_the_catalog_is_complete(machine: Machine) -> None:
 
 def test_a_storm_waits_in_the_socket(socket: Machine) -> None:
     """ReceiveBuffer=: requests that come at once while the service starts are all answered."""
-    peers = [Peer(socket, ADDRESS) for _ in range(64)]  # type: ignore[arg-type]
+    peers = [Peer(socket, ADDRESS) for _ in range(64)]
     for peer in peers:
         peer.ask(rrq("pxelinux.0"))
     for peer in peers:

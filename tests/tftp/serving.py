@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -100,7 +101,7 @@ class Serving:
         return self._stack.enter_context(LocalPeer(self, server))
 
     @contextlib.contextmanager
-    def entered(self) -> Any:
+    def entered(self) -> Iterator[None]:
         """Be where a Peer opens its socket."""
         yield
 
@@ -109,7 +110,7 @@ class LocalPeer(Peer):
     """A Peer on this machine: nothing ever takes time, so what does not come at once never comes."""
 
     def __init__(self, serving: Serving, server: str) -> None:
-        super().__init__(serving, server, port=serving.port)  # type: ignore[arg-type]
+        super().__init__(serving, server, port=serving.port)
         self._serving = serving
 
     def listen(self, timeout: float = 0.0) -> bytes | None:
