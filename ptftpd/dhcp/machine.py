@@ -131,9 +131,8 @@ class Machine:
             where = self._interface if section == "dhcp" else f"[{section}]"
             size = network.plan.subnet.size()
             reason = f"all {size} are taken" if size else "range and exclude leave none"
-            outcome.done = (
-                f"no free address on {where}: {reason} (widen range or shorten lease_time in [{section}]){why}"
-            )
+            remedy = f"widen range or shorten lease_time in [{section}]"
+            outcome.done = f"no free address on {where}: {reason} ({remedy}){why}"
 
     def _request(self, asked: Request, network: Network, outcome: Outcome, now: float) -> None:
         """Grant, refuse or pass over a DHCPREQUEST (RFC 2131 §4.3.2)."""
