@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import struct
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab import Namespace
 from tests.netns.tftp_site import (
     CLIENT,
     CLIENT_TOO,
@@ -221,6 +223,50 @@ class TestPorts:
             assert peers[3].get(rrq("file")) == OCTETS
             for peer in peers:
                 peer.socket.close()
+
+
+class TestFirewalls:
+    """The rules that ptftpd(8) shows, as it has them, where all that they do not let in is dropped."""
+
+    PAGE = Path(__file__).parents[2] / "man/ptftpd.8"
+
+    def rules(self, start: str) -> str:
+        """Return the rules shown that begin with a word or two."""
+        [found] = re.findall(rf"\.EX\n(    {start} .*?)\.EE", self.PAGE.read_text(), re.DOTALL)
+        return str(found).replace("\\-", "-")
+
+    @contextmanager
+    def only(self, machine: Namespace, rules: str) -> Iterator[None]:
+        """Let in what these rules accept, and ARP."""
+        chain = f"chain input {{\ntype filter hook input priority filter; policy drop\n{rules}\n}}"
+        machine.run("nft", f"table ip firewall {{\n{chain}\n}}")
+        try:
+            yield
+        finally:
+            machine.run("nft", "delete table ip firewall")
+
+    def test_on_the_server(self, site: Site, root: Path) -> None:
+        """Requests are let in, and what belongs to what was answered."""
+        with site.serving(root), Peer(site) as peer:
+            rules = self.rules("ct state")
+            with self.only(site.server, rules.replace("dport 69", "dport 70")):
+                peer.ask(rrq("file"))
+                peer.expect_silence()
+            with self.only(site.server, rules):
+                assert peer.get(rrq("file")) == OCTETS
+
+    @pytest.mark.parametrize("way", ["--single-port", "--port-range"])
+    def test_on_the_clients_side(self, site: Site, root: Path, way: str) -> None:
+        """The firewall knows whom the client asked, and drops an answer from elsewhere; either way is one."""
+        known, let_in = "ct state established,related accept", self.rules("udp sport")
+        ports = let_in.split()[2]
+        with site.serving(root), Peer(site) as peer, self.only(site.client, known):
+            peer.ask(rrq("file"))
+            peer.expect_silence()
+        options = ("--port-range", ports) if way == "--port-range" else (way,)
+        rules = f"{known}\n{let_in}" if way == "--port-range" else known
+        with site.serving(root, *options), Peer(site) as peer, self.only(site.client, rules):
+            assert peer.get(rrq("file")) == OCTETS
 
 
 class TestMtu:
