@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_address
@@ -9,7 +10,11 @@ from itertools import product
 
 from ptftpd.dhcp import options
 from ptftpd.dhcp.boot import Rule
+from ptftpd.dhcp.pxe import IPXE
 from ptftpd.settings import Class, Host, Settings
+
+# What iPXE's own build calls it, and distributions after it; its scripts are called otherwise.
+IPXE_FILE = re.compile(r"(?:^|/)(?:ipxe|undionly|snp)[^/]*\.(?:efi|k*pxe|lkrn|0)\Z", re.IGNORECASE)
 
 
 def boot_rules(settings: Settings) -> list[Rule]:
@@ -51,6 +56,28 @@ def _with_files(section: str, rule: Rule, boot_file: str, ipxe_file: str) -> Ite
         yield replace(rule, origin=f"{section} boot_file", boot_file=boot_file)
     if ipxe_file:
         yield replace(rule, origin=f"{section} ipxe_file", boot_file=ipxe_file, ipxe=True)
+
+
+def circular(settings: Settings) -> list[Rule]:
+    """Return the rules that name iPXE itself, where no rule for iPXE names another file.
+
+    Once it runs it asks again, and is sent the same file, for ever.
+    """
+    rules = boot_rules(settings)
+    ways_out = [
+        rule.machine
+        for rule in rules
+        if (rule.ipxe or IPXE in rule.architectures) and not IPXE_FILE.search(rule.boot_file)
+    ]
+    return [
+        rule
+        for rule in rules
+        if IPXE_FILE.search(rule.boot_file)
+        and rule.ipxe is not False
+        and None not in ways_out
+        and rule.machine not in ways_out
+        and not all(name.endswith("-http") for name in rule.architectures or ("any",))
+    ]
 
 
 def unresolvable(settings: Settings) -> list[Rule]:

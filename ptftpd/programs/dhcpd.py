@@ -12,7 +12,7 @@ from ptftpd import net, service, units
 from ptftpd.dhcp import proxy, reply
 from ptftpd.dhcp.decision import Decision
 from ptftpd.dhcp.plan import plans
-from ptftpd.dhcp.rules import unresolvable
+from ptftpd.dhcp.rules import circular, unresolvable
 from ptftpd.dhcp.server import Server
 from ptftpd.dhcp.store import Store
 from ptftpd.errors import ConfigError
@@ -32,6 +32,18 @@ PROGRAM = Program(
     positionals=(INTERFACE, BOOT_FILE),
     exclude=OF_TFTP,
     queries=(EXPLAIN,),
+)
+# Boot rules that may be meant so, but seldom are.
+DOUBTS = (
+    (
+        unresolvable,
+        "clients are told of no DNS server to find that host; set name_server, or give its address",
+    ),
+    (
+        circular,
+        "iPXE asks again once it runs, and would get itself for ever; name what it boots then, as in "
+        "boot = ipxe=menu.ipxe, unless a script is built in",
+    ),
 )
 
 
@@ -100,12 +112,9 @@ class Dhcpd:
         self._server = Server(
             loop, log, self._sockets, link, self.settings, store, only_bootp=self.only_bootp
         )
-        for rule in unresolvable(self.settings):
-            log.warning(
-                "",
-                f"{rule.origin} = {rule.boot_file}: clients are told of no DNS server to find that host; "
-                "set name_server, or give its address",
-            )
+        for doubtful, why in DOUBTS:
+            for rule in doubtful(self.settings):
+                log.warning("", f"{rule.origin} = {rule.boot_file}: {why}")
         return f"serving {self.serves} on {self.interface} ({link.address}/{link.network.prefixlen})"
 
     def reload(self, loaded: Loaded) -> None:

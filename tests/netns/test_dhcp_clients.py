@@ -156,11 +156,14 @@ def test_settings_that_do_not_fit_the_network(network: Network) -> None:
 
 
 def test_a_host_name_without_a_dns_server_is_said(network: Network) -> None:
-    """HTTP Boot could not find the host."""
-    daemon = network.serve("--boot", "x86_64-efi-http=http://boot.example.com/x.efi")
+    """HTTP Boot could not find the host. So is iPXE that would be sent to itself."""
+    daemon = network.serve(
+        "--boot", "x86_64-efi-http=http://boot.example.com/x.efi", "--boot", "bios=undionly.kpxe"
+    )
     daemon.wait_for(
         "warning: .pxe. boot x86_64-efi-http = http://boot.example.com/x.efi: clients are told of no"
     )
+    daemon.wait_for("warning: .pxe. boot bios = undionly.kpxe: iPXE asks again once it runs")
 
 
 def test_a_menu_takes_port_4011(network: Network) -> None:

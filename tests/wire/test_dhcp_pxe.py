@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from ptftpd.dhcp import pxe, registry
 from ptftpd.dhcp.boot import Rule, Rules
 from ptftpd.dhcp.pxe import Client
-from ptftpd.dhcp.rules import unresolvable
+from ptftpd.dhcp.rules import circular, unresolvable
 from ptftpd.dhcp.wire import Message
-from ptftpd.settings import Dhcp, Pxe, Settings
+from ptftpd.settings import Class, Dhcp, Host, Pxe, Settings
 
 MAC = bytes.fromhex("525400123456")
 GUID = bytes(range(16))
@@ -215,6 +215,48 @@ def test_a_url_with_a_host_name_takes_a_dns_server(
     assert [rule.boot_file for rule in unresolvable(settings)] == ([boot_file] if found else [])
     told = Dhcp(option=(registry.option("domain-name-servers=192.0.2.1"),))
     assert unresolvable(Settings(pxe=settings.pxe, dhcp=told)) == []
+
+
+@pytest.mark.parametrize(
+    "boot_file", ["undionly.kpxe", "boot/ipxe.efi", "ipxe-x86_64.efi", "snponly.efi", "IPXE.PXE", "ipxe.lkrn"]
+)
+def test_ipxe_that_would_load_itself_for_ever(boot_file: str) -> None:
+    """It asks again once it runs, and gets the same file, unless some rule has another one for it."""
+    one, other = ("x86_64-efi", boot_file), ("ipxe", "menu.ipxe")
+    assert origins(pxe=Pxe(boot=(one,))) == ["[pxe] boot x86_64-efi"]
+    assert origins(pxe=Pxe(boot=(one, other))) == []
+    assert origins(pxe=Pxe(boot=(one,)), classes={"x": Class(boot_file="x.ipxe", ipxe=True)}) == []
+    assert origins(pxe=Pxe(boot_file=boot_file)) == ["[pxe] boot_file"]
+    assert origins(pxe=Pxe(boot=(("ipxe", boot_file),))) == ["[pxe] boot ipxe"]
+
+
+def origins(**sections: Any) -> list[str]:
+    """Return which rules send iPXE to itself."""
+    return [rule.origin for rule in circular(Settings(**sections))]
+
+
+def test_a_host_that_loads_ipxe() -> None:
+    """Its own ipxe_file is a way out for it alone."""
+    hosts = {
+        "in": Host(mac=MAC, boot_file="ipxe.efi"),
+        "out": Host(mac=MAC[::-1], boot_file="ipxe.efi", ipxe_file="x.ipxe"),
+    }
+    assert origins(hosts=hosts) == ["[host in] boot_file"]
+    assert origins(hosts=hosts, pxe=Pxe(boot=(("ipxe", "menu.ipxe"),))) == []
+
+
+@pytest.mark.parametrize(
+    "pxe_",
+    [
+        Pxe(boot_file="pxelinux.0"),
+        Pxe(boot_file="menu.ipxe"),
+        Pxe(boot_file="ipxe/grubx64.efi"),
+        Pxe(boot=(("x86_64-efi-http", "http://192.0.2.1/ipxe.efi"),)),  # iPXE says x86_64-efi
+    ],
+)
+def test_files_that_do_not_go_in_circles(pxe_: Pxe) -> None:
+    """What iPXE runs may be called after it, or lie beside it."""
+    assert origins(pxe=pxe_) == []
 
 
 @given(
