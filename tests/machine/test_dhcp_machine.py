@@ -114,6 +114,15 @@ def test_the_address_asked_for_is_offered_when_it_is_free() -> None:
     assert answer(site.discover(mac(3), o50=wire.addresses(ip(".77")))).yiaddr == ip(".11")
 
 
+def test_an_address_that_is_never_leased_is_not_had_by_asking() -> None:
+    """D4: this server's own, the network's and the broadcast address, and what is excluded."""
+    site = Site(Dhcp(exclude=ranges(".20-.29"), answer_all=True))
+    for never in (".0", ".1", ".25", ".255"):
+        assert answer(site.discover(o50=wire.addresses(ip(never)))).yiaddr == ip(".2")
+        assert refused(site.select(ip(never)))
+        assert refused(site.renew(ip(never)))
+
+
 def test_another_servers_offer_was_taken() -> None:
     """RFC 2131 §3.1: the message counts as a notification that our offer is declined."""
     site = Site(Dhcp(range=ranges(".10-.10")))
@@ -250,10 +259,12 @@ def test_release() -> None:
     assert site.lease() == address
 
 
-def test_release_by_a_stranger() -> None:
+@pytest.mark.parametrize(("hardware", "server"), [(OTHER, ".1"), (MAC, ".2")])
+def test_release_by_a_stranger_or_to_another_server(hardware: bytes, server: str) -> None:
+    """D9, RFC 2131 §4.3.4, table 5: only its client can give a lease back, and to who gave it."""
     site = Site()
     address = site.lease()
-    outcome = site.say(options.RELEASE, OTHER, ciaddr=address, o54=wire.addresses(int(OWN)))
+    outcome = site.say(options.RELEASE, hardware, ciaddr=address, o54=wire.addresses(ip(server)))
     assert silent(outcome) == "DHCPRELEASE of an address that the client does not hold"
     assert kind(answer(site.renew(address))) == options.ACK
 

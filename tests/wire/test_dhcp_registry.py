@@ -21,6 +21,7 @@ from ptftpd.dhcp import registry, wire
         ("time-offset=3600", 2, "00000e10"),
         ("default-ip-ttl=64", 23, "40"),
         ("interface-mtu=9000", 26, "2328"),
+        ("boot-size=1024", 13, "0400"),
         ("dhcp-renewal-time=0x10", 58, "10"),
         ("dhcp-renewal-time=16", 58, "00000010"),
         ("path-mtu-plateau-table=68 1500", 25, "0044 05dc"),

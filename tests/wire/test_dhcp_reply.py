@@ -191,6 +191,21 @@ def test_a_long_option_is_split() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("size", "pieces"), [(255, [255]), (256, [255, 1]), (510, [255] * 2), (511, [255, 255, 1])]
+)
+def test_where_a_long_option_is_split(size: int, pieces: list[int]) -> None:
+    """RFC 3396 §5: the length is one octet; all pieces but the last are full."""
+    data = datagram(
+        {55: bytes([200]), 57: wire.octets(1500, 2)}, None, {1: MASK, 200: Told(b"\xc9" * size, "")}
+    )
+    at, found = data.index(b"\xc8"), []
+    while data[at] == 200:
+        found.append(data[at + 1])
+        at += 2 + data[at + 1]
+    assert found == pieces
+
+
 def test_without_a_boot_file_there_are_no_boot_fields() -> None:
     made = offer(IPXE, None)
     assert (made.siaddr, made.sname, made.file) == (0, b"", b"")
