@@ -125,6 +125,13 @@ def test_the_chosen_entry(number: int, entry: int, client: dict[str, Any], file:
     assert f"boot file {file.decode()} from 10.0.0.1" in outcome.done
 
 
+def test_the_layer_comes_back() -> None:
+    """P5, PXE 2.1 §2.4.5: type and layer as they were asked for; there is one file for every layer."""
+    asked = message(options.REQUEST, o43=b"\x47\4\x80\0\0\7\xff", **AT_BIOS)
+    reply = answer(proxy().receive_boot_request(asked, PEER))
+    assert (reply.file, reply.options[options.VENDOR]) == (b"pxelinux.0", b"\x47\4\x80\0\0\7\xff")
+
+
 @pytest.mark.parametrize("entry", [1, 2, 4])
 def test_an_entry_that_is_not_served(entry: int) -> None:
     """P5: silence when there is no such entry, or none for this architecture, or it is the local disk's."""

@@ -108,6 +108,14 @@ def test_port_4011_is_silent_to_an_unknown_boot_server_type() -> None:
     assert proxy().receive_boot_request(bootstrap, PEER).data
 
 
+@pytest.mark.parametrize("vendor", [b"", b"udhcp 1.35"])
+def test_port_4011_is_silent_to_others_than_pxe_clients(vendor: bytes) -> None:
+    """P5: what boots no machine has no business there."""
+    outcome = proxy().receive_boot_request(message(options.REQUEST, vendor=vendor), PEER)
+    assert outcome.ignored == "not a PXE client"
+    assert not outcome.data
+
+
 def test_port_4011_is_silent_without_a_boot_file() -> None:
     """Another proxy may have one."""
     nothing = proxy(Pxe(boot=(("bios", "pxelinux.0"),)))
