@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ptftpd import net
-from ptftpd.dhcp import options, server, wire
+from ptftpd.dhcp import options, proxy, server, wire
 from ptftpd.dhcp.held import MAX_HELD, Held
 from ptftpd.dhcp.monitor import WAIT
 from ptftpd.dhcp.pool import Lease
@@ -20,7 +21,7 @@ from ptftpd.dhcp.store import Store
 from ptftpd.errors import ConfigError, Error
 from ptftpd.log import DEBUG, Log
 from ptftpd.loop import INF, Loop
-from ptftpd.settings import Class, Dhcp, Pxe, Settings
+from ptftpd.settings import Class, Dhcp, Menu, Pxe, Settings
 from tests.machine.dhcp_site import MAC, NETWORK, OWN, ip, mac, message, ranges
 
 LINK = net.Link("eth0", 7, MAC, OWN, NETWORK, NETWORK.broadcast_address, 1500)
@@ -72,29 +73,31 @@ class Disk(Store):
 class Bench:
     """A server on that wire and disk."""
 
-    def __init__(self, directory: Path) -> None:
-        """It serves 10.0.0.10 to 10.0.0.99."""
+    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It serves 10.0.0.10 to 10.0.0.99; what stands for port 4011 is open too."""
         self.wire, self.loop, self.log = Wire(), Loop(), Log("pdhcpd", DEBUG)
         self.disk = Disk(str(directory / "leases.sqlite"))
         self.disk.wire = self.wire
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.server = Server(self.loop, self.log, [self.socket], LINK, SETTINGS, self.disk)
+        self.socket, self.pxe = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
+        self.pxe.bind(("127.0.0.1", 0))
+        monkeypatch.setattr(proxy, "PORT", self.pxe.getsockname()[1])
+        self.server = Server(self.loop, self.log, [self.socket, self.pxe], LINK, SETTINGS, self.disk)
 
-    def hear(self, *messages: wire.Message, index: int = 7) -> list[str]:
+    def hear(self, *messages: wire.Message, index: int = 7, at_pxe: bool = False) -> list[str]:
         """Let messages arrive in one wake-up; return what was done, in order."""
         self.wire.queue += [(wire.encode(each), index) for each in messages]
-        return self.wake()
+        return self.wake(self.pxe if at_pxe else self.socket)
 
-    def wake(self) -> list[str]:
+    def wake(self, sock: socket.socket | None = None) -> list[str]:
         """Let the loop find the socket readable."""
         self.wire.done.clear()
-        self.loop._handlers[self.socket.fileno()](self.loop.now)
+        self.loop._handlers[(sock or self.socket).fileno()](self.loop.now)
         return list(self.wire.done)
 
 
 @pytest.fixture
 def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    made = Bench(tmp_path)
+    made = Bench(tmp_path, monkeypatch)
     monkeypatch.setattr(net, "receive", made.wire.receive)
     monkeypatch.setattr(net, "send_from", made.wire.send_from)
     yield made
@@ -200,6 +203,19 @@ def test_status(bench: Bench) -> None:
     assert bench.server.status() == "0 of 90 addresses leased"
     bench.hear(select(20))
     assert bench.server.status() == "1 of 90 addresses leased"
+
+
+@pytest.mark.parametrize(
+    "sends_there",
+    [{"dhcp": Dhcp(mode="proxy")}, {"menus": {"Debian": Menu(boot_file="x")}}],
+    ids=["proxy", "menu"],
+)
+def test_port_4011_is_for_those_that_were_sent_there(bench: Bench, sends_there: dict[str, Any]) -> None:
+    """A server of addresses alone has the port open in auto mode, and leaves it to another proxy."""
+    asked = message(options.REQUEST)
+    assert bench.hear(asked, at_pxe=True) == []
+    bench.server.reload(replace(SETTINGS, **sends_there), LINK)
+    assert bench.hear(asked, at_pxe=True) == ["DHCPACK to 10.0.0.9"]
 
 
 def test_reload_keeps_the_leases(bench: Bench) -> None:
