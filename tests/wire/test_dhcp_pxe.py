@@ -148,9 +148,10 @@ def test_a_number_without_a_name() -> None:
     assert pxe.identify(Message(options={93: b"\0\x63"})).architectures == ("99",)
 
 
-# From the most general on; each client below is matched by several.
+# From the most general on; each client below is matched by several. Their names, which count last, would have it
+# otherwise.
 DEFAULT = Rule("default", "pxelinux.0")
-TWO = Rule("two", "efi.efi", architectures=("x86_64-efi", "i386-efi"))
+TWO = Rule("a pair", "efi.efi", architectures=("x86_64-efi", "i386-efi"))
 ONE = Rule("one", "x64.efi", architectures=("x86_64-efi",))
 VENDOR = Rule("vendor", "vendor.efi", vendor_class="PXEClient")
 LONGER = Rule("longer", "longer.efi", vendor_class="PXEClient:Arch:00007")
