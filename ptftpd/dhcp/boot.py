@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ptftpd.dhcp import wire
-from ptftpd.dhcp.pxe import ARCHITECTURES, BOOT_ITEM, IPXE, Client
+from ptftpd.dhcp.pxe import BOOT_ITEM, IPXE, Client
 
 MAC, GUID, CLIENT_ID = "mac", "guid", "client-id"  # kinds of names of a machine
 
@@ -76,7 +76,7 @@ class Rule:
             self.ipxe is None,
             -len(self.vendor_class),
             next((place for place, name in enumerate(said) if name in self.architectures), len(said)),
-            len(self.architectures) or len(ARCHITECTURES) + 1,
+            len(self.architectures),
             self.origin,
         )
 

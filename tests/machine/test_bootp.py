@@ -52,11 +52,15 @@ class Site:
 
 def test_the_reply() -> None:
     """B2, B6: what identifies the request is copied, hops are 0, and nothing of DHCP is in it."""
-    reply = answer(Site().ask(flags=0xFFFF, secs=9, hops=3, giaddr=ip(".200")))
+    outcome = Site().ask(flags=0xFFFF, secs=9, hops=3, giaddr=ip(".200"))
+    reply = answer(outcome)
     assert (reply.op, reply.xid, reply.secs, reply.hops) == (wire.BOOTREPLY, 7, 9, 0)
     assert (reply.yiaddr, reply.siaddr, reply.giaddr) == (ip(".70"), ip(".1"), ip(".200"))
     assert (reply.flags, reply.chaddr[:6], reply.file) == (wire.BROADCAST, MAC, b"kernel.img")
     assert set(reply.options) == {options.SUBNET_MASK}
+    about = "on 10.0.0.70 to 52:54:00:12:34:56 via eth0, boot file kernel.img from 10.0.0.1"
+    assert (outcome.done, outcome.warning) == (f"BOOTREPLY {about}", False)
+    assert outcome.fields["DHCP_BOOT_FILE"] == "kernel.img"
 
 
 def test_other_hardware_than_ethernet() -> None:

@@ -47,12 +47,13 @@ def test_two_machines_with_one_client_identifier(identity: str) -> None:
 
 def test_identity_by_client_identifier() -> None:
     """D5, RFC 2131 §4.2, RFC 4361: option 61 as opaque octets when it is there, whatever the hardware."""
-    site = Site(Dhcp(range=ranges(".10-.12"), identity="client-id"))
+    site = Site(Dhcp(range=ranges(".10-.19"), identity="client-id"))
     first = site.lease(o61=DUID)
     assert site.lease(OTHER, o61=DUID) == first
     assert site.lease(o61=DUID + b"x") != first
     assert site.lease() not in {first, 0}
     assert site.lease() == site.lease()
+    assert site.lease(OTHER) != site.lease(), "machines that send none are told apart all the same"
 
 
 def test_hardware_without_address() -> None:

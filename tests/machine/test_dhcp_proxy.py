@@ -116,6 +116,25 @@ def test_port_4011_is_silent_to_others_than_pxe_clients(vendor: bytes) -> None:
     assert not outcome.data
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [message(options.DISCOVER), message(options.RELEASE), message(options.REQUEST, op=wire.BOOTREPLY)],
+)
+def test_port_4011_answers_requests_alone(asked: wire.Message) -> None:
+    """P5: who looks for an address asks port 67."""
+    outcome = proxy().receive_boot_request(asked, PEER)
+    assert outcome.ignored == "no request for a boot file"
+    assert not outcome.data
+
+
+def test_the_options_that_are_asked_for() -> None:
+    """EDK2 reads option 67 before file; a proxy tells what says the same in each of its places."""
+    reply = answer(offer(o55=bytes([67, 66, 150, 1, 3])))
+    told = {code: reply.options.get(code) for code in (67, 66, 150, 1, 3)}
+    assert told == {67: b"pxelinux.0\0", 66: b"10.0.0.1", 150: wire.addresses(ip(".1")), 1: None, 3: None}
+    assert not {66, 67, 150} & set(answer(offer()).options)
+
+
 def test_port_4011_is_silent_without_a_boot_file() -> None:
     """Another proxy may have one."""
     nothing = proxy(Pxe(boot=(("bios", "pxelinux.0"),)))

@@ -148,8 +148,8 @@ def test_a_number_without_a_name() -> None:
     assert pxe.identify(Message(options={93: b"\0\x63"})).architectures == ("99",)
 
 
-# From the most general on; each client below is matched by several. Their names, which count last, would have it
-# otherwise.
+# From the most general on; each client below is matched by several. Their names, which count last, would
+# often have it otherwise.
 DEFAULT = Rule("default", "pxelinux.0")
 TWO = Rule("a pair", "efi.efi", architectures=("x86_64-efi", "i386-efi"))
 ONE = Rule("one", "x64.efi", architectures=("x86_64-efi",))
