@@ -27,7 +27,7 @@ values
 program
 client.probe client.reasons
 tftp.server client.transfer dhcp.server
-client.attempt
+client.attempt tftp.answers
 dhcp.prober dhcp.held
 tftp.transfer tftp.catalog client.channel client.local client.trace client.progress
 tftp.clients tftp.uploads client.job

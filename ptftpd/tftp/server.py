@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 
 from ptftpd import net, runs
 from ptftpd.errors import TransferError, WireError
 from ptftpd.log import Log
 from ptftpd.loop import Loop
 from ptftpd.settings import Settings
-from ptftpd.tftp import netascii, options, wire
-from ptftpd.tftp.catalog import Catalog, Quirks
-from ptftpd.tftp.chunks import Shared, Shelf
-from ptftpd.tftp.clients import Clients
-from ptftpd.tftp.files import Source, failure
+from ptftpd.tftp import wire
+from ptftpd.tftp.answers import Answers
+from ptftpd.tftp.chunks import Shelf
+from ptftpd.tftp.files import failure
 from ptftpd.tftp.limits import Limits
-from ptftpd.tftp.names import Facts
-from ptftpd.tftp.outcome import OK, Backoff, Outcome
-from ptftpd.tftp.receiver import Receiver
-from ptftpd.tftp.sender import Sender
+from ptftpd.tftp.outcome import OK, Outcome
 from ptftpd.tftp.transfer import Peer, Request, Transfer
-from ptftpd.tftp.uploads import Upload
 
 _OF_A_TRANSFER = (wire.make_data(0, b"")[:2], wire.make_ack(0)[:2])
 BATCH = 64  # requests taken a wake-up, so that a flood of them does not starve running transfers
@@ -51,16 +48,16 @@ class Server:
         self._ifindex = ifindex
         self._draining = False
         self._sockets = tuple(sockets)
-        self._apply(settings, Catalog(settings))
+        self._apply(settings, Answers(settings, self._shelf))
         loop.every_wakeup(self._flush)
         for sock in sockets:
-            loop.add(sock.fileno(), _Listener(self, sock), exclusive=True)
+            loop.add(sock.fileno(), partial(self.listen, sock), exclusive=True)
 
     def reload(self, settings: Settings) -> None:
         """Answer new requests by other settings; running transfers keep theirs. Error changes nothing."""
-        catalog = Catalog(settings)
-        self._catalog.close()
-        self._apply(settings, catalog)
+        answers = Answers(settings, self._shelf)
+        self._answers.close()
+        self._apply(settings, answers)
 
     def record_faults(self) -> None:
         """Record what uploads lack, before a client finds out."""
@@ -83,7 +80,7 @@ class Server:
         for transfer in list(self.transfers.values()):
             transfer.abandon("the server was stopped", self.loop.now)
         self._close_sockets()
-        self._catalog.close()
+        self._answers.close()
 
     def _close_sockets(self) -> None:
         for sock in self._sockets:
@@ -111,11 +108,9 @@ class Server:
             transfer.flush(now)
         self.outbox.clear()
 
-    def _apply(self, settings: Settings, catalog: Catalog) -> None:
+    def _apply(self, settings: Settings, answers: Answers) -> None:
         self._settings = tftp = settings.tftp
-        self._catalog = catalog
-        self._clients = Clients(settings)
-        self._refuse = frozenset(options.KNOWN if tftp.rfc1350 else tftp.refuse_option)
+        self._answers = answers
         self.limits.change(tftp.max_transfers, tftp.max_client_transfers, tftp.request_rate)
 
     # Requests ----------------------------------------------------------------------------------
@@ -151,7 +146,7 @@ class Server:
         self, sock: socket.socket, datagram: bytes, peer: Peer, local: str, ifindex: int, now: float
     ) -> None:
         try:
-            opcode, name, mode, asked = wire.request(datagram)
+            request = Request(datagram, peer, local, ifindex, *wire.request(datagram))
         except WireError as error:
             self.log.drop("malformed TFTP request", now, f"{peer[0]}: {error}")
             if self._settings.single_port and datagram[:2] in _OF_A_TRANSFER:
@@ -165,26 +160,69 @@ class Server:
             if running.repeated(datagram, now):
                 return
             running.abandon("the client started over", now)
-        silent = self.limits.in_the_way(peer[0])
-        if silent is not None:
-            address = silent.request.peer[0]
-            self.log.drop("TFTP requests whose client never answered, for newer ones", now, address)
-            silent.give_way()
-        request = Request(datagram, peer, local, opcode, name, mode)
-        shared = self._settings.single_port
+        self._begin(sock, request, now)
+
+    def _begin(self, sock: socket.socket, request: Request, now: float) -> None:
+        """Start the transfer that answers a request, or refuse it; only a start costs another its place."""
+        client, shared = request.peer[0], self._settings.single_port
+        own = file = None
         try:
-            own = sock if shared else net.connected(local, peer, ports=self._settings.port_range)
-        except OSError as error:
-            self._refuse_request(sock, request, failure(error), shared=True)
-            return
-        try:
-            transfer = self._accept(own, request, asked, ifindex, shared)
+            if not shared:
+                own = self._own_socket(request)
+            busy = self.limits.busy(client)
+            if busy and not self.limits.in_the_way(client):
+                raise TransferError(wire.UNDEFINED, busy)
+            file, machine, terms = self._answers.answer(own or sock, request)
+            if not (own or shared):
+                own = self._vacated_socket(request, now)
         except TransferError as error:
-            self._refuse_request(own, request, error, shared=shared)
+            if file:
+                file.close()
+            self._refuse_request(own or sock, request, error, shared=own is None)
             return
-        self.transfers[peer, local] = transfer
-        self.limits.begin(peer[0], transfer)
+        while silent := self.limits.in_the_way(client):
+            self._displace(silent, now)
+        transfer = Transfer(self, request, own or sock, file, machine, terms, shared=shared)
+        self.transfers[request.peer, request.local] = transfer
+        self.limits.begin(client, transfer)
         transfer.start(now)
+
+    def _own_socket(self, request: Request) -> socket.socket | None:
+        """Return a socket with a port of its own for a transfer, None when every port is taken.
+
+        TransferError when there is another reason.
+        """
+        try:
+            return net.connected(request.local, request.peer, ports=self._settings.port_range)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return None
+            raise failure(error) from None
+
+    def _vacated_socket(self, request: Request, now: float) -> socket.socket:
+        """Return a socket with the port of a transfer that needs it less; TransferError when all need it."""
+        while least := self._least_needed(request.local):
+            self._displace(least, now)
+            own = self._own_socket(request)
+            if own:  # else a reload named other ports, or another worker was faster
+                return own
+        raise failure(OSError(errno.EADDRINUSE, ""))
+
+    def _least_needed(self, local: str) -> Transfer | None:
+        """Return the transfer that may lose its port of an address, None when all of them are needed.
+
+        It is the oldest that only dallies, as its file is whole, else the oldest that was never answered.
+        """
+        here = (each for each in self.transfers.values() if each.request.local == local)
+        spare = (each for each in here if each.ended or not each.answered)
+        return min(spare, key=lambda each: not each.ended, default=None)
+
+    def _displace(self, transfer: Transfer, now: float) -> None:
+        """End a transfer for a newer one."""
+        if not transfer.ended:
+            reason = "TFTP requests whose client never answered, for newer ones"
+            self.log.drop(reason, now, transfer.request.peer[0])
+        transfer.give_way()
 
     def _disown(self, sock: socket.socket, peer: Peer, local: str, now: float) -> None:
         """Tell who sends for a transfer that there is none (RFC 1350 §4); it ended, or never was.
@@ -194,74 +232,6 @@ class Server:
         if not self.limits.too_fast(peer[0], now):
             answer = wire.make_error(wire.UNKNOWN_TID, "no transfer with this port is known here")
             runs.Burst(sock, len(answer), peer=peer, local=local).send(answer)
-
-    def _accept(
-        self, sock: socket.socket, request: Request, asked: dict[str, str], ifindex: int, shared: bool
-    ) -> Transfer:
-        """Return the transfer that answers a request; TransferError says why it is refused."""
-        if request.mode not in ("octet", "netascii"):
-            raise TransferError(wire.ILLEGAL, f"mode {request.mode} is not served, only octet and netascii")
-        busy = self.limits.busy(request.peer[0])
-        if busy:
-            raise TransferError(wire.UNDEFINED, busy)
-        limits = self._limits(sock, request.peer) if asked else options.Limits()
-        facts = self._clients.facts(request.peer[0], ifindex)
-        accept = self._accept_write if request.writing else self._accept_read
-        file, machine, terms, request.quirks = accept(request, asked, limits, facts)
-        return Transfer(self, request, sock, file, machine, terms, shared=shared)
-
-    def _accept_read(
-        self, request: Request, asked: dict[str, str], limits: options.Limits, facts: Facts
-    ) -> tuple[Source, Sender, options.Terms, Quirks]:
-        source, quirks = self._catalog.read(request.name, facts)
-        text = request.mode == "netascii"
-        size = None if text else source.size  # how long the text becomes shows only at its end
-        terms = options.negotiate(asked, limits, size=size)
-        sender = Sender(
-            netascii.Encoder(source.read).read if text else source.read,
-            size,
-            self._backoff(terms),
-            blksize=terms.blksize,
-            windowsize=terms.windowsize,
-            oack=wire.make_oack(dict(terms.granted)) if terms.granted else b"",
-            rollover=self._clients.rollover(facts),
-            shared=None if text else Shared(self._shelf, source.fd),
-        )
-        return source, sender, terms, quirks
-
-    def _accept_write(
-        self, request: Request, asked: dict[str, str], limits: options.Limits, facts: Facts
-    ) -> tuple[Upload, Receiver, options.Terms, Quirks]:
-        text = request.mode == "netascii"
-        terms = options.negotiate(asked, limits, size=None, writing=True)
-        upload, quirks = self._catalog.write(request.name, facts, None if text else terms.tsize)
-        decoder = netascii.Decoder(upload.write) if text else None
-        receiver = Receiver(
-            decoder.write if decoder else upload.write,
-            _finish(decoder, upload),
-            self._backoff(terms),
-            blksize=terms.blksize,
-            windowsize=terms.windowsize,
-            head=wire.make_oack(dict(terms.granted)) if terms.granted else b"",
-        )
-        return upload, receiver, terms, quirks
-
-    def _limits(self, sock: socket.socket, peer: Peer) -> options.Limits:
-        """Return the most that a client is granted; TransferError when no route leads to it any more."""
-        overhead = options.OVERHEAD6 if ":" in peer[0] else options.OVERHEAD4
-        try:
-            carried = max(8, net.route_mtu(sock, peer) - overhead)
-        except OSError as error:
-            raise failure(error) from None
-        tftp = self._settings
-        return options.Limits(min(tftp.blksize, carried), tftp.windowsize, refuse=self._refuse)
-
-    def _backoff(self, terms: options.Terms) -> Backoff:
-        tftp = self._settings
-        return Backoff(
-            terms.timeout or tftp.timeout, tftp.retries, fixed=terms.timeout is not None,
-            opening=min(tftp.opening_retries, tftp.retries),
-        )  # fmt: skip
 
     def _refuse_request(
         self, sock: socket.socket, request: Request, error: TransferError, *, shared: bool
@@ -280,25 +250,3 @@ class Server:
             "refused", f"refused {client} to {verb} {name}: {error.reason}",
             TFTP_CLIENT=client, TFTP_FILE=name, TFTP_ERROR=error.code,
         )  # fmt: skip
-
-
-class _Listener:
-    """The handler of one socket that requests come from."""
-
-    def __init__(self, server: Server, sock: socket.socket) -> None:
-        self._server, self._sock = server, sock
-
-    def __call__(self, now: float) -> None:
-        self._server.listen(self._sock, now)
-
-
-def _finish(decoder: netascii.Decoder | None, upload: Upload) -> Callable[[], None]:
-    """Return what makes an upload whole: the decoder may hold back its last octet."""
-    if decoder is None:
-        return upload.finish
-
-    def finish() -> None:
-        decoder.finish()
-        upload.finish()
-
-    return finish

@@ -49,14 +49,19 @@ class Owner(Protocol):
 
 @dataclass(slots=True)
 class Request:
-    """What a client asked, as it came in datagram; name is how it calls the file, quirks what was mended."""
+    """What a client asked, as it came in datagram: name is how it calls the file, asked are the options.
+
+    ifindex: the interface that it came through. quirks: what was done to the name.
+    """
 
     datagram: bytes
     peer: Peer
     local: str
+    ifindex: int
     opcode: int
     name: str
     mode: str
+    asked: dict[str, str]
     quirks: tuple[str, ...] = ()
 
     @property
@@ -201,6 +206,11 @@ class Transfer:
             return now - self._seen < STALLED
         self._go_on(again, now)
         return True
+
+    @property
+    def ended(self) -> bool:
+        """Whether its outcome is known: what is left of it only dallies."""
+        return self._ended
 
     @property
     def answered(self) -> bool:

@@ -210,16 +210,18 @@ class TestPorts:
         """TIDs are of the range; when all are in use, the next client is told so (error 0)."""
         with site.serving(root, "--port-range", "{}-{}".format(*PORTS), "--timeout", 60):
             peers = [Peer(site) for _ in range(4)]
-            for peer in peers[:3]:
+            for peer in peers[:3]:  # they answer: one that does not gives way to the next
                 peer.ask(rrq("file"))
                 peer.expect(data(1, OCTETS[:512]))
+                peer.answer(ack(1))
+                peer.expect(data(2, OCTETS[512:1024]))
             assert {peer.tid[1] for peer in peers[:3]} == {*range(PORTS[0], PORTS[1] + 1)}
             peers[3].ask(rrq("file"))
             refusal = peers[3].receive()
             assert error_code(refusal) == 0
             assert b"busy" in refusal
-            peers[0].answer(ack(1))
-            assert peers[0].rest(OCTETS[:512], 2) == OCTETS
+            peers[0].answer(ack(2))
+            assert peers[0].rest(OCTETS[:1024], 3) == OCTETS
             assert peers[3].get(rrq("file")) == OCTETS
             for peer in peers:
                 peer.socket.close()

@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.netns.tftp_site import ack, content, error_code, rrq
-from tests.tftp.serving import Serving
+from ptftpd.tftp import wire
+from tests.netns.tftp_site import ack, content, data, error_code, rrq, wrq
+from tests.tftp.serving import LOCAL, LOCAL6, Serving
 
 FULL = 5  # transfers at once
 
 
-@pytest.fixture(params=["max_transfers", "max_client_transfers"])
+def free_ports() -> tuple[int, int]:
+    """Return the first and the last of FULL ports in a row that nobody uses, below those the kernel gives."""
+    for first in range(20000, 30000, FULL):
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for port in range(first, first + FULL):
+                sock = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+                sock.bind((LOCAL, port))
+            return first, first + FULL - 1
+    raise AssertionError("no free ports")
+
+
+@pytest.fixture(params=["max_transfers", "max_client_transfers", "port_range"])
 def serving(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[Serving]:
-    """Return a running server that has a file of three blocks, with one bound or the other.
+    """Return a running server that has a file of three blocks and takes uploads, with one bound or another.
 
     The second one is met by machines behind one address, and by one whose address somebody forges.
     """
     (tmp_path / "file").write_bytes(content(1200))
-    with Serving(monkeypatch, tmp_path, **{request.param: FULL}) as serving:
+    bound = free_ports() if request.param == "port_range" else FULL
+    with Serving(monkeypatch, tmp_path, uploads="create", **{request.param: bound}) as serving:
         yield serving
 
 
@@ -65,6 +80,44 @@ def test_all_of_them_answered(serving: Serving) -> None:
         peer.answer(ack(2))
         peer.rest(b"", 3)
     assert late.get(rrq("file")) == content(1200)
+
+
+def test_a_request_that_is_refused_takes_no_place(serving: Serving) -> None:
+    """Firmware asks for many names that are not there; each would end a transfer that is about to begin."""
+    peers = [serving.peer() for _ in range(FULL)]
+    for peer in peers:
+        peer.ask(rrq("file"))
+        peer.receive()
+    late = serving.peer()
+    for asked, code in ((rrq("absent"), wire.NOT_FOUND), (rrq("file", "mail"), wire.ILLEGAL)):
+        late.ask(asked)
+        assert error_code(late.receive()) == code
+    for peer in peers:
+        peer.answer(ack(1))
+        assert peer.rest(b"", 2) == content(1200)[512:]
+
+
+def test_an_upload_that_only_dallies(serving: Serving) -> None:
+    """RFC 1350 §6: it waits whether its last ACK was lost, which keeps nobody out, and the file is there."""
+    writers = [serving.peer() for _ in range(FULL)]
+    for number, peer in enumerate(writers):
+        peer.put(wrq(f"new{number}"), b"x")
+        peer.answer(data(1, b"x"))
+        peer.expect(ack(1))
+    assert serving.peer().get(rrq("file")) == content(1200)
+    assert len(serving.log.of("received")) == FULL
+    assert serving.log.of("receive-failed", "send-failed", "refused") == []
+
+
+def test_another_address_has_ports_of_its_own(serving: Serving) -> None:
+    """Of transfers at another address of the server none is ended in vain."""
+    silent = [serving.peer(LOCAL6) for _ in range(2)]
+    silent += [serving.peer() for _ in range(FULL - 2)]
+    for peer in silent:
+        peer.ask(rrq("file"))
+        peer.receive()
+    assert serving.server.limits.running == FULL
+    assert serving.peer().get(rrq("file")) == content(1200)
 
 
 def test_nothing_is_left_of_them(serving: Serving) -> None:

@@ -1,0 +1,114 @@
+"""What a request gets by one configuration: a file, the terms, and the machine that moves it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+from ptftpd import net
+from ptftpd.errors import TransferError
+from ptftpd.settings import Settings
+from ptftpd.tftp import netascii, options, wire
+from ptftpd.tftp.catalog import Catalog, Quirks
+from ptftpd.tftp.chunks import Shared, Shelf
+from ptftpd.tftp.clients import Clients
+from ptftpd.tftp.files import Source, failure
+from ptftpd.tftp.names import Facts
+from ptftpd.tftp.outcome import Backoff
+from ptftpd.tftp.receiver import Receiver
+from ptftpd.tftp.sender import Sender
+from ptftpd.tftp.transfer import File, Peer, Request
+from ptftpd.tftp.uploads import Upload
+
+
+class Answers:
+    """The answers of one configuration; a reload makes new ones."""
+
+    def __init__(self, settings: Settings, shelf: Shelf) -> None:
+        """Open the roots; Error when one cannot be used, or a rule. shelf: for what transfers share."""
+        self._settings, self._shelf = settings.tftp, shelf
+        self._catalog = Catalog(settings)
+        self._clients = Clients(settings)
+        self._refuse = frozenset(options.KNOWN if settings.tftp.rfc1350 else settings.tftp.refuse_option)
+
+    def close(self) -> None:
+        """Release the roots; open files stay open."""
+        self._catalog.close()
+
+    def answer(self, sock: socket.socket, request: Request) -> tuple[File, Sender | Receiver, options.Terms]:
+        """Return what a request gets, and note its quirks; TransferError says why it is refused.
+
+        sock: connected to the client or not, it tells the MTU of the route to it.
+        """
+        if request.mode not in ("octet", "netascii"):
+            raise TransferError(wire.ILLEGAL, f"mode {request.mode} is not served, only octet and netascii")
+        limits = self._limits(sock, request.peer) if request.asked else options.Limits()
+        facts = self._clients.facts(request.peer[0], request.ifindex)
+        answer = self._write if request.writing else self._read
+        file, machine, terms, request.quirks = answer(request, limits, facts)
+        return file, machine, terms
+
+    def _read(
+        self, request: Request, limits: options.Limits, facts: Facts
+    ) -> tuple[Source, Sender, options.Terms, Quirks]:
+        source, quirks = self._catalog.read(request.name, facts)
+        text = request.mode == "netascii"
+        size = None if text else source.size  # how long the text becomes shows only at its end
+        terms = options.negotiate(request.asked, limits, size=size)
+        sender = Sender(
+            netascii.Encoder(source.read).read if text else source.read,
+            size,
+            self._backoff(terms),
+            blksize=terms.blksize,
+            windowsize=terms.windowsize,
+            oack=wire.make_oack(dict(terms.granted)) if terms.granted else b"",
+            rollover=self._clients.rollover(facts),
+            shared=None if text else Shared(self._shelf, source.fd),
+        )
+        return source, sender, terms, quirks
+
+    def _write(
+        self, request: Request, limits: options.Limits, facts: Facts
+    ) -> tuple[Upload, Receiver, options.Terms, Quirks]:
+        text = request.mode == "netascii"
+        terms = options.negotiate(request.asked, limits, size=None, writing=True)
+        upload, quirks = self._catalog.write(request.name, facts, None if text else terms.tsize)
+        decoder = netascii.Decoder(upload.write) if text else None
+        receiver = Receiver(
+            decoder.write if decoder else upload.write,
+            _finish(decoder, upload),
+            self._backoff(terms),
+            blksize=terms.blksize,
+            windowsize=terms.windowsize,
+            head=wire.make_oack(dict(terms.granted)) if terms.granted else b"",
+        )
+        return upload, receiver, terms, quirks
+
+    def _limits(self, sock: socket.socket, peer: Peer) -> options.Limits:
+        """Return the most that a client is granted; TransferError when no route leads to it any more."""
+        overhead = options.OVERHEAD6 if ":" in peer[0] else options.OVERHEAD4
+        try:
+            carried = max(8, net.route_mtu(sock, peer) - overhead)
+        except OSError as error:
+            raise failure(error) from None
+        tftp = self._settings
+        return options.Limits(min(tftp.blksize, carried), tftp.windowsize, refuse=self._refuse)
+
+    def _backoff(self, terms: options.Terms) -> Backoff:
+        tftp = self._settings
+        return Backoff(
+            terms.timeout or tftp.timeout, tftp.retries, fixed=terms.timeout is not None,
+            opening=min(tftp.opening_retries, tftp.retries),
+        )  # fmt: skip
+
+
+def _finish(decoder: netascii.Decoder | None, upload: Upload) -> Callable[[], None]:
+    """Return what makes an upload whole: the decoder may hold back its last octet."""
+    if decoder is None:
+        return upload.finish
+
+    def finish() -> None:
+        decoder.finish()
+        upload.finish()
+
+    return finish
