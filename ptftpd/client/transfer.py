@@ -116,7 +116,9 @@ class Put(Job):
 
     def machine(self, terms: options.Terms, backoff: Backoff) -> Machine:
         """Return a Sender."""
-        read = self._read if self._sent_size is not None else netascii.Encoder(self._read).read
+        read = self._read
+        if self.mode == "netascii":
+            read = netascii.Encoder(read, self._size).read
         return Sender(read, self._sent_size, backoff, blksize=terms.blksize, windowsize=terms.windowsize)
 
 

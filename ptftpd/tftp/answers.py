@@ -56,7 +56,7 @@ class Answers:
         size = None if text else source.size  # how long the text becomes shows only at its end
         terms = options.negotiate(request.asked, limits, size=size)
         sender = Sender(
-            netascii.Encoder(source.read).read if text else source.read,
+            netascii.Encoder(source.read, source.size).read if text else source.read,
             size,
             self._backoff(terms),
             blksize=terms.blksize,

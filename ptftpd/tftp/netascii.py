@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from ptftpd.errors import TransferError
+from ptftpd.tftp import wire
+
 CHUNK = 1 << 16  # octets of the file encoded at a time
 
 Read = Callable[[Sequence[memoryview], int], int]
@@ -17,24 +20,24 @@ Write = Callable[[memoryview], None]
 class Encoder:
     """Reads a file as netascii: read() is to a Sender what the file's own read is."""
 
-    def __init__(self, read: Read) -> None:
-        """read: of the file, as the Sender calls it."""
-        self._read = read
-        self._raw = bytearray(CHUNK)
+    def __init__(self, read: Read, size: int) -> None:
+        """read: of the file, as the Sender calls it; size: octets of it, which no growth changes."""
+        self._read, self._size = read, size
+        self._raw = memoryview(bytearray(min(CHUNK, size)))
         self._taken = 0  # octets of the file encoded so far
-        self._ended = False
         self._encoded = bytearray()  # what of it may be asked for still,
         self._start = 0  # from this offset on
 
     def read(self, views: Sequence[memoryview], offset: int) -> int:
         """Fill the views from offset of the encoded text; return the octets read, fewer only at its end.
 
-        offset never goes back before that of the call before: what lies there is forgotten.
+        TransferError when the file cannot be read, or became shorter. The offset never goes back before
+        that of the call before: what lies there is forgotten.
         """
         del self._encoded[: offset - self._start]
         self._start = offset
         wanted = sum(map(len, views))
-        while len(self._encoded) < wanted and not self._ended:
+        while len(self._encoded) < wanted and self._taken < self._size:
             self._encode()
         total = 0
         for view in views:
@@ -44,10 +47,12 @@ class Encoder:
         return total
 
     def _encode(self) -> None:
-        octets = self._read([memoryview(self._raw)], self._taken)
-        self._taken += octets
-        self._ended = octets < CHUNK
-        self._encoded += self._raw[:octets].replace(b"\r", b"\r\0").replace(b"\n", b"\r\n")
+        """Encode the next chunk; TransferError when the file does not have it any more."""
+        raw = self._raw[: self._size - self._taken]
+        if self._read([raw], self._taken) < len(raw):
+            raise TransferError(wire.UNDEFINED, "the file became shorter while it was sent")
+        self._taken += len(raw)
+        self._encoded += bytes(raw).replace(b"\r", b"\r\0").replace(b"\n", b"\r\n")
 
 
 class Decoder:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ptftpd.errors import TransferError
 from ptftpd.tftp import netascii
 from ptftpd.tftp.netascii import Decoder, Encoder
 
@@ -32,7 +33,7 @@ def reader(data: bytes) -> netascii.Read:
 
 def encoded(data: bytes, *, size: int = 4096) -> bytes:
     """Return all that an Encoder gives, read in pieces of size octets."""
-    encoder, whole = Encoder(reader(data)), b""
+    encoder, whole = Encoder(reader(data), len(data)), b""
     while True:
         piece = bytearray(size)
         count = encoder.read([memoryview(piece)], len(whole))
@@ -96,7 +97,7 @@ def test_the_size_of_reads_does_not_matter(data: bytes, size: int) -> None:
 @given(TEXT, st.integers(1, 5), st.integers(1, 4), st.lists(st.integers(0, 4)))
 def test_reads_overlap(data: bytes, blksize: int, slots: int, steps: list[int]) -> None:
     """A Sender reads from its first unacknowledged block on, which an earlier read gave already."""
-    text, encoder, first = encoded(data), Encoder(reader(data)), 0
+    text, encoder, first = encoded(data), Encoder(reader(data), len(data)), 0
     for step in steps:
         views = [memoryview(bytearray(blksize)) for _ in range(slots)]
         count = encoder.read(views, first * blksize)
@@ -108,3 +109,19 @@ def test_reads_overlap(data: bytes, blksize: int, slots: int, steps: list[int]) 
 def test_more_than_a_chunk() -> None:
     data = (b"x" * (netascii.CHUNK - 1) + b"\n") * 3 + b"\r"
     assert encoded(data) == data.replace(b"\r", b"\r\0").replace(b"\n", b"\r\n")
+
+
+@pytest.mark.parametrize("size", [5, netascii.CHUNK, netascii.CHUNK + 5])
+def test_a_file_that_grows(size: int) -> None:
+    """What is sent has the size that it had."""
+    text, piece = b"a\n" * size, bytearray(4 * netascii.CHUNK)
+    count = Encoder(reader(text), size).read([memoryview(piece)], 0)
+    assert piece[:count] == text[:size].replace(b"\n", b"\r\n")
+
+
+@pytest.mark.parametrize("left", [0, 5, netascii.CHUNK])
+def test_a_file_that_becomes_shorter(left: int) -> None:
+    """Its end is not taken for the end of the text."""
+    encoder = Encoder(reader(b"x" * left), netascii.CHUNK + 6)
+    with pytest.raises(TransferError, match="became shorter"):
+        encoder.read([memoryview(bytearray(2 * netascii.CHUNK))], 0)

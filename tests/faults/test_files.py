@@ -28,10 +28,15 @@ def serving(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Serving
         yield serving
 
 
-def begin(serving: Serving) -> tuple[LocalPeer, bytes]:
+def encoded(octets: bytes) -> bytes:
+    """Return octets in netascii."""
+    return octets.replace(b"\r", b"\r\0").replace(b"\n", b"\r\n")
+
+
+def begin(serving: Serving, mode: str = "octet") -> tuple[LocalPeer, bytes]:
     """Return a client that has the first block, and the block."""
     peer = serving.peer()
-    peer.ask(rrq("file"))
+    peer.ask(rrq("file", mode))
     return peer, peer.receive()[4:]
 
 
@@ -47,21 +52,24 @@ def grow(path: Path) -> None:
         file.write(bytes(1000))
 
 
+@pytest.mark.parametrize("mode", ["octet", "netascii"])
 @pytest.mark.parametrize("change", [Path.unlink, replace, grow])
-def test_deleted_replaced_grown(serving: Serving, change: Callable[[Path], None]) -> None:
+def test_deleted_replaced_grown(serving: Serving, change: Callable[[Path], None], mode: str) -> None:
     """What was asked for is sent, whole and as it was."""
-    peer, first = begin(serving)
+    peer, first = begin(serving, mode)
     change(serving.root / "file")
     peer.answer(ack(1))
-    assert peer.rest(first, 2) == OCTETS
+    assert peer.rest(first, 2) == (OCTETS if mode == "octet" else encoded(OCTETS))
 
 
+@pytest.mark.parametrize("mode", ["octet", "netascii"])
 @pytest.mark.parametrize("left", [0, 1000, 100_000, 199_999])
-def test_truncated(serving: Serving, left: int) -> None:
+def test_truncated(serving: Serving, left: int, mode: str) -> None:
     """Ends with an ERROR: no block is the short one that would make the client take a part for the whole."""
-    peer, got = begin(serving)
+    expected = OCTETS if mode == "octet" else encoded(OCTETS)
+    peer, got = begin(serving, mode)
     os.truncate(serving.root / "file", left)
-    for block in range(2, SIZE // 512 + 2):
+    for block in range(2, len(expected) // 512 + 2):
         peer.answer(ack(block - 1))
         answer = peer.receive()
         if answer[:2] == b"\0\5":
@@ -71,7 +79,7 @@ def test_truncated(serving: Serving, left: int) -> None:
         got += answer[4:]
     assert error_code(answer) == 0
     assert b"became shorter" in answer
-    assert OCTETS.startswith(got)
+    assert expected.startswith(got)
     assert serving.server.transfers == {}
 
 
