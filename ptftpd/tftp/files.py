@@ -95,7 +95,10 @@ class Root:
             raise
 
     def confined(self, fd: int) -> str:
-        """Return the path of an open file or directory; TransferError when it is not below the root."""
+        """Return the path of an open file or directory; TransferError when it is not below the root.
+
+        OSError when the kernel does not tell it: it is longer than 4096 octets.
+        """
         path = os.readlink(f"/proc/self/fd/{fd}")
         if not _within(path, self._top):
             self._top = os.readlink(f"/proc/self/fd/{self.fd}")  # the root itself may have been renamed
@@ -135,9 +138,8 @@ class Tree:
         """Return the file of a relative name; TransferError says why there is none to be had."""
         refusal: TransferError | None = None
         for root in self._roots:
-            found = _matching_case(root.fd, relative) if ignore_case else relative
             try:
-                return _open_below(root, found)
+                return _open_below(root, _matching_case(root.fd, relative) if ignore_case else relative)
             except OSError as error:
                 failed = failure(error)
             except TransferError as error:
@@ -152,13 +154,13 @@ class Tree:
             fd = os.open(
                 relative or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._roots[0].fd
             )
+            try:
+                return fd, self._roots[0].confined(fd)
+            except (OSError, TransferError):
+                os.close(fd)
+                raise
         except OSError as error:
             raise failure(error) from None
-        try:
-            return fd, self._roots[0].confined(fd)
-        except TransferError:
-            os.close(fd)
-            raise
 
 
 def unwritable(directory: int) -> str:
@@ -211,7 +213,7 @@ def _check_regular(status: os.stat_result) -> None:
 def _matching_case(root: int, relative: str) -> str:
     """Return the name, each part of it replaced by what the directory has, should only the case differ.
 
-    The first in the order of the names counts where several do.
+    The first in the order of the names counts where several do. OSError when a directory cannot be read.
     """
     found = ""
     for part in relative.split("/"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import pwd
@@ -17,6 +18,7 @@ from ptftpd.errors import ConfigError, TransferError
 from ptftpd.tftp import wire
 from ptftpd.tftp.files import IOV_MAX, Source, Tree, failure
 
+MAX_PATH = 4096  # Linux, <linux/limits.h>
 SECRET = b"nobody gets this"
 
 
@@ -230,6 +232,26 @@ class TestKinds:
         """As if there were no such file: there is none."""
         assert refusal(tree, "directory/file/x") == wire.NOT_FOUND
 
+    def test_a_path_that_is_too_long_to_be_told(self, tree: Tree, root: Path) -> None:
+        """The kernel does not tell one of more than 4096 octets, nor so whether it is below the root."""
+        before = len(os.listdir("/proc/self/fd"))
+        below = (MAX_PATH - len(str(root))) // 201
+        with contextlib.ExitStack() as stack:
+            at = os.open(root, os.O_RDONLY)
+            stack.callback(os.close, at)
+            for _ in range(below + 1):
+                os.mkdir("d" * 200, dir_fd=at)
+                at = os.open("d" * 200, os.O_RDONLY, dir_fd=at)
+                stack.callback(os.close, at)
+            os.close(os.open("file", os.O_CREAT, dir_fd=at))
+        half = "/".join(["d" * 200] * (below // 2))
+        (root / "link").symlink_to(half)
+        deep = f"link/{'/'.join(['d' * 200] * (below + 1 - below // 2))}"
+        assert refusal(tree, f"{deep}/file") == wire.NOT_FOUND
+        with pytest.raises(TransferError, match="too long"):
+            tree.directory(deep)
+        assert len(os.listdir("/proc/self/fd")) == before
+
     def test_nothing_is_left_open(self, root: Path, tree: Tree) -> None:
         (root / "link").symlink_to("/etc/passwd")
         before = len(os.listdir("/proc/self/fd"))
@@ -254,6 +276,15 @@ class TestCase:
 
     def test_not_asked_for(self, tree: Tree) -> None:
         assert refusal(tree, "DIRECTORY/FILE") == wire.NOT_FOUND
+
+    def test_a_directory_that_cannot_be_read(self, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A disk or a file server that fails costs the request, not the server."""
+
+        def fails(_: int) -> list[str]:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        monkeypatch.setattr(os, "listdir", fails)
+        assert refusal(tree, "DIRECTORY/FILE", ignore_case=True) == wire.UNDEFINED
 
     def test_it_leads_nowhere_else(self, root: Path, tree: Tree) -> None:
         (root / "Link").symlink_to("../elsewhere")
