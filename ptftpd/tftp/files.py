@@ -54,13 +54,12 @@ class Source:
         wanted = min(sum(map(len, views)), self.size - offset)
         total = 0
         try:
-            if len(views) <= IOV_MAX:
-                total = os.preadv(self.fd, views, offset)
-            while total < wanted:  # a network file system may return less than there is
-                got = os.preadv(self.fd, _rest(views, total), offset + total)
-                if got == 0:
-                    break
+            while total < wanted:
+                got = os.preadv(self.fd, views[:IOV_MAX], offset + total)
                 total += got
+                if total >= wanted or got == 0:
+                    break
+                views = _rest(views, got)  # there are more, or a network file system returned less
         except OSError as error:
             raise failure(error) from None
         return total
@@ -70,14 +69,13 @@ class Source:
         os.close(self.fd)
 
 
-def _rest(views: Sequence[memoryview], done: int) -> list[memoryview]:
-    """Return the part of the views behind the first done octets, at most IOV_MAX of them."""
-    rest: list[memoryview] = []
-    for view in views:
-        if done < len(view) and len(rest) < IOV_MAX:
-            rest.append(view[done:])
-        done = max(0, done - len(view))
-    return rest
+def _rest(views: Sequence[memoryview], done: int) -> Sequence[memoryview]:
+    """Return the part of the views behind the first done octets."""
+    first = 0
+    while done >= len(views[first]):
+        done -= len(views[first])
+        first += 1
+    return [views[first][done:], *views[first + 1 :]]
 
 
 class Root:
