@@ -262,8 +262,8 @@ class Transfer:
             self._owner.loop.schedule(self)
 
     def _refused(self, now: float) -> None:
-        """The client's port is closed (ICMP): it has gone, or, after the last block, has all it wants."""
-        self._end(Failure(wire.UNDEFINED, "it closed its port"), now)
+        """End it, as the client's port is closed (ICMP); what the machine has come to counts nevertheless."""
+        self._end(self.machine.outcome or Failure(wire.UNDEFINED, "it closed its port"), now)
         self.close()
 
     def _end(self, outcome: Outcome, now: float) -> None:

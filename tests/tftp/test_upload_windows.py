@@ -104,3 +104,19 @@ def test_a_gap_within_a_window_that_comes_as_one(serving: Serving) -> None:
     burst.send(memoryview(b"".join(blocks[3:])))
     peer.expect(ack(9))
     assert (serving.root / "new").read_bytes() == octets
+
+
+def test_a_client_that_does_not_wait_for_the_end(serving: Serving) -> None:
+    """RFC 1350 §6: the file is whole with its last block, though nobody hears the ACK; the record says so."""
+    octets = content(512 * 3 + 1)
+    blocks = blocks_of(octets)
+    peer = begin(serving, 2)
+    burst = together(peer)
+    for window in (blocks[:2], blocks[2:]):
+        burst.send(memoryview(b"".join(window)))
+    peer.socket.close()
+    serving.turn()
+    assert (serving.root / "new").read_bytes() == octets
+    assert serving.log.of("receive-failed") == []
+    assert serving.log.only("received").fields["TFTP_BYTES"] == len(octets)
+    assert serving.server.transfers == {}
