@@ -8,11 +8,12 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from ptftpd import net, service, units
-from ptftpd.errors import TransferError
+from ptftpd.errors import ConfigError, TransferError
 from ptftpd.log import Log, amount
 from ptftpd.loop import Loop
 from ptftpd.program import OF_DHCP, Loaded, Positional, Program, Query
 from ptftpd.settings import Settings
+from ptftpd.syntax import address
 from ptftpd.tftp.catalog import Catalog
 from ptftpd.tftp.clients import Clients
 from ptftpd.tftp.server import Server
@@ -20,8 +21,13 @@ from ptftpd.tftp.server import Server
 
 def map_test(loaded: Loaded, name: str, parameters: dict[str, str]) -> str:
     """Return, step by step, which file a client gets that asks for name."""
+    client = parameters["client"] or "192.0.2.1"
+    try:
+        client = str(address(client))
+    except ValueError as error:
+        raise ConfigError(str(error), source=f"--client = {client}") from None
+    facts = Clients(loaded.settings).facts(client, _index(loaded.interface))
     catalog = Catalog(loaded.settings)
-    facts = Clients(loaded.settings).facts(parameters["client"] or "192.0.2.1", 0)
     try:
         source, quirks = catalog.read(name, facts)
     except TransferError as error:
@@ -61,7 +67,10 @@ class Tftpd:
         self._server: Server | None = None
 
     def check(self, log: Log) -> None:
-        """Raise Error when the interface, a root or the port is not there; record what uploads lack."""
+        """Raise Error when the interface, a root or the port is not there, or a name cannot be looked up.
+
+        What uploads lack is recorded.
+        """
         if self.interface:
             net.link(self.interface)
         catalog = Catalog(self.settings)
@@ -102,8 +111,7 @@ class Tftpd:
 
     def serve(self, loop: Loop, log: Log) -> str:
         """Begin to answer requests."""
-        index = net.link(self.interface).index if self.interface else 0
-        self._server = Server(loop, log, self._sockets, self.settings, ifindex=index)
+        self._server = Server(loop, log, self._sockets, self.settings, ifindex=_index(self.interface))
         self._server.record_faults()
         for sentence in self._overruled():
             log.warning("", sentence)
@@ -147,6 +155,11 @@ class Tftpd:
         """Stop at once."""
         if self._server:
             self._server.close()
+
+
+def _index(interface: str) -> int:
+    """Return the number of an interface, 0 when none is named; Error when it has no IPv4 address."""
+    return net.link(interface).index if interface else 0
 
 
 def _place(sock: socket.socket) -> str:

@@ -23,13 +23,17 @@ class Catalog:
         """Open the roots; Error when one cannot be used, or a rule."""
         self._settings = settings.tftp
         self._rules = names.Rules(settings.remaps.items(), settings.sources)
-        self._tree = Tree(settings.pxe.root, settings.sources.get(("pxe", "root"), ""))
         self._sources = settings.sources
         top = f"{settings.pxe.root[0].rstrip('/')}/"  # a path with it in front is meant to be below it, too
-        self._sections = {names.relative(path.removeprefix(top)): path for path in settings.directories}
-        self._uploads = {
-            path: settings.directories[section].uploads for path, section in self._sections.items()
-        }
+        self._sections: dict[str, str] = {}
+        self._uploads: dict[str, str] = {}
+        for path, directory in settings.directories.items():
+            name = path.removeprefix(top)
+            below = _inside(name, settings, f"directory {path}", "uploads", directory.uploads)
+            self._sections[below], self._uploads[below] = path, directory.uploads
+        for template in settings.tftp.client_directory:
+            _inside(template, settings, "tftp", "client_directory", template)
+        self._tree = Tree(settings.pxe.root, settings.sources.get(("pxe", "root"), ""))
 
     def close(self) -> None:
         """Release the roots; open files stay open."""
@@ -107,3 +111,12 @@ class Catalog:
 
 def _below(path: str, directory: str) -> bool:
     return directory in (".", path) or path.startswith(f"{directory}/")
+
+
+def _inside(path: str, settings: Settings, section: str, key: str, value: str) -> str:
+    """Return the name of a path below a root; ConfigError about a setting when it leads out."""
+    try:
+        return names.relative(path)
+    except TransferError:
+        reason = f"must stay below the root directory: {path} leads out of it"
+        raise settings.misfit(section, key, value, reason) from None

@@ -184,6 +184,22 @@ class TestCheck:
         assert self.check(port, f"{tmp_path}/{name}") == 78
         assert f"{tmp_path}/{name}: {reason}" in capsys.readouterr().err
 
+    @pytest.mark.parametrize(("section", "setting", "reason"), [
+        ("remap own", "match = ^a\nreplace = \\2", "must fit match = ^a: invalid group reference 2"),
+        ("directory ../x", "uploads = create", "must stay below the root directory: ../x leads out of it"),
+        ("tftp", "client_directory = ../{mac}", "must stay below the root directory: ../{mac} leads"),
+    ])  # fmt: skip
+    def test_names_that_lead_nowhere(
+        self, port: int, tmp_path: Path, capsys: Output, section: str, setting: str, reason: str
+    ) -> None:
+        """What would keep it from starting, or each client from its file, is said before."""
+        (tmp_path / "conf").write_text(f"[{section}]\n{setting}\n")
+        assert self.check(port, "-c", f"{tmp_path}/conf", str(tmp_path)) == 78
+        last = setting.splitlines()[-1]
+        number = 2 + setting.count("\n")
+        said = f"ptftpd: error: {tmp_path}/conf:{number}: [{section}] {last}: {reason}"
+        assert capsys.readouterr().err.startswith(said)
+
 
 class TestCheckOfBootFiles:
     """pxed --check: boot files that its own TFTP server could not send."""

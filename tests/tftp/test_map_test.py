@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from ptftpd import neighbours
 from ptftpd.programs import tftpd
 
+MAC = bytes.fromhex("525400123456")
 CONFIG = """
 [tftp]
-client_directory = {address}
+client_directory = {mac}, {address}
 [remap own]
 match = ^(.*)[.]cfg$
 replace = menus/\\1.cfg
@@ -53,3 +55,18 @@ def say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Say:
 def test_answer(say: Say, asked: tuple[str, ...], answer: str) -> None:
     """The file's path and size, what was done to the name; or the error that the client gets."""
     assert say(*asked) == answer
+
+
+def test_a_client_that_is_no_address(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert tftpd.main([str(tmp_path), "--map-test", "file", "--client", "desk"]) == 78
+    assert capsys.readouterr().err == "ptftpd: error: --client = desk: must be an IPv4 or IPv6 address\n"
+
+
+def test_the_neighbour_at_the_interface(say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """{mac} is that of the machine which has the address now, where the interface to look at is named."""
+    monkeypatch.setattr(
+        neighbours, "hardware_address", lambda *asked: MAC if asked == ("192.0.2.9", 1) else b""
+    )
+    (tmp_path / "root" / MAC.hex(":")).mkdir()
+    (tmp_path / "root" / MAC.hex(":") / "file").write_text("own")
+    assert say("file", "--client", "192.0.2.9", "-i", "lo") == f"file: ROOT/{MAC.hex(':')}/file, 3 B\n"
