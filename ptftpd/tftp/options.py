@@ -12,6 +12,7 @@ BLKSIZE, TSIZE, TIMEOUT, WINDOWSIZE = "blksize", "tsize", "timeout", "windowsize
 KNOWN = (BLKSIZE, TSIZE, TIMEOUT, WINDOWSIZE)
 
 DEFAULT_BLKSIZE = 512  # RFC 1350 §2
+WIDEST = 32767  # blocks of a window: with more, a late ACK of the window before could be one of this window
 OVERHEAD4, OVERHEAD6 = 32, 52  # IP, UDP and TFTP headers before a payload, octets
 
 
@@ -62,7 +63,7 @@ def negotiate(asked: dict[str, str], limits: Limits, *, size: int | None, writin
             if tsize is not None:
                 granted[name] = str(tsize)
         elif name == WINDOWSIZE and 1 <= value <= 65535:  # RFC 7440 §3
-            windowsize = min(value, limits.windowsize)
+            windowsize = min(value, limits.windowsize, WIDEST)
             granted[name] = ""
     if WINDOWSIZE in granted:  # after blksize is known, wherever it stood in the request
         windowsize = max(1, min(windowsize, limits.window // (blksize + 4)))

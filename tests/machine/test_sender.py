@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ptftpd.tftp import wire
+from ptftpd.tftp.options import WIDEST
 from ptftpd.tftp.outcome import INF, OK, Backoff, Failure
 from ptftpd.tftp.sender import DOUBTS, Sender
 from tests.machine.simulation import End, Faults, Network, Source, datagrams, pattern
@@ -166,6 +167,24 @@ class TestReading:
         assert b"".join(datagram[wire.HEADER :] for datagram in sent) == source.content
         assert ack(sender, 70001 & 0xFFFF) == []
         assert sender.outcome is OK
+
+
+@pytest.mark.parametrize("rollover", [0, 1])
+def test_late_acks_in_the_widest_window(rollover: int) -> None:
+    """RFC 7440 §4: of the numbers so few are out that an ACK of the window before is not one of theirs."""
+    window = WIDEST
+    source = Source(pattern(8 * 5 * window))
+    sender = Sender(
+        source.read, len(source.content), Backoff(1.0, 3), blksize=8, windowsize=window, rollover=rollover
+    )
+    numbers = [*range(65536), *range(rollover, 65536), *range(rollover, 65536)]
+    sender.start(0.0)
+    for base in range(window, 4 * window, window):
+        assert ack(sender, numbers[base])
+        assert sender.blocks == base
+        for late in (base - window, base - window + 1, base - 1):
+            assert ack(sender, numbers[late]) == []
+        assert sender.blocks == base
 
 
 class TestAnything:
