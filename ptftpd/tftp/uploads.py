@@ -15,7 +15,7 @@ from ptftpd.tftp import wire
 from ptftpd.tftp.files import failure
 
 CHUNK = 1 << 16  # octets gathered before a write
-PART, VERSION = ".{name}.{n}.part", "{name}.~{n}~"  # of a file on its way in, of one that was replaced
+PART, VERSION = ".upload.{n}.part", "{name}.~{n}~"  # of a file on its way in, of one that was replaced
 FLOOR_EVERY = 1 << 24  # octets between two looks at the free space
 
 
@@ -90,20 +90,21 @@ class Upload:
     def _admit(self, announced: int | None) -> None:
         if self._policy.uploads == "none":
             raise TransferError(wire.ACCESS, "uploads are off here")
-        existing = self._existing()
-        if existing is not None and not stat.S_ISREG(existing.st_mode):
-            raise TransferError(wire.ACCESS, "something other than a regular file has that name")
-        if existing is not None and self._policy.uploads == "create":
+        if self._exists() and self._policy.uploads == "create":
             raise failure(OSError(errno.EEXIST, ""))
         if announced is not None and announced > self._policy.limit:
             raise TransferError(wire.DISK_FULL, f"uploads are limited to {self._policy.limit} octets")
         self._check_space(announced or 0)
 
-    def _existing(self) -> os.stat_result | None:
+    def _exists(self) -> bool:
+        """Return whether there is a file of that name; TransferError when it is not a regular one."""
         try:
-            return os.stat(self._name, dir_fd=self._directory, follow_symlinks=False)
+            mode = os.stat(self._name, dir_fd=self._directory, follow_symlinks=False).st_mode
         except FileNotFoundError:
-            return None
+            return False
+        if not stat.S_ISREG(mode):
+            raise TransferError(wire.ACCESS, "something other than a regular file has that name")
+        return True
 
     def _create(self) -> None:
         mode = 0o666 & ~self._policy.umask
@@ -145,7 +146,7 @@ class Upload:
         if self._policy.uploads == "create":
             self._link(self._name)  # fails when another upload of that name was finished first
             return
-        if self._policy.uploads == "version" and self._existing() is not None:
+        if self._policy.uploads == "version" and self._exists():
             self._numbered(VERSION, self._keep)
         if not self._part:
             self._part = self._numbered(PART, self._link)  # close() takes it away should the next step fail
@@ -153,10 +154,18 @@ class Upload:
         self._part = ""
 
     def _keep(self, name: str) -> None:
-        """Give the file that is about to be replaced another name."""
-        os.link(
-            self._name, name, src_dir_fd=self._directory, dst_dir_fd=self._directory, follow_symlinks=False
-        )
+        """Give the file that is about to be replaced another name, which is not taken."""
+        both = {"src_dir_fd": self._directory, "dst_dir_fd": self._directory}
+        try:
+            os.link(self._name, name, **both, follow_symlinks=False)
+        except PermissionError:
+            # Only its owner may link it (fs.protected_hardlinks); renamed, there is none for a moment.
+            os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0, dir_fd=self._directory))
+            try:
+                os.rename(self._name, name, **both)
+            except OSError:
+                os.unlink(name, dir_fd=self._directory)
+                raise
 
     def _link(self, name: str) -> None:
         """Give the file a name."""

@@ -7,6 +7,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,6 +89,40 @@ class TestPolicy:
             put(directory, octets, allowed="version")
         contents = {path.name: path.read_bytes() for path in directory.iterdir()}
         assert contents == {"new": b"third", "new.~1~": b"first", "new.~2~": b"second"}
+
+    @pytest.mark.parametrize("sticky", [False, True])
+    def test_version_of_somebody_elses_file(
+        self, directory: Path, monkeypatch: pytest.MonkeyPatch, sticky: bool
+    ) -> None:
+        """Linux lets only its owner link it (fs.protected_hardlinks): it is kept all the same.
+
+        In a sticky directory, where it cannot be renamed either, it stays as it is, and nothing beside it.
+        """
+        (directory / "new").write_bytes(b"of root")
+        (directory / "new.~1~").touch()
+        owned = (directory / "new").stat().st_ino
+
+        def protect(call: str) -> None:
+            real = getattr(os, call)
+
+            def protected(source: str, target: str, **kinds: Any) -> None:
+                if os.stat(source, dir_fd=kinds.get("src_dir_fd")).st_ino == owned:
+                    raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+                real(source, target, **kinds)
+
+            monkeypatch.setattr(uploads.os, call, protected)
+
+        protect("link")
+        if sticky:
+            protect("rename")
+            made = upload(directory, allowed="version")
+            with pytest.raises(TransferError, match="permission"):
+                made.finish()
+            made.close()
+        else:
+            put(directory, b"x", allowed="version")
+        kept = {"new": b"of root"} if sticky else {"new": b"x", "new.~2~": b"of root"}
+        assert {path.name: path.read_bytes() for path in directory.iterdir()} == kept | {"new.~1~": b""}
 
     @pytest.mark.parametrize("allowed", ["create", "overwrite", "version"])
     def test_only_regular_files(self, directory: Path, allowed: str) -> None:
@@ -178,12 +213,18 @@ class TestWhole:
         made = upload(directory, allowed="version")
         made.write(memoryview(b"x"))
         (directory / "new.~1~").write_bytes(b"older")
-        (directory / ".new.1.part").touch()
+        (directory / ".upload.1.part").touch()
         made.finish()
         made.close()
         assert (directory / "new.~1~").read_bytes() == b"older"
         assert (directory / "new.~2~").read_bytes() == b"old"
         assert (directory / "new").read_bytes() == b"x"
+
+    @pytest.mark.parametrize("allowed", ["create", "overwrite", "version"])
+    def test_the_longest_name(self, directory: Path, allowed: str) -> None:
+        """NAME_MAX: what a file is called meanwhile is no longer than that."""
+        put(directory, b"x", "n" * 255, allowed)
+        assert [path.name for path in directory.iterdir()] == ["n" * 255]
 
     @pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0, 0o666)])
     def test_the_umask(self, directory: Path, umask: int, mode: int) -> None:
