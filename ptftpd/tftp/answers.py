@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from ptftpd import net
 from ptftpd.errors import TransferError
@@ -34,6 +34,10 @@ class Answers:
     def close(self) -> None:
         """Release the roots; open files stay open."""
         self._catalog.close()
+
+    def upload_faults(self) -> Iterator[str]:
+        """Yield a sentence for each directory for uploads that cannot be used."""
+        return self._catalog.upload_faults(writing=True)
 
     def answer(self, sock: socket.socket, request: Request) -> tuple[File, Sender | Receiver, options.Terms]:
         """Return what a request gets, and note its quirks; TransferError says why it is refused.

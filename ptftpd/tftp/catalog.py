@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from ptftpd.errors import ConfigError, TransferError
 from ptftpd.settings import Settings
 from ptftpd.tftp import names, wire
-from ptftpd.tftp.files import Source, Tree, unwritable
+from ptftpd.tftp.files import Source, Tree, local, unwritable
 from ptftpd.tftp.names import Facts
 from ptftpd.tftp.uploads import Policy, Upload
 
@@ -76,7 +76,7 @@ class Catalog:
             raise TransferError(wire.ACCESS, "uploads are off" + (" here" if self._uploads else ""))
         fd, directory = self._tree.directory(parent)
         policy = Policy(allowed, tftp.upload_limit, tftp.upload_reserve, tftp.upload_umask)
-        return Upload(fd, directory, base, policy, announced), quirks
+        return Upload(fd, directory, local(base), policy, announced), quirks
 
     def upload_faults(self, *, writing: bool) -> Iterator[str]:
         """Yield a sentence for each directory for uploads that is not there, or may not be written.

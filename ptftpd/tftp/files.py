@@ -41,6 +41,11 @@ def failure(error: OSError) -> TransferError:
     return TransferError(code, reason)
 
 
+def local(name: str) -> str:
+    """Return a name, which stands for octets in UTF-8, as Python's calls have it in any locale."""
+    return os.fsdecode(name.encode("utf-8", "surrogateescape"))
+
+
 @dataclass
 class Source:
     """An open regular file of size octets, as large as it was when it was opened."""
@@ -135,9 +140,10 @@ class Tree:
     def open(self, relative: str, *, ignore_case: bool = False) -> Source:
         """Return the file of a relative name; TransferError says why there is none to be had."""
         refusal: TransferError | None = None
+        name = local(relative)
         for root in self._roots:
             try:
-                return _open_below(root, _matching_case(root.fd, relative) if ignore_case else relative)
+                return _open_below(root, _matching_case(root.fd, name) if ignore_case else name)
             except OSError as error:
                 failed = failure(error)
             except TransferError as error:
@@ -149,9 +155,8 @@ class Tree:
     def directory(self, relative: str) -> tuple[int, str]:
         """Return (descriptor, path) of a directory below the first root; TransferError when there is none."""
         try:
-            fd = os.open(
-                relative or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._roots[0].fd
-            )
+            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+            fd = os.open(local(relative) or ".", flags, dir_fd=self._roots[0].fd)
             try:
                 return fd, self._roots[0].confined(fd)
             except (OSError, TransferError):

@@ -61,7 +61,7 @@ class Server:
 
     def record_faults(self) -> None:
         """Record what uploads lack, before a client finds out."""
-        for fault in self._catalog.upload_faults(writing=True):
+        for fault in self._answers.upload_faults():
             self.log.warning("", fault)
 
     def status(self) -> str:

@@ -103,6 +103,18 @@ class TestActivation:
             assert get(number, "file") == b"x" * 1000
 
 
+def test_a_locale_that_is_not_utf8(tmp_path: Path, root: Path, sock: socket.socket) -> None:
+    """Names are octets to Linux, and UTF-8 to TFTP's clients, whatever the server's own language is."""
+    (root / "grün").write_bytes(b"green")
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    with serve(tmp_path, root, sock, "--ignore-case", **plain) as daemon:
+        daemon.manager.wait("READY=1")
+        assert get(port(sock), "grün") == get(port(sock), "GRün") == b"green"
+        with pytest.raises(AssertionError, match="not DATA"):
+            get(port(sock), "blau\U0001f535")
+        assert get(port(sock), "file") == b"x" * 1000
+
+
 class TestNotifications:
     """sd_notify(3)."""
 
