@@ -39,34 +39,39 @@ class Supervisor:
         self._caught: list[int] = []
         self._stopping = False
         self._alive, self._held = os.pipe()  # workers see the end of _alive when this process is gone
-        self._again: dict[int, float] = {}  # worker number -> when to fork it again
+        self._wakeup, self._poke = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)  # readable when a signal came
+        self._due = dict.fromkeys(range(count), 0.0)  # worker number -> when to fork it
         self._code = 0
 
     def run(self) -> int:
         """Return the exit code once every worker has ended."""
-        wakeup, poke = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._selector.register(wakeup, selectors.EVENT_READ, None)
+        self._selector.register(self._wakeup, selectors.EVENT_READ, None)
         for number in SIGNALS:
             signal.signal(number, lambda caught, frame: self._caught.append(caught))
-        signal.set_wakeup_fd(poke, warn_on_full_buffer=False)
-        for worker in range(self._count):
-            self._fork(worker)
-        while self._pids or self._again:
-            due = min(self._again.values(), default=None)
+        signal.set_wakeup_fd(self._poke, warn_on_full_buffer=False)
+        while self._pids or self._due:
+            due = min(self._due.values(), default=None)
             events = self._selector.select(None if due is None else max(0.0, due - time.monotonic()))
             for key, _ in events:
                 if key.data is None:
-                    os.read(wakeup, 64)
+                    os.read(self._wakeup, 64)
                 else:
                     self._report(key.data)
             self._relay()
-            self._revive()
+            self._start()
         return self._code
 
     def _fork(self, worker: int) -> None:
+        """Begin a worker; OSError when the machine has no process or descriptor left."""
         ours, theirs = os.pipe()
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        pid = os.fork()
+        try:
+            pid = os.fork()
+        except OSError:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+            os.close(ours)
+            os.close(theirs)
+            raise
         if pid == 0:
             code = 1
             try:
@@ -84,7 +89,7 @@ class Supervisor:
     def _become_worker(self, ours: int) -> None:
         """Let go of what is the supervisor's alone."""
         signal.set_wakeup_fd(-1)
-        for fd in (ours, self._held, *self._pipes.values()):
+        for fd in (ours, self._held, self._wakeup, self._poke, *self._pipes.values()):
             os.close(fd)
         self._selector.close()
 
@@ -127,7 +132,7 @@ class Supervisor:
             self._caught.append(signal.SIGTERM)
         else:
             self._log.warning("", f"worker {worker + 1} died ({code}), its transfers with it: it starts anew")
-            self._again[worker] = time.monotonic() + PAUSE
+            self._due[worker] = time.monotonic() + PAUSE
 
     def _relay(self) -> None:
         """Pass on the signals that came."""
@@ -138,16 +143,21 @@ class Supervisor:
                 self._notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
             else:
                 self._stopping = True
-                self._again.clear()
+                self._due.clear()
                 self._notify("STOPPING=1\nSTATUS=finishing the running transfers")
             for pid in self._pids.values():
                 os.kill(pid, number)
 
-    def _revive(self) -> None:
-        for worker, when in list(self._again.items()):
-            if time.monotonic() >= when:
-                del self._again[worker]
+    def _start(self) -> None:
+        """Fork the workers that are due; those that cannot be now are due again after a pause."""
+        now = time.monotonic()
+        for worker in [worker for worker, when in self._due.items() if now >= when]:
+            del self._due[worker]
+            try:
                 self._fork(worker)
+            except OSError as error:
+                self._log.error("", f"worker {worker + 1} cannot be started now: {error.strerror}")
+                self._due[worker] = now + PAUSE
 
 
 def _say(pipe: int, state: str) -> None:

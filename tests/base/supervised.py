@@ -1,10 +1,12 @@
 """A supervisor whose workers do as they are told, which prints what it would notify: supervised.py DEED...
 
-Deeds: exit=CODE, raise, late (slow to begin); any other word is just the worker's name.
+Deeds: exit=CODE, raise, late (slow to begin), crash (it is killed, at first); any other word is just the
+worker's name. The first fork for one that was killed fails.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import signal
@@ -14,6 +16,7 @@ import time
 from ptftpd.log import Log
 from ptftpd.workers import SIGNALS, Notify, Supervisor
 
+COUNT = len(sys.argv) - 1  # of the workers
 DELAY = 0.2  # seconds that a worker takes before it catches signals
 
 
@@ -24,6 +27,8 @@ def work(number: int, notify: Notify, parent: int) -> int:
         raise ZeroDivisionError("what no one foresaw")
     if deed == "exit":
         return int(value)
+    if deed == "crash" and forks <= COUNT:
+        os.kill(os.getpid(), signal.SIGKILL)
     caught: list[int] = []
     wakeup, poke = os.pipe2(os.O_NONBLOCK)
     if deed == "late":
@@ -45,10 +50,20 @@ def work(number: int, notify: Notify, parent: int) -> int:
             notify(f"READY=1\nSTATUS={deed} heard of {signal.Signals(caught.pop(0)).name}")
 
 
+def fork() -> int:
+    """Be os.fork(), but for one time."""
+    global forks
+    forks += 1
+    if forks == COUNT + 1:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+    return real_fork()
+
+
 def show(state: str) -> None:
     """Print a notification in one line."""
     print(state.replace("\n", " | "), flush=True)
 
 
 if __name__ == "__main__":
-    sys.exit(Supervisor(Log("test"), len(sys.argv) - 1, work, show).run())
+    forks, real_fork, os.fork = 0, os.fork, fork
+    sys.exit(Supervisor(Log("test"), COUNT, work, show).run())

@@ -114,6 +114,16 @@ def test_a_bug_leaves_its_trace(start: Start) -> None:
     assert "died" not in it.text()
 
 
+def test_a_machine_that_is_out_of_processes(start: Start) -> None:
+    """A worker that died is forked anew as soon as that can be; the others serve on meanwhile."""
+    it = start("a", "crash")
+    it.wait_for("READY=1.*worker 1: a is ready; worker 2: crash is ready")
+    assert "warning: worker 2 died (-9), its transfers with it: it starts anew" in it.text()
+    assert "error: worker 2 cannot be started now: Resource temporarily unavailable" in it.text()
+    it.process.send_signal(signal.SIGTERM)
+    assert it.process.wait(PATIENCE) == 0
+
+
 def test_the_exit_code_of_a_worker_that_gave_up(start: Start) -> None:
     it = start("a", "exit=78")
     assert it.process.wait(PATIENCE) == 78
