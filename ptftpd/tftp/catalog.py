@@ -42,15 +42,9 @@ class Catalog:
     def read(self, name: str, facts: Facts) -> tuple[Source, Quirks]:
         """Return the file that a client calls name; TransferError says why there is none."""
         path, quirks = self._rewritten(name, facts, writing=False)
-        attempts = [(path, False, "")]
-        cleaned = names.cleaned(path)
-        if cleaned and cleaned != path:
-            attempts.append((cleaned, False, "garbage behind the name"))
-        common = names.without_serial(path)
-        if common != path:
-            attempts.append((common, False, "no directory for this Raspberry Pi's serial number"))
+        attempts = [(path, False, ""), *((mended, False, quirk) for mended, quirk in names.mended(path))]
         if self._settings.ignore_case:
-            attempts.append((cleaned or path, True, "case differs"))
+            attempts.append((names.cleaned(path) or path, True, "case differs"))
         refusal: TransferError | None = None
         for attempt, ignore_case, quirk in attempts:
             for candidate in names.candidates(attempt, self._settings.client_directory, facts):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ptftpd.errors import ConfigError, TransferError
@@ -65,6 +65,22 @@ def cleaned(name: str) -> str:
 def without_serial(name: str) -> str:
     """Return the name without the serial-number directory of a Raspberry Pi, which few sites make."""
     return _SERIAL.sub("", name, count=1) if _SERIAL.match(name) else name
+
+
+# When there is no file of the name asked for, what each of these makes of it is tried, in this order. The
+# words are for the record of the transfer. A quirk of further firmware is a function and a line here.
+QUIRKS: tuple[tuple[Callable[[str], str], str], ...] = (
+    (cleaned, "garbage behind the name"),
+    (without_serial, "no directory for this Raspberry Pi's serial number"),
+)
+
+
+def mended(name: str) -> Iterator[tuple[str, str]]:
+    """Yield (name, quirk) for each quirk of firmware that the name may have."""
+    for mend, quirk in QUIRKS:
+        result = mend(name)
+        if result not in ("", name):
+            yield result, quirk
 
 
 def candidates(name: str, directories: Iterable[str], facts: Facts) -> Iterator[str]:
