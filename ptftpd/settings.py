@@ -3,7 +3,12 @@
 The INI reader, the command line, --help, the manual pages, the sample files and the completions are
 all made from the option() fields here; the client's are in client/settings.py. A setting's key is the
 field's name, its long option the same words with dashes. A new setting is a field; a new section a dataclass
-and its line in the tables at the end.
+and its line in the tables at the end. The samples are then rendered anew, in the checkout:
+
+    python3 -m ptftpd.programs.manual etc etc/ptftpd
+
+A program finds it in Loaded.settings, by the section's name, and is given other settings by a reload: it
+goes on with those, but for running transfers and for what has restart.
 """
 
 from __future__ import annotations
