@@ -141,8 +141,9 @@ class Tree:
         """Return the file of a relative name; TransferError says why there is none to be had."""
         refusal: TransferError | None = None
         name = local(relative)
-        for root in self._roots:
+        for number in range(len(self._roots)):
             try:
+                root = self._root(number)
                 return _open_below(root, _matching_case(root.fd, name) if ignore_case else name)
             except OSError as error:
                 failed = failure(error)
@@ -156,14 +157,24 @@ class Tree:
         """Return (descriptor, path) of a directory below the first root; TransferError when there is none."""
         try:
             flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-            fd = os.open(local(relative) or ".", flags, dir_fd=self._roots[0].fd)
+            root = self._root(0)
+            fd = os.open(local(relative) or ".", flags, dir_fd=root.fd)
             try:
-                return fd, self._roots[0].confined(fd)
+                return fd, root.confined(fd)
             except (OSError, TransferError):
                 os.close(fd)
                 raise
         except OSError as error:
             raise failure(error) from None
+
+    def _root(self, number: int) -> Root:
+        """Return a root: another directory when that was removed and made anew; OSError without one."""
+        root = self._roots[number]
+        if os.fstat(root.fd).st_nlink == 0:
+            fresh = Root(self.roots[number])
+            os.close(root.fd)
+            self._roots[number] = root = fresh
+        return root
 
 
 def unwritable(directory: int) -> str:

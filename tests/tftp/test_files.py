@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import pwd
+import shutil
 import socket
 import threading
 from collections.abc import Iterator
@@ -154,6 +155,24 @@ class TestConfinement:
         """It is the same directory."""
         root.rename(tmp_path / "renamed")
         assert read(tree.open("directory/file")) == b"inside"
+
+    def test_a_root_that_is_removed_and_made_anew(self, root: Path, tree: Tree) -> None:
+        """What is there by its name now is served, as if it had been there all the time."""
+        before = len(os.listdir("/proc/self/fd"))
+        shutil.rmtree(root)
+        for _ in range(2):
+            assert refusal(tree, "file") == wire.NOT_FOUND
+            with pytest.raises(TransferError, match="no such file"):
+                tree.directory("")
+        root.mkdir()
+        (root / "File").write_bytes(b"anew")
+        (root / "out").symlink_to("../elsewhere")
+        assert read(tree.open("File")) == read(tree.open("FILE", ignore_case=True)) == b"anew"
+        assert refusal(tree, "out/file") == wire.ACCESS
+        fd, path = tree.directory("")
+        os.close(fd)
+        assert path == str(root)
+        assert len(os.listdir("/proc/self/fd")) == before
 
     def test_the_root_of_the_file_system(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_bytes(b"somewhere")
