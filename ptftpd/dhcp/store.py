@@ -44,6 +44,8 @@ _REMEDIES = {  # by SQLite's primary result code: what the administrator is to d
     sqlite3.SQLITE_BUSY: "another program uses it, which has to end or to finish its transaction",
     sqlite3.SQLITE_IOERR: "see whether that disk is full, and what the kernel's log says of it",
 }
+_READABLE = "look as root, or as the user that the server runs as"
+_READING = dict.fromkeys((sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY), _READABLE)  # for who only looks
 _PASSES = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR}  # worth another start
 
 _CREATE = """
@@ -69,17 +71,26 @@ class Store:
         self._database: sqlite3.Connection | None = None
 
     def peek(self, now: float) -> list[Lease]:
-        """Return the leases as they are now, without ever writing; none when there is no database."""
+        """Return the leases as they are now, without ever writing; none when there is no database yet.
+
+        Error says why it cannot be read.
+        """
         from urllib.parse import quote  # here and not at the top: serving does without
 
         try:
+            if not os.stat(self.path).st_size:
+                return []
             with closing(sqlite3.connect(f"file:{quote(self.path)}?mode=ro", uri=True)) as database:
                 ahead = now - self._wall()
                 return [_lease(row, now, ahead) for row in database.execute(f"SELECT {_COLUMNS} FROM lease")]
-        except sqlite3.OperationalError:
+        except FileNotFoundError:
             return []
+        except OSError as error:
+            raise Error(
+                f"cannot read the lease database {self.path}: {error.strerror}: {_READABLE}"
+            ) from None
         except _UNUSABLE as error:
-            raise self._failure("use", error) from None
+            raise self._failure("read", error, _REMEDIES | _READING) from None
 
     def load(self, now: float) -> list[Lease]:
         """Open or create the database and return its leases; Error when it cannot be used.
@@ -132,10 +143,10 @@ class Store:
             self._database.close()
             self._database = None
 
-    def _failure(self, do: str, error: Exception) -> Error:
+    def _failure(self, do: str, error: Exception, remedies: dict[int, str] = _REMEDIES) -> Error:
         """Return what to raise when something cannot be done with the database."""
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
-        remedy = _REMEDIES.get(code, "").format(user=account.name())
+        remedy = remedies.get(code, "").format(user=account.name())
         sentence = f"cannot {do} the lease database {self.path}: {error}{remedy and f': {remedy}'}"
         return Error(sentence) if code in _PASSES else StateError(sentence)
 

@@ -12,6 +12,7 @@ from ptftpd.dhcp import options, pxe, wire
 from ptftpd.dhcp.explain import Explainer
 from ptftpd.dhcp.networks import Networks
 from ptftpd.dhcp.plan import plans
+from ptftpd.dhcp.pool import Lease
 from ptftpd.dhcp.store import Store
 from ptftpd.dhcp.wire import Message
 from ptftpd.errors import Error
@@ -33,8 +34,17 @@ def answer_bootp(loaded: Loaded, mac: str, parameters: dict[str, str]) -> str:
 def _explain(loaded: Loaded, message: Message) -> str:
     settings, link, now = loaded.settings, net.link(loaded.interface), time.monotonic()
     path = os.path.join(settings.dhcp.state_dir, f"leases-{link.name}.sqlite")
-    networks = Networks(plans(settings, link.name, link.address, link.network), Store(path).peek(now))
-    return Explainer(settings, link.name, int(link.address), networks).explain(message, now)
+    leases, lacking = _leases(Store(path), now)
+    networks = Networks(plans(settings, link.name, link.address, link.network), leases)
+    return lacking + Explainer(settings, link.name, int(link.address), networks).explain(message, now)
+
+
+def _leases(store: Store, now: float) -> tuple[list[Lease], str]:
+    """Return the leases, and what is to be said first when they cannot be read."""
+    try:
+        return store.peek(now), ""
+    except Error as error:
+        return [], f"{error}; this is as if nobody had a lease\n"
 
 
 def discover(mac: str, parameters: dict[str, str]) -> Message:

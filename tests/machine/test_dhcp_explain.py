@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from ptftpd import config
 from ptftpd.dhcp import wire
 from ptftpd.dhcp.explain import Explainer
 from ptftpd.dhcp.registry import option
 from ptftpd.dhcp.wire import Message
 from ptftpd.errors import Error
+from ptftpd.programs import dhcpd
 from ptftpd.programs.explaining import EXPLAIN, bootrequest, discover
 from ptftpd.settings import Class, Dhcp, Host, Menu, Pxe, Subnet
 from tests.machine.dhcp_site import MAC, OWN, Site, answer, ip, mac, ranges
@@ -226,3 +229,13 @@ def test_the_message_of_the_question() -> None:
         chaddr=MAC.ljust(16, b"\0"),
         options={53: b"\1", 93: b"\0\7", 60: b"PXEClient:Arch:00007:UNDI:003000", 77: b"iPXE"},
     )
+
+
+def test_leases_that_cannot_be_read(tmp_path: Path) -> None:
+    """The reply is explained all the same, with what it lacks said first. Loopback has a network, too."""
+    (tmp_path / "leases-lo.sqlite").write_bytes(b"no database")
+    loaded = config.load(dhcpd.PROGRAM, ["lo", "--state-dir", str(tmp_path)], str(tmp_path))
+    first, second, *_ = EXPLAIN.answer(loaded, MAC.hex(":"), NOTHING | {"arch": "bios"}).splitlines()
+    assert first.startswith(f"cannot read the lease database {tmp_path}/leases-lo.sqlite: file is not a ")
+    assert first.endswith("; this is as if nobody had a lease")
+    assert second.startswith("DHCPDISCOVER from 52:54:00:12:34:56 via lo")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from ptftpd.dhcp.pool import Lease
 from ptftpd.dhcp.store import Store
 from ptftpd.errors import Error
+from tests.lab import reachable
 from tests.machine.dhcp_site import ip, mac
 
 ONE, OTHER = b"\1" + mac(1), b"\1" + mac(2)
@@ -141,6 +144,56 @@ def test_people_can_read_it(store: Store) -> None:
     assert store._database.execute("SELECT * FROM lease").fetchall() == [
         ("10.0.0.10", "01:52:54:00:00:00:01", "01:52:54:00:00:00:01", "", "bios", 1_700_000_100.0, 100.0)
     ]
+
+
+def test_a_look_at_the_leases(store: Store, tmp_path: Path) -> None:
+    """As --explain takes it, while the server runs and before it ever did; it makes no database."""
+    lease = Lease(ip(".10"), ONE, expires=100, seconds=100)
+    store.commit([lease], now=0)
+    assert Store(store.path, store._wall).peek(0) == [lease]
+    assert Store(str(tmp_path / "other.sqlite")).peek(0) == []
+    assert Store(str(tmp_path / "missing" / "leases.sqlite")).peek(0) == []
+    (tmp_path / "empty.sqlite").touch()
+    assert Store(str(tmp_path / "empty.sqlite")).peek(0) == []
+    assert not list(tmp_path.glob("other*"))
+
+
+@pytest.mark.parametrize(
+    ("mode", "reason"), [(0, "Permission denied"), (0o555, "attempt to write a readonly database")]
+)
+def test_leases_that_nobody_else_may_look_at(store: Store, tmp_path: Path, mode: int, reason: str) -> None:
+    """That is no reason to say that there are none. SQLite has to write beside a database to read it."""
+    store.close()
+    reachable(tmp_path).chmod(mode)
+    try:
+        with unprivileged(), pytest.raises(Error) as caught:
+            Store(store.path).peek(0)
+    finally:
+        tmp_path.chmod(0o700)
+    remedy = "look as root, or as the user that the server runs as"
+    assert str(caught.value) == f"cannot read the lease database {store.path}: {reason}: {remedy}"
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """Be nobody for a while, if this is root, who may read everything."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+def test_a_damaged_database_cannot_be_looked_at(tmp_path: Path) -> None:
+    path = tmp_path / "leases.sqlite"
+    path.write_bytes(b"short")
+    with pytest.raises(
+        Error, match=f"^cannot read the lease database {path}: file is not a database: restore"
+    ):
+        Store(str(path)).peek(0)
 
 
 @pytest.mark.parametrize("content", [b"no database at all, but longer than a header" * 30, b"short"])
