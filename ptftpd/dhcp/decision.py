@@ -67,5 +67,5 @@ class Decision:
         if not any(boot for _, boot in suitable):
             return None
         shown = [entry for entry, _ in suitable]
-        first = suitable[0][1] or Boot(self._server, "", "[menu] local")
+        first = suitable[0][1] or Boot(self._server, "", f"[menu {shown[0].text.decode('ascii')}] local")
         return replace(first, menu=menu.encode(shown, self._own, self._prompt, self._timeout))

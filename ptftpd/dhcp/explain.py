@@ -39,6 +39,7 @@ class Explainer:
         self._proxy = Proxy(settings, interface, own)
         self._bootp = Bootp(settings, interface, own, networks, frozenset())
         self._decision = Decision(settings, own)
+        self._is_proxy = settings.dhcp.mode == "proxy"
 
     def explain(self, message: Message, now: float) -> str:
         """Return what comes of a message, a line a field; one without option 53 is BOOTP."""
@@ -50,7 +51,7 @@ class Explainer:
         lines = [outcome.asked]
         if asked.kind and self._settings.dhcp.mode == "auto":
             lines.append("as long as no other DHCP server answers; for the other case add --mode proxy")
-        if not outcome.data or network is None or outcome.request is None:
+        if not outcome.data or outcome.request is None:
             lines.append(f"is not answered: {outcome.done or outcome.ignored}")
             if asked.kind and not asked.client.boots:
                 lines.append(
@@ -60,8 +61,10 @@ class Explainer:
         reply = wire.decode(outcome.data)
         lines.append(f"{_name(reply)} of {len(outcome.data)} octets to {outcome.destination[0]}, "
                      f"port {outcome.destination[1]}")  # fmt: skip
-        sheet, _ = self._machine.told(outcome.request, network)
-        account = _Account(self._settings, outcome, network, sheet)
+        sheet: Sheet = {}  # as it is for a proxy
+        if network and not (asked.kind and self._is_proxy):
+            sheet, _ = self._machine.told(outcome.request, network)
+        account = _Account(self._settings, outcome, network.plan.section if network else "", sheet)
         lines += [*account.header(reply, had), *account.options(reply)]
         rules = self._decision.candidates(outcome.request.client)
         if len(rules) > 1:
@@ -72,7 +75,7 @@ class Explainer:
     def _outcome(self, message: Message, now: float) -> Outcome:
         if options.MESSAGE_TYPE not in message.options:
             return self._bootp.receive(message, now)
-        if self._settings.dhcp.mode == "proxy":
+        if self._is_proxy:
             return self._proxy.receive(message, direct=False)
         return self._machine.receive(message, now, direct=False)
 
@@ -92,8 +95,9 @@ def _name(reply: Message) -> str:
 class _Account:
     """Knows where each field of one reply is from."""
 
-    def __init__(self, settings: Settings, outcome: Outcome, network: Network, sheet: Sheet) -> None:
-        self._settings, self._outcome, self._network, self._sheet = settings, outcome, network, sheet
+    def __init__(self, settings: Settings, outcome: Outcome, section: str, sheet: Sheet) -> None:
+        """section is that of the client's network, sheet the options that it is told there."""
+        self._settings, self._outcome, self._section, self._sheet = settings, outcome, section, sheet
         self._boot = self.place(str(outcome.fields.get("DHCP_BOOT_RULE", "")))
 
     def header(self, reply: Message, had: str) -> list[str]:
@@ -130,9 +134,8 @@ class _Account:
                 return self.place(f"[host {name}] address")
         if any(str(kept) == dotted for _, kept in self._settings.dhcp.reserve):
             return self.place("[dhcp] reserve")
-        section = self._network.plan.section
-        chosen = ("dhcp", "range") in self._settings.sources or section != "dhcp"
-        where = self.place(f"[{section}] range") if chosen else "the interface's network"
+        chosen = ("dhcp", "range") in self._settings.sources or self._section != "dhcp"
+        where = self.place(f"[{self._section}] range") if chosen else "the interface's network"
         return f"{had or 'free'}, of {where}"
 
     def _option(self, code: int) -> str:
@@ -144,9 +147,9 @@ class _Account:
             return self._boot
         if code == options.LEASE_TIME:
             asked = self._outcome.request is not None and self._outcome.request.seconds
-            section = self._network.plan.section
-            own = section != "dhcp" and self._settings.subnets[section.partition(" ")[2]].lease_time
-            lease_time = self.place(f"[{section if own else 'dhcp'}] lease_time")
+            subnet = self._settings.subnets.get(self._section.removeprefix("subnet "))
+            section = self._section if subnet and subnet.lease_time else "dhcp"
+            lease_time = self.place(f"[{section}] lease_time")
             return f"the client's wish within the bounds, {lease_time}" if asked else lease_time
         return PROTOCOL.get(code, "")
 

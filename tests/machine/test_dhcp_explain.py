@@ -156,6 +156,16 @@ def test_of_a_proxy() -> None:
     assert not [line for line in lines if line[0] in {"yiaddr", "51 dhcp-lease-time"}]
 
 
+def test_of_a_proxy_to_a_network_that_has_no_section() -> None:
+    """It needs none: it gives no addresses, and the options that are set are not for its replies."""
+    made = site(mode="proxy")
+    set_here = (option("always vendor-class-identifier=x"),)
+    made.settings = replace(made.settings, dhcp=replace(made.settings.dhcp, option=set_here))
+    lines = explained(made, arch="7", relay="192.168.9.9")
+    assert lines[1][0].startswith("DHCPOFFER of ")
+    assert ["60 vendor-class-identifier", "PXEClient", "[pxe] boot_file (pxed.conf:3)"] in lines
+
+
 def test_of_auto_mode() -> None:
     """Which of the two answers it is depends on the network, which is not asked."""
     lines = explained(site(mode="auto"), arch="7")
@@ -174,6 +184,16 @@ def test_of_a_menu() -> None:
     assert ["43 vendor-encapsulated-options", "menu of Debian, Disk; the first after 10 s", where] in lines
     assert ["60 vendor-class-identifier", "PXEClient", where] in lines
     assert ["file", "pxelinux.0", where] in lines
+
+
+def test_of_a_menu_that_begins_with_the_local_disk() -> None:
+    made = site()
+    menus = {"The disk": Menu(local=True), "Debian": Menu(boot_file="pxelinux.0")}
+    local = {("menu The disk", "local"): "pxed.conf:8"}
+    made.settings = replace(made.settings, menus=menus, sources=SOURCES | local)
+    assert ["60 vendor-class-identifier", "PXEClient", "[menu The disk] local (pxed.conf:8)"] in explained(
+        made, arch="7"
+    )
 
 
 def test_of_bootp() -> None:
