@@ -40,7 +40,7 @@ class Machine:
     """Answers the clients of one interface. A new one takes over the old one's leases at a reload."""
 
     def __init__(self, settings: Settings, interface: str, own: int, networks: Networks) -> None:
-        """own is this server's address on the interface, which clients know it by (option 54)."""
+        """own is this server's address on the interface."""
         self.networks = networks
         self._interface = interface
         self._own = own
@@ -82,13 +82,22 @@ class Machine:
         """Return what a reply has in common with those to other clients of the kind; made once."""
         client = asked.client
         traits = client.ipxe, client.vendor_class, client.is_raspberry_pi
-        key = asked.parameters, seconds, id(sheet), boot, traits
+        known_as = self._known_as(asked)
+        key = asked.parameters, seconds, id(sheet), boot, traits, known_as
         made = self._bodies.get(key)
         if made is None:
             if len(self._bodies) >= MAX_BODIES:
                 self._bodies.clear()
-            made = self._bodies[key] = sheet, reply.body(asked, seconds, sheet, boot, self._own)
+            made = self._bodies[key] = sheet, reply.body(asked, seconds, sheet, boot, known_as)
         return made[1]
+
+    def _known_as(self, asked: Request) -> int:
+        """Return the address by which a client knows this server (option 54)."""
+        return asked.server_override or self._own
+
+    def _is_named(self, asked: Request) -> bool:
+        """Return whether a message names this server, by either of its addresses (RFC 5107 §4)."""
+        return asked.server_id in {self._own, self._known_as(asked)}
 
     def _unwanted(self, asked: Request, network: Network | None, lease: Lease | None, now: float) -> str:
         """Return why a message is not for this server, '' when it is."""
@@ -136,7 +145,7 @@ class Machine:
 
     def _request(self, asked: Request, network: Network, outcome: Outcome, now: float) -> None:
         """Grant, refuse or pass over a DHCPREQUEST (RFC 2131 §4.3.2)."""
-        if asked.state == SELECTING and asked.server_id != self._own:
+        if asked.state == SELECTING and not self._is_named(asked):
             network.pool.withdraw(asked.key)
             outcome.ignored = "took another server's offer"
         elif not asked.address:
@@ -176,7 +185,7 @@ class Machine:
     def _decline(self, asked: Request, network: Network, outcome: Outcome, now: float) -> None:
         """Quarantine an address in use by somebody else; only its holder may say so (RFC 2131 §4.3.3)."""
         lease = network.pool.holder(asked.address)
-        if lease is None or lease.key != asked.key or asked.server_id != self._own:
+        if lease is None or lease.key != asked.key or not self._is_named(asked):
             outcome.ignored = "DHCPDECLINE of an address that the client does not hold"
             return
         lease = network.pool.quarantine(asked.address, self._settings.quarantine, now)
@@ -189,7 +198,7 @@ class Machine:
 
     def _release(self, asked: Request, network: Network, outcome: Outcome, now: float) -> None:
         lease = network.pool.holder(asked.address)
-        if lease is None or lease.key != asked.key or asked.server_id not in {self._own, 0}:
+        if lease is None or lease.key != asked.key or (asked.server_id and not self._is_named(asked)):
             outcome.ignored = "DHCPRELEASE of an address that the client does not hold"
             return
         network.pool.release(lease, now)
@@ -217,7 +226,7 @@ class Machine:
             outcome.fields["DHCP_BOOT_RULE"] = boot.origin
 
     def _refuse(self, asked: Request, outcome: Outcome, reason: str) -> None:
-        answer = reply.nak(asked, reason, self._own)
+        answer = reply.nak(asked, reason, self._known_as(asked))
         self._answer(asked, outcome, answer, asked.address, f": {reason}")
 
     def _answer(self, asked: Request, outcome: Outcome, answer: Message, address: int, more: str) -> None:

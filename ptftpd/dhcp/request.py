@@ -15,7 +15,7 @@ MIN_SIZE = 576  # octets of the IP datagram that every client takes (RFC 2131 §
 MAX_SIZE = 1500  # and the most ever sent: what fits one Ethernet frame
 HEADERS = 28  # octets of IP and UDP headers, which option 57 counts
 LEAST_ROOM = MIN_SIZE - HEADERS  # octets of a reply that every client takes
-LINK_SELECTION = 5  # sub-option of option 82 (RFC 3527)
+LINK_SELECTION, SERVER_OVERRIDE = 5, 11  # sub-options of option 82 (RFC 3527, RFC 5107)
 # What stands before the octets of a name, in place of the hardware type that is before hardware addresses.
 _CLIENT_ID, _GUID = b"\0", b"\xff"
 
@@ -50,6 +50,12 @@ class Request:
     def seconds(self) -> int:
         """The lease time that the client would like, 0 when it says nothing."""
         return wire.number(self.message.options.get(options.LEASE_TIME, b"")[:4])
+
+    @property
+    def server_override(self) -> int:
+        """The address that a relay agent wants to be this server's to the client, 0 for none (RFC 5107)."""
+        octets = pxe.suboption(self.message, options.RELAY_AGENT, SERVER_OVERRIDE)
+        return wire.number(octets) if len(octets) == 4 else 0
 
     @property
     def place(self) -> int:

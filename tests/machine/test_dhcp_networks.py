@@ -134,6 +134,23 @@ def test_link_and_subnet_selection(said: dict[str, Any], address: str) -> None:
     assert answer(outcome).options.get(118) == said.get("o118")  # RFC 3011: it is sent back
 
 
+def test_the_relay_agent_stands_for_the_server() -> None:
+    """RFC 5107: the address in option 82.11 is this server's to the client, from its offer to its release."""
+    site, known = Site(subnets=far()), wire.addresses(RELAY)
+    behind: dict[str, Any] = {"giaddr": RELAY, "o82": b"\x0b\4" + known}
+    offer = answer(site.discover(**behind))
+    assert offer.options[options.SERVER_ID] == known
+    ack = answer(site.select(offer.yiaddr, server=RELAY, **behind))
+    assert (kind(ack), ack.options[options.SERVER_ID]) == (options.ACK, known)
+    assert kind(answer(site.renew(offer.yiaddr, **behind))) == options.ACK
+    nak = answer(site.select(ip("192.168.9.9"), server=RELAY, **behind))
+    assert (kind(nak), nak.options[options.SERVER_ID]) == (options.NAK, known)
+    assert answer(site.discover(giaddr=RELAY)).options[options.SERVER_ID] == wire.addresses(int(OWN))
+    assert kind(answer(site.select(offer.yiaddr, **behind))) == options.ACK, "its own address is right too"
+    assert silent(site.select(offer.yiaddr, server=RELAY)) == "took another server's offer"
+    assert site.say(options.RELEASE, ciaddr=offer.yiaddr, o54=known, **behind).commit
+
+
 def test_a_network_that_is_not_configured() -> None:
     why = "relayed from a network that is not configured"
     assert silent(Site(subnets=far()).discover(giaddr=ip("192.168.8.1"))) == why
