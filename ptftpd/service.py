@@ -10,6 +10,7 @@ import itertools
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
@@ -79,12 +80,12 @@ def main(program: Program, argv: Sequence[str] | None, make: Callable[[Loaded], 
             Log(program.name).error("", line)
         return _decline(sockets, error)
     if loaded.action == "dump":
-        print(dump(program, loaded.settings), end="")
+        _show(dump(program, loaded.settings))
         return 0
     log = Log(program.name, DEBUG if loaded.debug else INFO, fields=loaded.verbose)
     try:
         if loaded.answer is not None:
-            print(loaded.answer())
+            _show(f"{loaded.answer()}\n")
             return 0
         daemon = make(loaded)
         if loaded.action == "check":
@@ -95,6 +96,16 @@ def main(program: Program, argv: Sequence[str] | None, make: Callable[[Loaded], 
     except Error as error:
         log.error("", str(error))
         return _decline(sockets, error)
+
+
+def _show(text: str) -> None:
+    """Print the answer to a question, as far as anybody reads it."""
+    try:
+        print(text, end="", flush=True)
+    except (
+        BrokenPipeError
+    ):  # of 'pxed eth0 --dump-config | head'; nothing is to be written at the exit either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Process:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import socket
+import subprocess
+import sys
 import tomllib
 from collections.abc import Callable, Sequence
 from functools import partial, partialmethod
@@ -113,6 +116,17 @@ def test_dump_is_a_file_that_says_the_same(
     again = config.load(program, [*needed(program), "-c", str(tmp_path / "dumped")])
     assert values(again.settings) == values(config.load(program, arguments).settings)
     assert {section for section, _ in again.settings.sources} == set(program.sections)
+
+
+@pytest.mark.parametrize("question", [["--dump-config"], ["--explain", "525400000001", "--arch", "bios"]])
+def test_a_reader_that_has_seen_enough(question: list[str]) -> None:
+    """As in 'pxed eth0 --dump-config | head': nothing is said of it."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "ptftpd.programs.pxed", "lo", "-c", os.devnull, *question]
+    ended = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, cwd=CHECKOUT, check=False)
+    os.close(writer)
+    assert ended.stderr == b""
 
 
 @every_daemon
