@@ -61,7 +61,6 @@ class Lease:
     client_id: bytes = b""
     architecture: str = ""  # what the client said it is: its later programs do not say
     held: float = -inf  # until when it is kept for the client that was offered it; never stored
-    queued: float = inf  # the time of its entry in the pool's queue that counts
     conflicts: int = 0  # how often in a row another machine was found to use it
 
     @property
@@ -76,7 +75,11 @@ class Lease:
 
 
 class Pool:
-    """The leases of one subnet. Bounded: by MAX_LEASES and the reservations."""
+    """The leases of one subnet. Bounded: by MAX_LEASES and the reservations.
+
+    The pool that a reload makes has the same Lease objects, and may be thrown away again: what belongs to one
+    pool, such as its queue, is in no Lease.
+    """
 
     def __init__(self, subnet: Subnet, leases: Iterable[Lease] = ()) -> None:
         """leases are those known already; what the subnet has no place for is left out.
@@ -87,6 +90,7 @@ class Pool:
         self._by_address: dict[int, Lease] = {}
         self._by_key: dict[bytes, Lease] = {}
         self._queue: list[tuple[float, int]] = []  # (free_at, address), lazily: some come up early
+        self._queued: dict[int, float] = {}  # address -> the time of its entry in the queue that counts
         self._kept = frozenset(subnet.reserved.values())
         self._untouched = subnet.dynamic()
         self._fresh: deque[int] = deque()  # those of them looked at already
@@ -95,7 +99,6 @@ class Pool:
                 self._by_address[lease.address] = lease
                 if lease.key:
                     self._by_key[lease.key] = lease  # of two leases of one client, the later
-                lease.queued = inf
                 self._enqueue(lease)
 
     def find(self, key: bytes) -> Lease | None:
@@ -187,7 +190,8 @@ class Pool:
         fresh = self._next_fresh(count)
         if len(fresh) == count:
             return fresh
-        ready = (lease for lease in self._by_address.values() if lease.queued <= now and lease.free_at <= now)
+        queued = (self._by_address[address] for address, when in self._queued.items() if when <= now)
+        ready = (lease for lease in queued if lease.free_at <= now)
         oldest = nsmallest(count - len(fresh), ready, key=lambda lease: (lease.free_at, lease.address))
         return fresh + [lease.address for lease in oldest]
 
@@ -222,9 +226,9 @@ class Pool:
         while queue and queue[0][0] <= now:
             when, address = heappop(queue)
             lease = self._by_address[address]
-            if when != lease.queued:
+            if when != self._queued.get(address):
                 continue  # an earlier entry of the same address took its place
-            lease.queued = inf
+            del self._queued[address]
             if lease.free_at == when:
                 return address
             self._enqueue(lease)  # renewed since: back to where it belongs
@@ -260,6 +264,6 @@ class Pool:
         Entries of one address only ever get earlier until one is popped, and that is by RELEASE or
         quarantine alone, so that there are few of them.
         """
-        if lease.free_at < lease.queued and lease.address not in self._kept:
-            lease.queued = lease.free_at
-            heappush(self._queue, (lease.queued, lease.address))
+        if lease.free_at < self._queued.get(lease.address, inf) and lease.address not in self._kept:
+            self._queued[lease.address] = lease.free_at
+            heappush(self._queue, (lease.free_at, lease.address))
