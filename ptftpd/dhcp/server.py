@@ -116,8 +116,11 @@ class Server:
 
     def _apply(self, settings: Settings, link: net.Link, networks: Networks) -> None:
         own = int(link.address)
-        machine, proxy = Machine(settings, link.name, own, networks), Proxy(settings, link.name, own)
-        self._machine, self._proxy = machine, proxy  # both, now that neither finds fault
+        # Neither is taken before both are made: either may find fault.
+        self._machine, self._proxy = (
+            Machine(settings, link.name, own, networks),
+            Proxy(settings, link.name, own),
+        )
         self._link, self._address = link, str(link.address)
         self._mode = "full" if self._only_bootp else settings.dhcp.mode
         self._serves_menu = bool(settings.menus)

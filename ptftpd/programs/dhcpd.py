@@ -122,9 +122,8 @@ class Dhcpd:
         assert self._server is not None
         served = {sock.getsockname()[1] for sock in self._sockets}
         for port in self._ports(loaded.settings).values():
-            if port not in served:
-                why = "a [menu]" if loaded.settings.dhcp.mode == "full" else "[dhcp] mode"
-                raise ConfigError(f"{why} takes UDP port {port}, which is not open yet: restart instead")
+            if port not in served:  # for a [menu]: another mode is not taken over by a reload
+                raise ConfigError(f"a [menu] takes UDP port {port}, which is not open yet: restart instead")
         self._server.reload(loaded.settings, net.link(self.interface))
         self.settings = loaded.settings
 
