@@ -206,17 +206,18 @@ class Pool:
 
     def _choose(self, key: bytes, wanted: int, now: float) -> int | None:
         own = self._by_key.get(key)
-        for address in (self.subnet.reserved.get(key), own and own.address, self._instead(key), wanted):
+        for address in (self.subnet.reserved.get(key), own and own.address, self._instead(key, now), wanted):
             if address and self._available(key, address, now):
                 return address
         return self._next_free(now)
 
-    def _instead(self, key: bytes) -> int:
-        """Return what was offered to a client whose address is kept for another by now; 0 for nothing."""
+    def _instead(self, key: bytes, now: float) -> int:
+        """Return what a client is offered whose address is kept for another by now; 0 for nothing."""
         own = self._by_key.get(key)
         if own is None or own.address not in self._kept or own.address == self.subnet.reserved.get(key):
             return 0
-        return next((each.address for each in self.leases() if each.key == key and each is not own), 0)
+        offers = (each.address for each in self.leases() if each.key == key and each.held > now)
+        return next((address for address in offers if self._available(key, address, now)), 0)
 
     def _next_free(self, now: float) -> int | None:
         """Return a fresh address, else the one that has been free for longest, else None."""
