@@ -147,8 +147,7 @@ def test_more_blocks_than_have_numbers(kind: str, site: Site, desk: Desk, root: 
 def test_a_link_local_address(site: Site, desk: Desk, root: Path) -> None:
     """With its zone; without one it cannot be reached, and what to write is said."""
     (root / "a").write_bytes(content(100_000))
-    shown = site.server.run("ip", "-6", "-o", "address", "show", "dev", "eth0", "scope", "link").stdout
-    address = shown.split()[3].partition("/")[0]
+    address = site.link_local().partition("%")[0]
     with serving(site, "tftpd-hpa", root, "::"):
         assert desk.tftp("get", f"tftp://[{address}%25eth0]/a").returncode == 0
         assert desk.tftp(f"{address}%eth0", "-c", "get", "a", "b").returncode == 0

@@ -76,19 +76,13 @@ def running(request: pytest.FixtureRequest, site: Site, root: Path) -> Iterator[
         yield request.param
 
 
-def link_local(site: Site) -> str:
-    """Return the server's link-local address, with the client's zone."""
-    shown = site.server.run("ip", "-6", "-oneline", "address", "show", "dev", "eth0", "scope", "link").stdout
-    return f"{shown.split()[3].partition('/')[0]}%eth0"
-
-
 class TestAddresses:
     """RFC 1123 §4.2.3, RFC 1350 §4: a client takes an answer only from the address that it asked."""
 
     @pytest.mark.parametrize("server", [SERVER, SERVER_TOO, SERVER6, SERVER6_TOO, "link-local", OTHER_SERVER])
     def test_the_address_asked_answers(self, site: Site, other: Other, running: str, server: str) -> None:
         """Several of both families, link-local, and that of another interface."""
-        asked = link_local(site) if server == "link-local" else server
+        asked = site.link_local() if server == "link-local" else server
         with Peer(other if server == OTHER_SERVER else site, asked) as peer:
             assert peer.get(rrq("file")) == OCTETS
             assert peer.tid[0] == asked.partition("%")[0]
@@ -125,7 +119,7 @@ class TestAddresses:
     def test_one_interface(self, site: Site, other: Other, root: Path) -> None:
         """-i: what comes in through another one is not answered, whichever address it asks."""
         with site.serving(root, "-i", "eth0"):
-            for server in (SERVER, SERVER6, link_local(site)):
+            for server in (SERVER, SERVER6, site.link_local()):
                 with Peer(site, server) as peer:
                     assert peer.get(rrq("file")) == OCTETS
             with Peer(other, OTHER_SERVER) as peer:

@@ -75,6 +75,11 @@ class Site:
         )
         self.relay.wait_for("forwarding")
 
+    def link_local(self) -> str:
+        """Return the server's link-local address, with the client's zone."""
+        shown = self.server.run("ip", "-6", "-oneline", "address", "show", "dev", "eth0", "scope", "link")
+        return f"{shown.stdout.split()[3].partition('/')[0]}%eth0"
+
     def directory(self) -> Path:
         """Return a new directory that any user may enter, and write to."""
         path = Path(tempfile.mkdtemp(prefix="ptftpd-test-"))  # pytest's own are closed to others
