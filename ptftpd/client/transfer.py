@@ -6,6 +6,7 @@ import errno
 import socket
 from dataclasses import dataclass
 from time import monotonic
+from typing import Any
 
 from ptftpd.client.attempt import Attempt, wishes
 from ptftpd.client.channel import Channel
@@ -40,16 +41,33 @@ class Server:
 
 def find(host: str, port: int, family: int = socket.AF_UNSPEC) -> Server:
     """Return the server of a name or an address, its zone behind a % (fe80::1%eth0); Error without one."""
-    try:
-        found = socket.getaddrinfo(host, port, family, socket.SOCK_DGRAM)
-    except (socket.gaierror, UnicodeError):
+    found = _look_up(host, port, family, socket.AI_NUMERICHOST) or _resolve(host, port, family)
+    if not found:
         kind = {socket.AF_INET: " IPv4", socket.AF_INET6: " IPv6"}.get(socket.AddressFamily(family), "")
-        raise Error(f"no{kind} address is known for {host}: check the name, or write the address") from None
+        raise Error(f"no{kind} address is known for {host}: check the name, or write the address")
     addresses = []
     for *_, (address, _, *rest) in found:
         zone = f"%{rest[1]}" if len(rest) == 2 and rest[1] else ""
         addresses.append(f"{str(address).partition('%')[0]}{zone}")
     return Server(host, port, tuple(dict.fromkeys(addresses)))
+
+
+def _look_up(host: str, port: int, family: int, flags: int = 0) -> list[Any]:
+    try:
+        return socket.getaddrinfo(host, port, family, socket.SOCK_DGRAM, flags=flags)
+    except (socket.gaierror, UnicodeError):
+        return []
+
+
+def _resolve(host: str, port: int, family: int) -> list[Any]:
+    """Return what a name stands for, from a thread: in this one Ctrl-C would wait for a slow name server."""
+    import threading  # few transfers need it
+
+    found: list[Any] = []
+    thread = threading.Thread(target=lambda: found.extend(_look_up(host, port, family)), daemon=True)
+    thread.start()
+    thread.join()
+    return found
 
 
 def unreachable(error: OSError) -> Failure:

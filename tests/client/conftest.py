@@ -41,11 +41,12 @@ class Desk:
         command = self.command(*arguments, wrap=wrap)
         return subprocess.run(command, input=stdin, capture_output=True, timeout=timeout, check=False)
 
-    def start(self, *arguments: Argument) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: Argument, wrap: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
         """Return the client, started; the test ends it, or the fixture does."""
         # exec keeps the process: it gets the signals that are sent to it.
+        command = self.command(*arguments, wrap=wrap)
         client = subprocess.Popen(
-            self.command(*arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         self._started.append(client)
         return client

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import pytest
 
 from ptftpd.tftp import wire
 from tests.client.conftest import Desk
-from tests.client.fake import PLAIN, Fake
+from tests.client.fake import PATIENCE, PLAIN, Fake
 from tests.lab import wait_until
 from tests.netns.tftp_site import CLIENT, SERVER, SERVER_TOO, Site, ack, content, data, error, error_code, wrq
 
@@ -318,6 +319,24 @@ def test_ctrl_c(fake: Fake, desk: Desk) -> None:
     assert fake.receive() == error(0, "stopped by the user")
     assert end(client, -signal.SIGINT) == "tftp: stopped\n"
     assert list(desk.directory.iterdir()) == []
+
+
+def test_ctrl_c_while_a_name_is_looked_up(site: Site, desk: Desk) -> None:
+    """It does not wait for the name server."""
+    (desk.directory / "resolv.conf").write_text(f"nameserver {SERVER}\noptions timeout:30\n")
+    script = 'mount --bind resolv.conf /etc/resolv.conf; exec "$@"'
+    with site.server.entered():
+        silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with silent:
+        silent.bind((SERVER, 53))
+        silent.settimeout(PATIENCE)
+        client = desk.start(
+            "get", "tftp://host.example/a", wrap=("unshare", "--mount", "sh", "-c", script, "sh")
+        )
+        assert b"host" in silent.recv(512)
+        client.send_signal(signal.SIGINT)
+        _, complaints = client.communicate(timeout=20)
+    assert (client.returncode, complaints) == (-signal.SIGINT, b"tftp: stopped\n")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
