@@ -25,6 +25,7 @@ def line_editor() -> Iterator[None]:
     )
     with contextlib.suppress(OSError):  # none yet, or none of ours: a prompt without a past is fine
         readline.read_history_file(path)
+    known = readline.get_current_history_length()
     readline.set_history_length(HISTORY)
     readline.set_completer_delims(" \t\n")
     readline.set_completer(_complete)
@@ -34,7 +35,9 @@ def line_editor() -> Iterator[None]:
     finally:
         with contextlib.suppress(OSError):
             os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-            readline.write_history_file(path)
+            os.close(os.open(path, os.O_CREAT | os.O_CLOEXEC, 0o600))
+            # Added, not written anew: there may be another prompt, whose lines are wanted too.
+            readline.append_history_file(readline.get_current_history_length() - known, path)
 
 
 def _complete(text: str, state: int) -> str | None:

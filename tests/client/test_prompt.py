@@ -159,6 +159,7 @@ def test_settings(typist: Typist) -> None:
     assert typist.type("blksize") + typist.type("windowsize") == ["blksize: 900", "windowsize: 1"]
     assert typist.type("option blksize") == ["blksize: 900"]
     assert typist.type("option") == ["blksize: 900", "windowsize: 1", "rexmt: auto"]
+    assert typist.type("option blksize 900 1") == ["tftp: write it as: option [NAME [VALUE]]"]
     assert typist.type("option color") == ["tftp: write it as: option [NAME [VALUE]]"]
     assert typist.type("option tsize enable") == []
     assert typist.type("option tsize disable")[0].startswith("tftp: tsize is always asked for")
@@ -280,6 +281,18 @@ def test_editing_and_history(desk: Desk, root: Path) -> None:
     typist.terminal.expect_exact("mode: octet")
     typist.terminal.expect_exact(PROMPT)
     typist.leave()
+
+
+def test_the_history_of_two_prompts(desk: Desk, root: Path) -> None:
+    """What was typed at either is remembered."""
+    typists = [Typist(desk, SERVER), Typist(desk, SERVER)]
+    for typist, line in zip(typists, ("mode", "status"), strict=True):
+        typist.type(line)
+    for typist in typists:
+        typist.leave()
+    history = desk.directory / ".local/state/ptftp/history"
+    assert history.read_text().splitlines() == ["mode", "quit", "status", "quit"]
+    assert history.stat().st_mode & 0o777 == 0o600
 
 
 def test_end_of_input(desk: Desk, root: Path) -> None:
