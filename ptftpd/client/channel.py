@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -14,7 +13,6 @@ from ptftpd import net
 from ptftpd.client.job import Trace
 from ptftpd.client.waiting import Waiting
 from ptftpd.runs import GSO_OCTETS, Burst, accept_runs, receive_run
-from ptftpd.tftp.wire import DATA
 
 # Linux numbers that Python's socket module does not name.
 RECVERR = {socket.AF_INET: (socket.IPPROTO_IP, 11), socket.AF_INET6: (socket.IPPROTO_IPV6, 25)}
@@ -89,6 +87,7 @@ class Channel:
         """
         self._sock.connect(self._sockaddr(self._source))
         self._drain()
+        # This also throws the kernel's copies of what ICMP said away, which take room in the receive buffer.
         self._sock.setsockopt(*RECVERR[self._sock.family], 0)
         self._segment, self._burst = segment, Burst(self._sock, segment)
         self._receive = self._receive_one
@@ -103,19 +102,18 @@ class Channel:
             except BlockingIOError:
                 return
             except OSError:
-                self._forget_error()
+                pass
 
     def send(self, run: memoryview | bytes) -> None:
-        """Send run, DATA in datagrams of segment octets; what the kernel has no room for is lost.
+        """Send a view in datagrams of segment octets, bytes as one; what the kernel has no room for is lost.
 
         ConnectionRefusedError when the server has closed its port.
         """
-        # Anything else is one datagram, and an ERROR may be longer than a small block.
-        segment = self._segment if run[1] == DATA else len(run)
         if self._trace:
+            segment = len(run) if isinstance(run, bytes) else self._segment  # as a Burst has it
             for at in range(0, len(run), segment):
                 self._trace("->", bytes(run[at : at + segment]))
-        if segment < len(run):
+        if self._segment < len(run):
             self._burst.send(run)
         else:
             self._sock.send(run)
@@ -129,9 +127,6 @@ class Channel:
             size, segment = (self._waiting.awake and self._receive_soon()) or self._receive(0)
         except BlockingIOError:
             return 0, 1
-        except OSError:
-            self._forget_error()
-            raise
         self._waiting.received(monotonic())
         if self._trace:
             for at in range(0, size, segment):
@@ -155,11 +150,6 @@ class Channel:
     def _receive_one(self, flags: int) -> tuple[int, int]:
         size = self._sock.recv_into(self.buffer, 0, flags)
         return size, size or 1
-
-    def _forget_error(self) -> None:
-        """Take the error's copy from the kernel's queue, which would make the socket look ready for ever."""
-        with contextlib.suppress(OSError):
-            self._sock.recvmsg(1, 0, socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT)
 
     def _sockaddr(self, port: int) -> tuple[str, int] | tuple[str, int, int, int]:
         host, _, zone = self._address.partition("%")

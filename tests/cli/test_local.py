@@ -93,9 +93,11 @@ def test_a_broken_transfer_leaves_everything(tmp_path: Path, *, force: bool) -> 
 
 def test_starting_over(tmp_path: Path) -> None:
     """The request may be sent again without options after the first one was answered."""
+    before = os.listdir("/proc/self/fd")
     target = local.target(str(tmp_path / "a"))
     target.begin(5)
     write(target)
+    assert os.listdir("/proc/self/fd") == before
     assert (tmp_path / "a").read_bytes() == NEW
     assert target.size == len(NEW)
 

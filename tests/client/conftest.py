@@ -1,4 +1,4 @@
-"""A network for each module of tests of the client, and the client run in it."""
+"""A network for each module of tests of the client, servers in it, and the client run there."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.client.fake import Fake
 from tests.client.servers import serving
 from tests.lab import CHECKOUT, Argument, missing, program
-from tests.netns.tftp_site import SERVER, SERVER6, Site, content
+from tests.netns.tftp_site import SERVER, SERVER6, Site, ack, content, data
 
 URL = f"tftp://{SERVER}"
 NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
@@ -89,3 +90,32 @@ def desk(site: Site) -> Iterator[Desk]:
     desk = Desk(site, site.directory())
     yield desk
     desk.close()
+
+
+@pytest.fixture
+def fake(site: Site) -> Iterator[Fake]:
+    """Return the server to play."""
+    with Fake(site) as fake:
+        yield fake
+
+
+def end(client: subprocess.Popen[bytes], status: int = 0) -> str:
+    """Return what the client said; it must end with this status."""
+    said, complaints = client.communicate(timeout=30)
+    assert said == b""
+    assert client.returncode == status, complaints
+    return complaints.decode()
+
+
+def get(desk: Desk, *options: str) -> subprocess.Popen[bytes]:
+    """Start to get the file 'a'."""
+    return desk.start(*options, "get", f"tftp://{SERVER}/a")
+
+
+def finish(fake: Fake, desk: Desk, client: subprocess.Popen[bytes]) -> str:
+    """Serve 'a' in one short block; return what the client says."""
+    fake.send(data(1, b"whole"))
+    fake.expect(ack(1))
+    said = end(client)
+    assert (desk.directory / "a").read_bytes() == b"whole"
+    return said

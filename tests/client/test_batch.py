@@ -155,7 +155,8 @@ def test_every_command_of_others(other: str) -> None:
         ("10.0.0.1 -c get -x a", 1, "there is no option -x: write it as: get [-f] REMOTE [LOCAL]"),
         ("10.0.0.1 -c get ''", 1, "an empty name means nothing here: leave the quotes away"),
         ("10.0.0.1 -c connect ''", 1, "an empty name means nothing here: leave the quotes away"),
-        ("10.0.0.1 70000 -c get a", 1, "70000 is no port: write 1..65535 or a name of /etc/services"),
+        ("10.0.0.1 65536 -c get a", 1, "65536 is no port: write 1..65535 or a name of /etc/services"),
+        ("10.0.0.1 0 -c get a", 1, "0 is no port: write 1..65535 or a name of /etc/services"),
         pytest.param(f"10.0.0.1 {'9' * 5000} -c get a", 1, "is no port: write 1..65535", id="5000 digits"),
         ("10.0.0.1 -c nonsense", 1, "there is no command nonsense: help lists them"),
         ("10.0.0.1 -c get", 1, "write it as: get [-f] REMOTE [LOCAL]"),
@@ -186,6 +187,13 @@ def test_odd_octets_in_a_script(line: bytes, sentence: str, desk: Desk) -> None:
     done = desk.tftp(SERVER, stdin=line + b"\nget f5\n", wrap=strict)
     assert (done.returncode, done.stderr.decode()) == (1, f"tftp: {sentence}\n")
     assert (desk.directory / "f5").read_bytes() == content(5)
+
+
+@pytest.mark.parametrize(("port", "number"), [("1", 1), ("65535", 65535), ("tftp", 69)])
+def test_ports(port: str, number: int, desk: Desk) -> None:
+    """By number and by name."""
+    done = desk.tftp(SERVER, port, "-c", "status")
+    assert done.stdout.decode().splitlines()[0] == f"server: {SERVER} port {number}"
 
 
 def test_low_ports_are_for_root(desk: Desk) -> None:

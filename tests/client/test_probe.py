@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,18 @@ def test_without_a_name(site: Site, desk: Desk, root: Path) -> None:
     first, second = done.stdout.decode().splitlines()
     assert first.startswith(f"{SERVER} port 69 answers in ")
     assert second == "name a file of it, to see its options: probe HOST NAME"
+
+
+def test_the_time_of_an_answer(site: Site, desk: Desk) -> None:
+    """As Karn has it: nobody can tell which of two requests was answered."""
+    for requests, said in ((1, r" answers in \d+\.\d ms"), (2, " answers")):
+        with Fake(site) as fake:
+            client = desk.start("--timeout", "0.3", "probe", SERVER)
+            for _ in range(requests):
+                fake.request()
+            fake.send(error(1, "no such file"))
+            lines = client.communicate(timeout=10)[0].decode().splitlines()
+        assert re.fullmatch(f"{SERVER} port 69{said}", lines[0])
 
 
 def test_nobody_there(desk: Desk) -> None:

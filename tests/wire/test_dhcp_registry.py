@@ -11,6 +11,13 @@ from hypothesis import strategies as st
 from ptftpd.dhcp import registry, wire
 
 
+def test_all_of_rfc_2132() -> None:
+    """Each of its options has a name of its own, or is the server's alone to fill in."""
+    assert set(range(1, 77)) <= registry.REGISTRY.keys() | registry.FILLED_IN.keys()
+    names = [name for name, _ in registry.REGISTRY.values()]
+    assert len(set(names)) == len(names)
+
+
 @pytest.mark.parametrize(
     ("text", "code", "octets"),
     [
