@@ -118,6 +118,15 @@ def test_a_boot_file_with_too_long_a_name() -> None:
     assert answer(Site(boot_file=name[:127]).ask()).file == name[:127].encode()
 
 
+@pytest.mark.parametrize(("count", "fits"), [(12, True), (13, False)])
+def test_the_last_octet_of_vend(count: int, *, fits: bool) -> None:
+    """B3: 4 for the cookie, 6 for the mask and 1 for END leave 53; 13 name servers would take 54."""
+    servers = tuple(IPv4Address(f"10.0.0.{20 + number}") for number in range(count))
+    outcome = Site(name_server=servers).ask()
+    assert (options.NAME_SERVER in answer(outcome).options) == fits
+    assert len(outcome.data) == 300
+
+
 @pytest.mark.parametrize("name", [b"", b"bootserver", b"BootServer", b"10.0.0.1"])
 def test_called_by_its_name(name: bytes) -> None:
     """B4: it answers to its names."""
