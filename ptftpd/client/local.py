@@ -208,7 +208,7 @@ def source(path: str) -> Source:
             return _spooled(0, "standard input")
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         status = os.fstat(fd)
-        if stat.S_ISREG(status.st_mode):
+        if stat.S_ISREG(status.st_mode) and status.st_size:  # files of /proc say that they are empty
             return Source(fd, status.st_size, path)
         try:
             if stat.S_ISDIR(status.st_mode):

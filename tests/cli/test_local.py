@@ -166,6 +166,17 @@ def test_a_source(tmp_path: Path) -> None:
     assert read(str(tmp_path / "a")) == OLD
 
 
+def test_an_empty_source(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    assert read(str(tmp_path / "a")) == b""
+
+
+def test_a_source_that_has_more_than_its_size_says() -> None:
+    """As the files of /proc, which are made when they are read."""
+    assert os.stat("/proc/version").st_size == 0
+    assert read("/proc/version") == Path("/proc/version").read_bytes() != b""
+
+
 def test_a_pipe_is_a_source() -> None:
     end, other = os.pipe()
     os.write(other, NEW)
