@@ -82,16 +82,9 @@ def read(argv: Sequence[str], program: str) -> Invocation:
             return _checked(_like_atftp(invocation, given))
         if command is None and words and words[0] in VERBS:
             return _checked(_verb(invocation))
-        _checked(invocation)
-        if command is not None and not command:
-            raise Error("-c needs a command behind it, such as: -c get NAME")
-        if len(words) > 2:
-            raise Error(f"only HOST and PORT may stand here, not {words[2]}: is a -c missing?")
+        return _checked(_like_tftp_hpa(invocation, command))
     except Error as error:
         parser.error(str(error))
-    host, port, *_ = (*words, "", "")
-    verb = "" if command is None else "command"
-    return replace(invocation, host=host, port=port, verb=verb, words=tuple(command or ()))
 
 
 def make_parser(program: str = "tftp", *, like_atftp: bool = False) -> Parser:
@@ -170,6 +163,18 @@ def _settings(given: argparse.Namespace) -> Settings:
         except Error as error:
             raise Error(f"--{error}") from None
     return Settings(**values)  # type: ignore[arg-type]
+
+
+def _like_tftp_hpa(invocation: Invocation, command: Sequence[str] | None) -> Invocation:
+    """Return the prompt, or the command behind -c, on HOST PORT."""
+    words = invocation.words
+    if command is not None and not command:
+        raise Error("-c needs a command behind it, such as: -c get NAME")
+    if len(words) > 2:
+        raise Error(f"only HOST and PORT may stand here, not {words[2]}: is a -c missing?")
+    host, port, *_ = (*words, "", "")
+    verb = "" if command is None else "command"
+    return replace(invocation, host=host, port=port, verb=verb, words=tuple(command or ()))
 
 
 def _like_atftp(invocation: Invocation, given: argparse.Namespace) -> Invocation:
