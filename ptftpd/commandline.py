@@ -39,9 +39,10 @@ def make_parser(program: Program) -> argparse.ArgumentParser:
         parser.add_argument("-r", "--rfc1350", action="store_true", help=IGNORED_RFC1350)
     questions = parser.add_argument_group("questions")
     for query in program.queries:
-        questions.add_argument(
-            f"--{query.name}", dest=f"?{query.name}", metavar=query.metavar, help=query.help
-        )
+        given: dict[str, Any] = {"action": "store_const", "const": ""}
+        if query.metavar:
+            given = {"metavar": query.metavar}
+        questions.add_argument(f"--{query.name}", dest=f"?{query.name}", help=query.help, **given)
         for name, metavar, help in query.parameters:
             questions.add_argument(f"--{name}", dest=f"?{name}", metavar=metavar, help=help)
     taken = {"-c", "-v", "-D", "-h"}

@@ -18,7 +18,7 @@ programs.pxed programs.bootpd programs.tftp
 programs.tftpd programs.dhcpd client.errand
 client.arguments client.prompt
 client.session client.editing
-client.display client.probe_table client.commands client.locations programs.explaining
+client.display client.probe_table client.commands client.locations programs.explaining programs.leases
 service
 manual completions workers byhand units
 config

@@ -71,6 +71,36 @@ def test_what_takes_a_restart_is_marked() -> None:
         assert ("A change takes a restart." in entry) == marked, entry
 
 
+def examples(text: str) -> list[str]:
+    """Return the configuration files that a text has as examples: indented, and beginning with a section."""
+    blocks = re.findall(r"(?:^(?: {4}.*|)\n)+", text.replace("\\-", "-"), re.MULTILINE)
+    plain = [re.sub(r"^ {4}", "", block, flags=re.MULTILINE).strip("\n") for block in blocks]
+    return [block for block in plain if re.match(r"\[(?!Socket)[^\]]+\]\n", block)]
+
+
+def test_examples_are_read(tmp_path: Path) -> None:
+    """What the manual pages and README.md show of files is right as it stands there."""
+    pages = [text for name, text in rendered("man").items() if name in {"ptftpd.conf.5", "pxed.8"}]
+    found = [
+        block for text in [*pages, (ETC.parents[1] / "README.md").read_text()] for block in examples(text)
+    ]
+    assert len(found) >= 8
+    path = tmp_path / "conf"
+    for block in found:
+        path.write_text(block)
+        assert config.load(pxed.PROGRAM, ["-c", str(path), "eth0"]).settings.sources, block
+
+
+def test_what_is_said_to_who_comes_from_dnsmasq(tmp_path: Path) -> None:
+    """Each setting in the right column is one, with that value."""
+    page = rendered("man")["ptftpd.conf.5"].replace("\\-", "-").partition("COMING FROM DNSMASQ")[2]
+    found = re.findall(r"(\[[a-z]+(?: \w+)?\]) (\w+ = .*)$", page, re.MULTILINE)
+    assert len(found) >= 25
+    for section, setting in found:
+        (tmp_path / "conf").write_text(f"{section}\n{setting}\n")
+        assert config.load(pxed.PROGRAM, ["-c", str(tmp_path / "conf"), "eth0"]).settings.sources, setting
+
+
 def test_files_are_written(tmp_path: Path) -> None:
     """One for each page, in a directory that is made."""
     assert main(["man", str(tmp_path / "man")]) == 0

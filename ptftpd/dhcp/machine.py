@@ -138,10 +138,11 @@ class Machine:
             outcome.kind, outcome.warning = "no-lease", True
             section = network.plan.section
             where = self._interface if section == "dhcp" else f"[{section}]"
-            size = network.plan.subnet.size()
-            reason = f"all {size} are taken" if size else "range and exclude leave none"
-            remedy = f"widen range or shorten lease_time in [{section}]"
-            outcome.done = f"no free address on {where}: {reason} ({remedy}){why}"
+            reason = f"range and exclude in [{section}] leave none but those kept for hosts"
+            if any(network.plan.subnet.dynamic()):
+                size = network.plan.subnet.size()
+                reason = f"all {size} are taken (widen range or shorten lease_time in [{section}])"
+            outcome.done = f"no free address on {where}: {reason}{why}"
 
     def _request(self, asked: Request, network: Network, outcome: Outcome, now: float) -> None:
         """Grant, refuse or pass over a DHCPREQUEST (RFC 2131 §4.3.2)."""

@@ -9,6 +9,7 @@ from ptftpd import service
 from ptftpd.program import Program
 from ptftpd.programs.dhcpd import BOOT_FILE, INTERFACE, Dhcpd
 from ptftpd.programs.explaining import EXPLAIN_BOOTP
+from ptftpd.programs.leases import LEASES
 
 PROGRAM = Program(
     name="pbootpd",
@@ -16,7 +17,7 @@ PROGRAM = Program(
     sections=("bootp", "dhcp", "pxe", "daemon"),
     positionals=(INTERFACE, BOOT_FILE),
     exclude=frozenset({"root", "lease_time", "mode", "answer_all", "authoritative", "quarantine", "bootp"}),
-    queries=(EXPLAIN_BOOTP,),
+    queries=(EXPLAIN_BOOTP, LEASES),
 )
 
 

@@ -20,6 +20,7 @@ from ptftpd.log import Log
 from ptftpd.loop import Loop
 from ptftpd.program import OF_TFTP, Loaded, Positional, Program
 from ptftpd.programs.explaining import EXPLAIN
+from ptftpd.programs.leases import LEASES
 from ptftpd.settings import Settings
 
 INTERFACE = Positional("IFACE", "", "", "network interface to serve", required=True)
@@ -31,7 +32,7 @@ PROGRAM = Program(
     sections=("dhcp", "bootp", "pxe", "daemon"),
     positionals=(INTERFACE, BOOT_FILE),
     exclude=OF_TFTP,
-    queries=(EXPLAIN,),
+    queries=(EXPLAIN, LEASES),
 )
 # Boot rules that may be meant so, but seldom are.
 DOUBTS = (

@@ -14,6 +14,7 @@ from ptftpd.program import DIRECTORY, Loaded, Positional, Program
 from ptftpd.programs import tftpd
 from ptftpd.programs.dhcpd import BOOT_FILE, INTERFACE, Dhcpd
 from ptftpd.programs.explaining import EXPLAIN
+from ptftpd.programs.leases import LEASES
 from ptftpd.programs.tftpd import Tftpd
 from ptftpd.settings import Settings
 from ptftpd.tftp.catalog import Catalog
@@ -25,7 +26,7 @@ PROGRAM = Program(
     sections=("pxe", "dhcp", "bootp", "tftp", "daemon"),
     positionals=(INTERFACE, Positional("ROOT", "pxe", "root", "directory of the files to serve"), BOOT_FILE),
     exclude=frozenset({"interface", "address"}),
-    queries=(EXPLAIN, *tftpd.PROGRAM.queries),
+    queries=(EXPLAIN, LEASES, *tftpd.PROGRAM.queries),
 )
 
 

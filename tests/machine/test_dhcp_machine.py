@@ -158,7 +158,9 @@ def test_a_full_pool_is_said_once() -> None:
     assert first.done.startswith("no free address on eth0: all 1 are taken")
     assert not second.done
     nothing = Site(Dhcp(range=ranges(".1-.1"))).discover()
-    assert nothing.done.startswith("no free address on eth0: range and exclude leave none")
+    assert nothing.done == (
+        "no free address on eth0: range and exclude in [dhcp] leave none but those kept for hosts"
+    )
     site.now += 4000
     site.discover(OTHER)
     site.now += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.system.machine import BOOT_FILE, Machine
+from tests.system.machine import ADDRESS, BOOT_FILE, OTHER_ADDRESS, Machine
 
 EXPOSURE = {
     "ptftpd.service": 10,
@@ -108,15 +108,24 @@ def test_raw_sockets_by_the_example(machine: Machine) -> None:
 
 
 def test_home_by_the_example(machine: Machine) -> None:
-    """/usr/share/doc/ptftpd/examples/home.conf; without it files below /home are hidden."""
+    """/usr/share/doc/ptftpd/examples/home.conf; without it files below /home are hidden, which is said."""
     machine.write("/home/somebody/file", "at home")
-    machine.configure("[pxe]\nroot = /home/somebody\n")
+    machine.configure("[pxe]\nroot = /home/somebody\nboot_file = file\n", "pxed.conf.d/test.conf")
     machine.systemctl("start", "ptftpd.socket")
     assert machine.get("file", wait=1) == b""
-    machine.run(
-        "install", "-D", "-m", "644", "/usr/share/doc/ptftpd/examples/home.conf",
-        "/etc/systemd/system/ptftpd.service.d/home.conf",
-    )  # fmt: skip
+    machine.wait_state("ptftpd.service", "failed")
+    machine.systemctl("start", "pxed@eth0", check=False)
+    for unit in ("ptftpd", "pxed@eth0"):
+        assert machine.show(unit, "StatusText") == (
+            "/etc/ptftpd/pxed.conf.d/test.conf:2: root directory /home/somebody: Permission denied: systemd "
+            "hides /home from services; name another, or see home.conf in /usr/share/doc/ptftpd/examples"
+        )
+    for unit in ("ptftpd.service", "ptftpd@.service", "pxed@.service"):
+        machine.run(
+            "install", "-D", "-m", "644", "/usr/share/doc/ptftpd/examples/home.conf",
+            f"/etc/systemd/system/{unit}.d/home.conf",
+        )  # fmt: skip
     machine.systemctl("daemon-reload")
-    machine.systemctl("try-restart", "ptftpd")
-    assert machine.get("file") == b"at home"
+    machine.systemctl("start", "pxed@eth0")
+    for server, client in ((ADDRESS, machine.client), (OTHER_ADDRESS, machine.other)):
+        assert machine.get("file", server=server, client=client) == b"at home"

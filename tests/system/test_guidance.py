@@ -8,26 +8,37 @@ from pathlib import Path
 import pytest
 
 from ptftpd.programs.manual import rendered
+from tests.lab import CHECKOUT
 from tests.system import type_tab
 from tests.system.machine import BOOT_FILE, Machine
 
-COMMAND = re.compile(r"^ {4}((?:systemctl|journalctl) [^#\n]*)", re.MULTILINE)
+COMMAND = re.compile(
+    r"^ {4}((?:systemctl|journalctl) [^#\n]*|p[a-z]+d [^#\n]*--(?:check|dump|explain|leases|map)[^#\n]*)",
+    re.MULTILINE,
+)
 STATUS_OF_INACTIVE = 3  # of systemctl status, when one of the units is not active
 
 
 def test_examples_of_the_manual(server: Machine) -> None:
-    """Each systemctl and journalctl line in the pages does something, typed as it stands there."""
+    """Each command in README.md and the pages that only looks does something, typed as it stands there."""
     server.systemctl("start", "ptftpd.socket")
     assert server.get() == BOOT_FILE
     server.systemctl("start", "pxed@eth0")
     server.boots()
-    pages = [text.replace("\\-", "-") for name, text in rendered("man").items() if name.endswith(".8")]
+    pages = [
+        re.sub(r"\\([-e])", lambda it: {"-": "-", "e": "\\"}[it[1]], text)
+        for name, text in rendered("man").items()
+        if name.endswith(".8")
+    ]
+    pages.append((CHECKOUT / "README.md").read_text())
     lines = [line.strip() for page in pages for line in COMMAND.findall(page)]
-    assert len(lines) >= 10
+    assert len(lines) >= 20
     for line in lines:
-        command = f"{line.replace(' -f ', ' ')} --no-pager"  # or it would wait for more
+        command = line.replace(" -f ", " ")  # or it would wait for more
+        if line.startswith(("systemctl", "journalctl")):
+            command += " --no-pager"
         done = server.run("sh", "-c", command, check=False)
-        shows = line.startswith(("journalctl", "systemctl status"))
+        shows = line.startswith(("p", "journalctl", "systemctl status"))
         assert done.returncode in ({0, STATUS_OF_INACTIVE} if "status" in line else {0}), (line, done.stderr)
         assert bool(done.stdout) or not shows, line
         assert "-- No entries --" not in done.stdout, line

@@ -26,6 +26,7 @@ def test_a_client_boots(server: Machine) -> None:
     assert server.state(*ALL) == " ".join(["active"] * len(ALL))
     server.boots()
     assert "addresses leased" in server.show("pdhcpd@eth0", "StatusText")
+    assert [r["MESSAGE"] for r in server.records() if int(r["PRIORITY"]) <= 4] == [], "nothing to worry about"
     server.systemctl("stop", "pxed@eth0")
     server.wait_closed()
     assert server.state(*ALL, "ptftpd@eth0.service") == " ".join(["inactive"] * (len(ALL) + 1))
@@ -197,6 +198,23 @@ def test_a_port_that_is_taken(server: Machine) -> None:
     assert server.state("pdhcpd@eth0.socket", "ptftpd@eth0.socket") == "inactive inactive"
     taken.close()
     server.wait_state("pxed@eth0", "active")
+    server.boots()
+
+
+def test_a_port_that_is_shared(server: Machine) -> None:
+    """SO_REUSEADDR, as with dnsmasq's TFTP: requests would go there. Our own sockets do no harm."""
+    with server.net.entered():
+        shared = sockets.socket(sockets.AF_INET, sockets.SOCK_DGRAM)
+        shared.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
+        shared.bind(("", 69))
+    server.systemctl("start", "pxed@eth0", check=False)
+    assert server.show("pxed@eth0", "StatusText").startswith(
+        "UDP port 69 on eth0 is taken by another program"
+    )
+    shared.close()
+    server.systemctl("start", "ptftpd.socket", "pdhcpd@eth0")
+    server.systemctl("restart", "pxed@eth0")
+    server.systemctl("reload", "pxed@eth0")
     server.boots()
 
 

@@ -183,6 +183,9 @@ def test_uploads_by_the_example(socket: Machine) -> None:
     socket.configure("[directory incoming]\nuploads = create\n")
     socket.run("install", "-d", "-o", "ptftpd", "-g", "ptftpd", "/srv/tftp/incoming")
     assert put(socket, "incoming/one") is False
+    socket.wait_message(
+        r"\[directory incoming\] uploads = create: /srv/tftp/incoming: is read-only; a service"
+    )
     socket.run(
         "install", "-D", "-m", "644", "/usr/share/doc/ptftpd/examples/uploads.conf",
         "/etc/systemd/system/ptftpd.service.d/uploads.conf",
