@@ -11,12 +11,25 @@ from fnmatch import fnmatch
 from typing import NamedTuple
 
 from ptftpd import account
+from ptftpd.dhcp import pxe
 from ptftpd.option import options
 from ptftpd.program import OF_DHCP, OF_TFTP, Program
 from ptftpd.settings import NAMED, SECTIONS
 from ptftpd.values import Values, section_options, split
 
 TWICE = "the section stands twice in this file"
+
+
+# What other servers' files call it.
+ELSEWHERE = {
+    "dns": "name_server",
+    "filename": "boot_file",
+    "fixed_address": "address",
+    "hardware": "mac",
+    "next_server": "tftp_server",
+    "router": "gateway",
+    "routers": "gateway",
+}
 
 
 class File(NamedTuple):
@@ -162,9 +175,11 @@ def _reader(owner: str, kind: str, key: str) -> str:
 def _syntax_problem(values: Values, path: str, lines: Sequence[str], error: configparser.Error) -> None:
     """Note what configparser could not read, with its line."""
     if isinstance(error, configparser.DuplicateOptionError):
-        values.problem(
-            "is set twice in this file", f"{path}:{error.lineno}", f"[{error.section}] {error.option}"
-        )
+        item = (section_options(error.section) or {}).get(error.option)
+        several = ": give all values in one place, each on a line of its own that begins with a space"
+        more = several if item and item.metadata["many"] else ""
+        where = f"{path}:{error.lineno}"
+        values.problem(f"is set twice in this file{more}", where, f"[{error.section}] {error.option}")
     elif isinstance(error, configparser.DuplicateSectionError):
         values.problem(TWICE, f"{path}:{error.lineno}", f"[{error.section}]")
     elif isinstance(error, configparser.MissingSectionHeaderError):
@@ -200,6 +215,10 @@ def _known_keys(key: str, known: Mapping[str, object]) -> str:
 
     kinds = {f"[{name}]": kind for name, kind in SECTIONS.items()}
     kinds |= {f"[{name} NAME]": kind for name, (kind, _) in NAMED.items()}
+    if ELSEWHERE.get(key) in known:
+        return f"; here it is {ELSEWHERE[key]}"
+    if "boot" in known and key in {*pxe.ARCHITECTURES.values(), pxe.IPXE}:
+        return "; to go on with boot, the line must begin with a space"
     if elsewhere := [name for name, kind in kinds.items() if key in options(kind)]:
         return f"; it is one of {' and '.join(elsewhere)}"
     if close := difflib.get_close_matches(key, known, 1):

@@ -63,8 +63,8 @@ class Dhcpd:
     def check(self, log: Log) -> None:
         """Raise Error when the interface or a port is not there, or a setting does not fit the network."""
         link = net.link(self.interface)
-        plans(self.settings, link.name, link.address, link.network)
         Decision(self.settings, int(link.address))
+        self._record_faults(link, log)
         ours = (
             f"pdhcpd@{self.interface}.socket",
             "pdhcpd@*.socket",
@@ -113,10 +113,24 @@ class Dhcpd:
         self._server = Server(
             loop, log, self._sockets, link, self.settings, store, only_bootp=self.only_bootp
         )
+        self._record_faults(link, log)
         for doubtful, why in DOUBTS:
             for rule in doubtful(self.settings):
                 log.warning("", f"{rule.origin} = {rule.boot_file}: {why}")
         return f"serving {self.serves} on {self.interface} ({link.address}/{link.network.prefixlen})"
+
+    def _record_faults(self, link: net.Link, log: Log) -> None:
+        """Record what is possible, but hardly meant; ConfigError for what is not possible."""
+        networks = plans(self.settings, link.name, link.address, link.network).networks
+        here = f"{link.address}/{link.network.prefixlen}"
+        if self.settings.dhcp.mode == "full" and not any(plan.subnet.size() for plan in networks):
+            log.warning(
+                "", f"no address can be leased on {link.name} ({here}): its network and range have none"
+            )
+        gateway = self.settings.pxe.gateway
+        if gateway and gateway not in link.network:
+            reason = f"is not in {link.network}, the network of {link.name}, whose clients cannot reach it"
+            log.warning("", str(self.settings.misfit("pxe", "gateway", str(gateway), reason)))
 
     def reload(self, loaded: Loaded) -> None:
         """Answer by other settings; the leases stay. ConfigError when these take a port that is not open."""

@@ -43,6 +43,8 @@ FILES = (
     "pdhcpd@eth0.conf",
 )
 ONE_LINE = "must be one line; a line that starts with a space goes on with the one before it"
+SEVERAL = "give all values in one place, each on a line of its own that begins with a space"
+INDENTED = "to go on with boot, the line must begin with a space"
 
 # (section, key, text) of each text that is right for a setting.
 CHOICES = [(section, key, text) for section, key, item in ALL for text in TEXTS if takes(item, text)]
@@ -241,6 +243,11 @@ class TestProblems:
         ("[tftp]\nport: 69\n", ["a.conf:2: port: 69: must be 'key = value'"]),
         ("[tftp]\n= 69\n", ["a.conf:2: = 69: must be 'key = value'"]),
         ("[tftp]\nport = 1\n\nPort = 2\n", ["a.conf:4: [tftp] port: is set twice in this file"]),
+        ("[pxe]\nboot = bios=a\nboot = arm64-efi=b\n",
+         [f"a.conf:3: [pxe] boot: is set twice in this file: {SEVERAL}"]),
+        ("[pxe]\nboot = bios=a\nbios = b\n", [f"a.conf:3: [pxe] bios: unknown setting; {INDENTED}"]),
+        ("[pxe]\nrouter = 192.0.2.1\n", ["a.conf:2: [pxe] router: unknown setting; here it is gateway"]),
+        ("[host a]\nfilename = a\n", ["a.conf:2: [host a] filename: unknown setting; here it is boot_file"]),
         ("[tftp]\n[pxe]\n[tftp]\n", ["a.conf:3: [tftp]: the section stands twice in this file"]),
         ("[host a b]\n[host  a\tb ]\n", ["a.conf:2: [host a b]: the section stands twice in this file"]),
         (b"[tftp]\n# caf\xe9\n", ["a.conf:2: is not UTF-8 text"]),

@@ -267,6 +267,19 @@ class TestCheckOfBootFiles:
             assert "boot file" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("argv", "told"), [
+    (["-g", "192.0.2.1"], "--gateway: [pxe] gateway = 192.0.2.1: is not in 127.0.0.0/8, the network of lo"),
+    (["--exclude", "127.0.0.0-127.255.255.255"], "no address can be leased on lo (127.0.0.1/8)"),
+    (["--exclude", "127.0.0.0-127.255.255.255", "--mode", "proxy"], ""),
+    (["--exclude", "127.0.0.2-127.255.255.255", "--reserve", "52:54:00:12:34:56=127.0.0.9"], ""),
+], ids=["gateway", "no address", "proxy", "reserved"])  # fmt: skip
+def test_what_is_hardly_meant(capsys: Output, argv: list[str], told: str) -> None:
+    """pdhcpd --check says it, and goes on: an address without its length is in a network of its own."""
+    dhcpd.main(["--check", "lo", *argv])  # the ports may be root's alone
+    warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert [line.startswith(f"pdhcpd: warning: {told}") for line in warnings] == [True] * bool(told)
+
+
 def test_pxed_takes_over_settings_in_both_parts_or_in_neither(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
