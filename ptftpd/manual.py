@@ -73,11 +73,11 @@ def options_part(parser: argparse.ArgumentParser) -> str:
 
 
 def files_part(program: Program) -> str:
-    """Return the configuration files of a program."""
-    names = [f"{DIRECTORY}/{name}" for name in program.files]
-    return (
-        "\n".join(line for name in names for line in _item(name, "Configuration, see ptftpd.conf(5).")) + "\n"
-    )
+    """Return the configuration files of a program, and its database."""
+    described = {f"{DIRECTORY}/{name}": "Configuration, see ptftpd.conf(5)." for name in program.files}
+    if "dhcp" in program.sections:
+        described["/var/lib/ptftpd/leases-IFACE.sqlite"] = "The leases, which --leases prints."
+    return "\n".join(line for name, text in described.items() for line in _item(name, text)) + "\n"
 
 
 def settings_part() -> str:

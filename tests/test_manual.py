@@ -101,6 +101,11 @@ def test_what_is_said_to_who_comes_from_dnsmasq(tmp_path: Path) -> None:
         assert config.load(pxed.PROGRAM, ["-c", str(tmp_path / "conf"), "eth0"]).settings.sources, setting
 
 
+def test_the_page_of_a_dhcp_server_has_its_database() -> None:
+    for name, has in (("pdhcpd.8", True), ("pxed.8", True), ("ptftpd.8", False)):
+        assert ("leases\\-IFACE.sqlite" in rendered("man")[name]) is has, name
+
+
 def test_files_are_written(tmp_path: Path) -> None:
     """One for each page, in a directory that is made."""
     assert main(["man", str(tmp_path / "man")]) == 0

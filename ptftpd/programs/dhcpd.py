@@ -122,11 +122,11 @@ class Dhcpd:
     def _record_faults(self, link: net.Link, log: Log) -> None:
         """Record what is possible, but hardly meant; ConfigError for what is not possible."""
         networks = plans(self.settings, link.name, link.address, link.network).networks
-        here = f"{link.address}/{link.network.prefixlen}"
+        why = f"the network of {link.address}/{link.network.prefixlen} and [dhcp] range have none"
+        if link.network.num_addresses == 1:
+            why = f"{link.address} is alone in its network: give it its length, as in {link.address}/24"
         if self.settings.dhcp.mode == "full" and not any(plan.subnet.size() for plan in networks):
-            log.warning(
-                "", f"no address can be leased on {link.name} ({here}): its network and range have none"
-            )
+            log.warning("", f"no address can be leased on {link.name}: {why}")
         gateway = self.settings.pxe.gateway
         if gateway and gateway not in link.network:
             reason = f"is not in {link.network}, the network of {link.name}, whose clients cannot reach it"

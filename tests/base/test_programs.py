@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import os
 import re
@@ -11,12 +12,13 @@ import sys
 import tomllib
 from collections.abc import Callable, Sequence
 from functools import partial, partialmethod
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
 
 import ptftpd
-from ptftpd import config
+from ptftpd import config, net
 from ptftpd.errors import Error
 from ptftpd.program import Loaded, Program
 from ptftpd.programs import dhcpd, pxed, tftpd
@@ -269,15 +271,24 @@ class TestCheckOfBootFiles:
 
 @pytest.mark.parametrize(("argv", "told"), [
     (["-g", "192.0.2.1"], "--gateway: [pxe] gateway = 192.0.2.1: is not in 127.0.0.0/8, the network of lo"),
-    (["--exclude", "127.0.0.0-127.255.255.255"], "no address can be leased on lo (127.0.0.1/8)"),
+    (["--exclude", "127.0.0.0-127.255.255.255"], "no address can be leased on lo: the network of 127"),
     (["--exclude", "127.0.0.0-127.255.255.255", "--mode", "proxy"], ""),
     (["--exclude", "127.0.0.2-127.255.255.255", "--reserve", "52:54:00:12:34:56=127.0.0.9"], ""),
 ], ids=["gateway", "no address", "proxy", "reserved"])  # fmt: skip
 def test_what_is_hardly_meant(capsys: Output, argv: list[str], told: str) -> None:
-    """pdhcpd --check says it, and goes on: an address without its length is in a network of its own."""
+    """pdhcpd --check says it, and goes on."""
     dhcpd.main(["--check", "lo", *argv])  # the ports may be root's alone
     warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
     assert [line.startswith(f"pdhcpd: warning: {told}") for line in warnings] == [True] * bool(told)
+
+
+def test_an_address_without_its_length(capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    """'ip address add 127.0.0.1' makes it a network of its own, from which nothing can be leased."""
+    alone = dataclasses.replace(net.link("lo"), network=IPv4Network("127.0.0.1/32"))
+    monkeypatch.setattr("ptftpd.net.link", lambda name: alone)
+    dhcpd.main(["--check", "lo"])
+    told = "warning: no address can be leased on lo: 127.0.0.1 is alone in its network: give it its length"
+    assert told in capsys.readouterr().err
 
 
 def test_pxed_takes_over_settings_in_both_parts_or_in_neither(
