@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import posixpath
 import stat
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +17,7 @@ from ptftpd.tftp import wire
 
 HIDDEN = ("/home", "/root", "/run/user")  # by ProtectHome=: systemd.exec(5)
 EXAMPLES = "/usr/share/doc/ptftpd/examples"
+UTF8 = sys.getfilesystemencoding() == "utf-8"
 IOV_MAX = 1024  # Linux: views in one preadv(2)
 
 _ERRNO = {
@@ -42,8 +45,8 @@ def failure(error: OSError) -> TransferError:
 
 
 def local(name: str) -> str:
-    """Return a name, which stands for octets in UTF-8, as Python's calls have it in any locale."""
-    return os.fsdecode(name.encode("utf-8", "surrogateescape"))
+    """Return a name, which stands for octets in UTF-8, as Python's calls have it in this locale."""
+    return name if UTF8 else os.fsdecode(name.encode("utf-8", "surrogateescape"))
 
 
 @dataclass
@@ -141,9 +144,8 @@ class Tree:
         """Return the file of a relative name; TransferError says why there is none to be had."""
         refusal: TransferError | None = None
         name = local(relative)
-        for number in range(len(self._roots)):
+        for root in self._roots:
             try:
-                root = self._root(number)
                 return _open_below(root, _matching_case(root.fd, name) if ignore_case else name)
             except OSError as error:
                 failed = failure(error)
@@ -151,13 +153,17 @@ class Tree:
                 failed = error
             if refusal is None or refusal.code == wire.NOT_FOUND:
                 refusal = failed  # 'not readable' in one root tells more than 'no such file' in another
-        raise refusal or TransferError(wire.NOT_FOUND, "no such file")
+        refusal = refusal or TransferError(wire.NOT_FOUND, "no such file")
+        if refusal.code == wire.NOT_FOUND and self._renew():
+            return self.open(relative, ignore_case=ignore_case)
+        raise refusal
 
     def directory(self, relative: str) -> tuple[int, str]:
         """Return (descriptor, path) of a directory below the first root; TransferError when there is none."""
         try:
             flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-            root = self._root(0)
+            self._renew()
+            root = self._roots[0]
             fd = os.open(local(relative) or ".", flags, dir_fd=root.fd)
             try:
                 return fd, root.confined(fd)
@@ -167,14 +173,16 @@ class Tree:
         except OSError as error:
             raise failure(error) from None
 
-    def _root(self, number: int) -> Root:
-        """Return a root: another directory when that was removed and made anew; OSError without one."""
-        root = self._roots[number]
-        if os.fstat(root.fd).st_nlink == 0:
-            fresh = Root(self.roots[number])
-            os.close(root.fd)
-            self._roots[number] = root = fresh
-        return root
+    def _renew(self) -> bool:
+        """Open the roots anew that were removed and made anew; return whether there are such."""
+        renewed = False
+        for number, root in enumerate(self._roots):
+            if os.fstat(root.fd).st_nlink == 0:
+                with contextlib.suppress(OSError):  # it was not made anew yet
+                    self._roots[number] = Root(self.roots[number])
+                    os.close(root.fd)
+                    renewed = True
+        return renewed
 
 
 def unwritable(directory: int) -> str:

@@ -180,7 +180,7 @@ class Server:
                 file.close()
             self._refuse_request(own or sock, request, error, shared=own is None)
             return
-        while silent := self.limits.in_the_way(client):
+        while busy and (silent := self.limits.in_the_way(client)):
             self._displace(silent, now)
         transfer = Transfer(self, request, own or sock, file, machine, terms, shared=shared)
         self.transfers[request.peer, request.local] = transfer

@@ -18,6 +18,7 @@ import pytest
 from ptftpd.errors import ConfigError, TransferError
 from ptftpd.tftp import wire
 from ptftpd.tftp.files import IOV_MAX, Source, Tree, failure
+from ptftpd.tftp.uploads import Policy, Upload
 
 MAX_PATH = 4096  # Linux, <linux/limits.h>
 SECRET = b"nobody gets this"
@@ -163,7 +164,7 @@ class TestConfinement:
         for _ in range(2):
             assert refusal(tree, "file") == wire.NOT_FOUND
             with pytest.raises(TransferError, match="no such file"):
-                tree.directory("")
+                Upload(*tree.directory(""), "new", Policy("create", 1, 0, 0), None)
         root.mkdir()
         (root / "File").write_bytes(b"anew")
         (root / "out").symlink_to("../elsewhere")
