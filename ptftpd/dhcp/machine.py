@@ -80,10 +80,8 @@ class Machine:
 
     def _body(self, asked: Request, seconds: int, sheet: Sheet, boot: Boot | None) -> reply.Body:
         """Return what a reply has in common with those to other clients of the kind; made once."""
-        client = asked.client
-        traits = client.ipxe, client.vendor_class, client.is_raspberry_pi
         known_as = self._known_as(asked)
-        key = asked.parameters, seconds, id(sheet), boot, traits, known_as
+        key = asked.parameters, seconds, id(sheet), boot, asked.client.traits, known_as
         made = self._bodies.get(key)
         if made is None:
             if len(self._bodies) >= MAX_BODIES:

@@ -1,4 +1,8 @@
-"""Which machine is asking: what firmware says of itself, and the quirks in which it says it."""
+"""Which machine is asking: what firmware says of itself, and the quirks in which it says it.
+
+A quirk of what it says is made out in identify(). One of what it has to hear is a property of Client, in its
+traits too, for reply.py to look at. Either has a row in tests/machine/test_quirks.py.
+"""
 
 from __future__ import annotations
 
@@ -130,6 +134,11 @@ class Client(NamedTuple):
         return self.guid.startswith(b"RPi") or (
             self.hardware[:3] in RASPBERRY_PI and self.architectures[:1] in {("bios",), ("arm-rpiboot",)}
         )
+
+    @property
+    def traits(self) -> tuple[object, ...]:
+        """All that reply.body() looks at, which is made once for the clients that have the same."""
+        return self.ipxe, self.vendor_class, self.is_raspberry_pi
 
     @property
     def description(self) -> str:

@@ -175,6 +175,20 @@ def test_quirk(quirk: Quirk) -> None:
     assert outcome.destination[0] == quirk.to
 
 
+def test_no_quirk_rubs_off_on_another_client() -> None:
+    """What replies have in common is made once: no client gets what was made for one of another kind."""
+    plain = [quirk for quirk in QUIRKS if not quirk.settings and quirk.kind == options.DISCOVER]
+    many = Site(Dhcp(range=ranges(".10-.99")), BOOT)
+    for number, quirk in enumerate([*plain, *reversed(plain)]):
+        says = {"vendor": EFI} | quirk.says
+        prefix = says.pop("hardware", MAC)[:3]
+        asked = message(options.DISCOVER, prefix + number.to_bytes(3, "big"), **says)
+        alone = Site(Dhcp(range=ranges(".10-.99")), BOOT).machine
+        replies = [answer(each.receive(asked, 0.0, direct=False)) for each in (many.machine, alone)]
+        assert replies[0].options == replies[1].options, quirk.name
+        assert replies[0].file == replies[1].file, quirk.name
+
+
 def test_syslinux_forgets_what_it_is() -> None:
     """syslinux.efi repeats DHCP without 60 and 93: the lease remembers the architecture."""
     site = Site(pxe=BOOT)
