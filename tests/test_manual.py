@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ptftpd import config
+from ptftpd.dhcp import registry
 from ptftpd.option import options
 from ptftpd.program import Program
 from ptftpd.programs import pxed
@@ -61,6 +62,15 @@ def test_the_configuration_page_has_every_key() -> None:
     for kind in [*SECTIONS.values(), *(kind for kind, _ in NAMED.values())]:
         for key in options(kind):
             assert f".B {key} = " in page
+
+
+def test_the_configuration_page_has_every_dhcp_option() -> None:
+    """By the name that a file has to give it, under the words for how its value is written."""
+    page = rendered("man")["ptftpd.conf.5"].replace("\\-", "-")
+    for code, (name, _) in registry.REGISTRY.items():
+        assert (f"{code} {name}" in page) == (code not in registry.FILLED_IN)
+    [entry] = re.findall(r"^\.B IPv4 addresses, separated by spaces or commas\n(.*)", page, re.MULTILINE)
+    assert "42 ntp-servers" in entry
 
 
 def test_what_takes_a_restart_is_marked() -> None:

@@ -76,6 +76,16 @@ def name(code: int) -> str:
     return REGISTRY[code][0] if code in REGISTRY else CLIENTS.get(code, str(code))
 
 
+def forms() -> list[tuple[str, list[str]]]:
+    """Return for people how values are written, each with the options that take such a one, 'NUMBER NAME'."""
+    known: dict[Encode, str] = dict(TYPES.values()) | UNTYPED
+    settable = {code: entry for code, entry in REGISTRY.items() if code not in FILLED_IN}
+    return [
+        (how, [f"{code} {name}" for code, (name, encoder) in settable.items() if encoder is encode])
+        for encode, how in known.items()
+    ]
+
+
 def show(code: int, value: bytes) -> str:
     """Return a value for people: addresses, numbers and text as such, anything else as octets."""
     encoding = REGISTRY[code][1] if code in REGISTRY else _octets
@@ -182,7 +192,7 @@ def _typed(value: str) -> bytes:
     kind, separator, rest = value.partition(":")
     if not separator or kind not in TYPES or not rest:
         raise ValueError(f"must be TYPE:VALUE with a type of {', '.join(TYPES)}, or octets such as 0x0a00ff")
-    return TYPES[kind](rest)
+    return TYPES[kind][0](rest)
 
 
 def _suboptions(value: str) -> bytes:
@@ -218,18 +228,26 @@ def _words(value: str) -> list[str]:
     return value.replace(",", " ").split()
 
 
-TYPES: dict[str, Encode] = {
-    "hex": _octets,
-    "text": _text,
-    "flag": _flag,
-    "u8": _u8,
-    "u16": _u16,
-    "u32": _u32,
-    "s32": _s32,
-    "address": _address,
-    "addresses": _addresses,
-    "names": _names,
-    "routes": _routes,
+TYPES: dict[str, tuple[Encode, str]] = {  # by name: the encoder, and for people how a value is written
+    "hex": (_octets, "octets in hexadecimal, such as 0x0a00ff"),
+    "text": (_text, "text"),
+    "flag": (_flag, "yes or no"),
+    "u8": (_u8, "a number of 0..255"),
+    "u16": (_u16, "a number of 0..65535"),
+    "u32": (_u32, "a number of 0..4294967295"),
+    "s32": (_s32, "a number of -2147483648..2147483647"),
+    "numbers": (_numbers, "numbers of 0..65535, separated by spaces or commas"),
+    "address": (_address, "an IPv4 address"),
+    "addresses": (_addresses, "IPv4 addresses, separated by spaces or commas"),
+    "pairs": (_pairs, "pairs of IPv4 addresses: each target and its router or mask"),
+    "names": (_names, "domain names, separated by spaces or commas"),
+    "routes": (_routes, "pairs of network and router, such as 10.1.0.0/16 192.0.2.1"),
+}
+_vivco, _vivso = _enterprise(_typed), _enterprise(_suboptions)
+UNTYPED = {  # the other encoders, likewise
+    _suboptions: "NUMBER=TYPE:VALUE, separated by ';', such as 1=address:192.0.2.1",
+    _vivco: "an enterprise number and TYPE:VALUE",
+    _vivso: "an enterprise number and NUMBER=TYPE:VALUE, separated by ';'",
 }
 
 # What only the server can know, and why it cannot be set.
@@ -341,8 +359,8 @@ REGISTRY: dict[int, tuple[str, Encode]] = {
     121: ("classless-static-route", _routes),
     122: ("cable-labs-client-configuration", _suboptions),
     123: ("geoconf", _octets),
-    124: ("vivco-suboptions", _enterprise(_typed)),
-    125: ("vivso-suboptions", _enterprise(_suboptions)),
+    124: ("vivco-suboptions", _vivco),
+    125: ("vivso-suboptions", _vivso),
     136: ("pana-agent", _addresses),
     137: ("v4-lost", _names),
     138: ("capwap-ac-v4", _addresses),

@@ -13,6 +13,7 @@ from ptftpd import completions, manual
 from ptftpd.client import arguments
 from ptftpd.client.commands import COMMANDS, Command
 from ptftpd.commandline import make_parser
+from ptftpd.dhcp import registry
 from ptftpd.dhcp.pxe import ARCHITECTURES
 from ptftpd.program import Program
 from ptftpd.programs import bootpd, dhcpd, pxed, tftpd
@@ -48,6 +49,8 @@ def _pages() -> dict[str, str]:
         "OPTIONS": manual.options_part(arguments.make_parser(CLIENT)),
         "COMMANDS": manual.list_part(commands),
         "ARCHITECTURES": manual.words_part(f"{number} {name}" for number, name in ARCHITECTURES.items()),
+        "DHCPOPTIONS": manual.list_part((how, ", ".join(names)) for how, names in registry.forms()),
+        "DHCPTYPES": manual.list_part((name, how) for name, (_, how) in registry.TYPES.items()),
         "SETTINGS": manual.settings_part(),
     }
     pages["ptftp.1"] = manual.page("ptftp", 1, _text("ptftp.1"), parts)
