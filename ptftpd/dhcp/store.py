@@ -24,6 +24,7 @@ _COLUMNS = "address, client, hardware, client_id, architecture, expires, seconds
 _UNUSABLE = (sqlite3.Error, ValueError, TypeError, AttributeError)
 
 VERSION = 1  # of the tables; PRAGMA user_version
+ADJUSTED = 1.0  # seconds by which a clock that is right may be put right
 BUSY_TIMEOUT = 1.0  # seconds to wait for another program that has the database locked
 
 _MOVE_AWAY = (
@@ -69,6 +70,9 @@ class Store:
         self.path = path
         self._wall = wall
         self._database: sqlite3.Connection | None = None
+        # The leases that this run has stored, and how far monotonic time was before the time of day then.
+        self._written: dict[int, Lease] = {}
+        self._ahead = 0.0
 
     def peek(self, now: float) -> list[Lease]:
         """Return the leases as they are now, without ever writing; none when there is no database yet.
@@ -117,18 +121,23 @@ class Store:
             # In any case: a file that may not be written is found now, and not by a client.
             database.execute(f"PRAGMA user_version = {VERSION}")
             database.execute("ROLLBACK" if version == VERSION else "COMMIT")
-            ahead = now - self._wall()
+            self._ahead = ahead = now - self._wall()
             return [_lease(row, now, ahead) for row in database.execute(f"SELECT {_COLUMNS} FROM lease")]
         except _UNUSABLE as error:
             raise self._failure("use", error) from None
 
     def commit(self, leases: Iterable[Lease], now: float) -> None:
-        """Store the leases as they are at this moment, all or none; Error when they are not on the disk."""
+        """Store the leases as they are at this moment, all or none; Error when they are not on the disk.
+
+        When the clock was set, those that were stored by the old time are stored anew.
+        """
         assert self._database is not None, "load() comes first"
         ahead = now - self._wall()
-        once = {lease.address: lease for lease in leases}.values()
-        gone = [(wire.dotted(lease.address),) for lease in once if lease.expires == -inf]
-        kept = [_row(lease, ahead) for lease in once if lease.expires > -inf]
+        once = {lease.address: lease for lease in leases}
+        was_set = abs(ahead - self._ahead) > ADJUSTED
+        changed = (self._written | once if was_set else once).values()
+        gone = [(wire.dotted(lease.address),) for lease in changed if lease.expires == -inf]
+        kept = [_row(lease, ahead) for lease in changed if lease.expires > -inf]
         try:
             with self._database:  # commits, or rolls back after an exception
                 self._database.execute("BEGIN IMMEDIATE")
@@ -136,6 +145,9 @@ class Store:
                 self._database.executemany("INSERT OR REPLACE INTO lease VALUES (?, ?, ?, ?, ?, ?, ?)", kept)
         except sqlite3.Error as error:
             raise self._failure("write", error) from None
+        self._written |= once
+        if was_set:
+            self._ahead = ahead
 
     def close(self) -> None:
         """Close the database."""

@@ -81,6 +81,30 @@ def test_no_lease_outlasts_its_time_when_the_clock_was_set(
     assert reloaded(store, now=0)[0].expires == left
 
 
+@pytest.mark.parametrize("shift", [-1e9, -10, 0, 10, 1e9])
+def test_leases_last_as_long_as_granted_when_the_clock_is_set_while_they_do(
+    store: Store, clock: Clock, shift: float
+) -> None:
+    """A machine without a clock of its own hears what time it is when it has leased addresses already."""
+    store.commit([Lease(ip(".10"), ONE, expires=3600, seconds=3600)], now=0)
+    clock.time += shift + 100
+    store.commit([Lease(ip(".11"), OTHER, expires=3700, seconds=3600)], now=100)
+    clock.time += 100
+    assert [round(lease.expires, 3) for lease in reloaded(store, now=200)] == [3600, 3700]
+
+
+def test_what_an_earlier_run_stored_stays_as_it_is_when_the_clock_is_set(store: Store, clock: Clock) -> None:
+    """That clock was right: only the one of this run began wrong."""
+    store.commit([Lease(ip(".10"), ONE, expires=3600, seconds=3600)], now=0)
+    right, clock.time = clock.time, 0.0
+    again = Store(store.path, clock)
+    again.load(0)
+    clock.time = right + 5000
+    again.commit([Lease(ip(".11"), OTHER, expires=3600, seconds=3600)], now=0)
+    again.close()
+    assert [lease.expires for lease in reloaded(store, now=0)] == [3600 - 5000, 3600]
+
+
 def test_one_row_an_address(store: Store) -> None:
     """A client may have a lease in each of several networks."""
     store.commit([Lease(ip(".10"), ONE, expires=100, seconds=100)], now=0)
