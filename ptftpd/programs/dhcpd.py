@@ -59,12 +59,13 @@ class Dhcpd:
         self.interface = loaded.interface
         self._sockets: list[socket.socket] = []
         self._server: Server | None = None
+        self._log: Log | None = None
 
     def check(self, log: Log) -> None:
         """Raise Error when the interface or a port is not there, or a setting does not fit the network."""
         link = net.link(self.interface)
         Decision(self.settings, int(link.address))
-        self._record_faults(link, log)
+        self._advise(link, log)
         ours = (
             f"pdhcpd@{self.interface}.socket",
             "pdhcpd@*.socket",
@@ -113,13 +114,24 @@ class Dhcpd:
         self._server = Server(
             loop, log, self._sockets, link, self.settings, store, only_bootp=self.only_bootp
         )
-        self._record_faults(link, log)
-        for doubtful, why in DOUBTS:
-            for rule in doubtful(self.settings):
-                log.warning("", f"{rule.origin} = {rule.boot_file}: {why}")
+        self._log = log
+        self._advise(link, log)
         return f"serving {self.serves} on {self.interface} ({link.address}/{link.network.prefixlen})"
 
-    def _record_faults(self, link: net.Link, log: Log) -> None:
+    def reload(self, loaded: Loaded) -> None:
+        """Answer by other settings; the leases stay. ConfigError when these take a port that is not open."""
+        assert self._server is not None
+        served = {sock.getsockname()[1] for sock in self._sockets}
+        for port in self._ports(loaded.settings).values():
+            if port not in served:  # for a [menu]: another mode is not taken over by a reload
+                raise ConfigError(f"a [menu] takes UDP port {port}, which is not open yet: restart instead")
+        link = net.link(self.interface)
+        self._server.reload(loaded.settings, link)
+        changed, self.settings = loaded.settings is not self.settings, loaded.settings
+        if changed and self._log:
+            self._advise(link, self._log)
+
+    def _advise(self, link: net.Link, log: Log) -> None:
         """Record what is possible, but hardly meant; ConfigError for what is not possible."""
         networks = plans(self.settings, link.name, link.address, link.network).networks
         why = f"the network of {link.address}/{link.network.prefixlen} and [dhcp] range have none"
@@ -131,16 +143,9 @@ class Dhcpd:
         if gateway and gateway not in link.network:
             reason = f"is not in {link.network}, the network of {link.name}, whose clients cannot reach it"
             log.warning("", str(self.settings.misfit("pxe", "gateway", str(gateway), reason)))
-
-    def reload(self, loaded: Loaded) -> None:
-        """Answer by other settings; the leases stay. ConfigError when these take a port that is not open."""
-        assert self._server is not None
-        served = {sock.getsockname()[1] for sock in self._sockets}
-        for port in self._ports(loaded.settings).values():
-            if port not in served:  # for a [menu]: another mode is not taken over by a reload
-                raise ConfigError(f"a [menu] takes UDP port {port}, which is not open yet: restart instead")
-        self._server.reload(loaded.settings, net.link(self.interface))
-        self.settings = loaded.settings
+        for doubtful, reason in DOUBTS:
+            for rule in doubtful(self.settings):
+                log.warning("", f"{rule.origin} = {rule.boot_file}: {reason}")
 
     def drain(self) -> None:
         """Nothing runs on between two datagrams."""

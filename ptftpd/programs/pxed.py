@@ -35,6 +35,7 @@ class Pxed:
 
     def __init__(self, loaded: Loaded) -> None:
         self._loaded = loaded
+        self._log: Log | None = None
         self._tftpd, self._dhcpd = Tftpd(loaded), Dhcpd(loaded)
         self._parts = (self._tftpd, self._dhcpd)
 
@@ -63,11 +64,9 @@ class Pxed:
         return [path for part in self._parts for path in part.state_dirs()]
 
     def serve(self, loop: Loop, log: Log) -> str:
-        """Begin to serve both; say which boot files are missing, which other servers may have."""
-        try:
-            check_boot_files(self._loaded.settings, log)
-        except ConfigError as error:
-            log.warning("", str(error))
+        """Begin to serve both."""
+        self._log = log
+        self._advise(log)
         return "; ".join(part.serve(loop, log) for part in self._parts)
 
     def reload(self, loaded: Loaded) -> None:
@@ -78,7 +77,16 @@ class Pxed:
         except Error:
             self._tftpd.reload(self._loaded)
             raise
-        self._loaded = loaded
+        changed, self._loaded = loaded is not self._loaded, loaded
+        if changed and self._log:
+            self._advise(self._log)
+
+    def _advise(self, log: Log) -> None:
+        """Say which boot files are missing, which other servers may have."""
+        try:
+            check_boot_files(self._loaded.settings, log)
+        except ConfigError as error:
+            log.warning("", str(error))
 
     def drain(self) -> None:
         """Take no more requests."""

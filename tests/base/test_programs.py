@@ -14,12 +14,15 @@ from collections.abc import Callable, Sequence
 from functools import partial, partialmethod
 from ipaddress import IPv4Network
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 import ptftpd
 from ptftpd import config, net
 from ptftpd.errors import Error
+from ptftpd.log import Log
+from ptftpd.loop import Loop
 from ptftpd.program import Loaded, Program
 from ptftpd.programs import dhcpd, pxed, tftpd
 from tests.base.setting_texts import values
@@ -312,3 +315,35 @@ def test_pxed_takes_over_settings_in_both_parts_or_in_neither(
     with pytest.raises(Error, match="must be good"):
         daemon.reload(bad)
     assert took == [("TFTP", "second"), ("DHCP", "second"), ("TFTP", "bad"), ("TFTP", "second")]
+
+
+def test_pxed_warns_of_what_cannot_be_booted_at_the_start_and_at_a_reload(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    """Another server may have the file, so that it serves all the same. Another address says nothing new."""
+    for part in (tftpd.Tftpd, dhcpd.Dhcpd):
+        monkeypatch.setattr(part, "serve", lambda *_: "")
+        monkeypatch.setattr(part, "reload", lambda *_: None)
+    first, second = (config.load(pxed.PROGRAM, ["eth0", str(tmp_path), name]) for name in ("one", "other"))
+    daemon = pxed.Pxed(first)
+    daemon.serve(Loop(), Log("pxed"))
+    assert f"warning: BOOTFILE: boot file one below {tmp_path}: no such file" in capsys.readouterr().err
+    daemon.reload(first)
+    assert capsys.readouterr().err == ""
+    daemon.reload(second)
+    assert f"warning: BOOTFILE: boot file other below {tmp_path}: no such file" in capsys.readouterr().err
+
+
+def test_pdhcpd_warns_of_a_server_that_nobody_can_find_at_a_reload_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    monkeypatch.setattr(dhcpd, "Server", Mock())
+    boot = ["--boot", "ipxe=http://boot.example.com/x"]
+    plain, named = (config.load(dhcpd.PROGRAM, ["lo", *more]) for more in ([], boot))
+    daemon = dhcpd.Dhcpd(plain)
+    daemon._sockets = [Mock(getsockname=lambda: ("0.0.0.0", 67))]
+    daemon.serve(Loop(), Log("pdhcpd"))
+    daemon.reload(plain)
+    assert capsys.readouterr().err == ""
+    daemon.reload(named)
+    assert "clients are told of no DNS server to find that host" in capsys.readouterr().err
