@@ -65,20 +65,21 @@ def plans(settings: Settings, interface: str, own: IPv4Address, network: IPv4Net
     described = {
         section: reservations.kept(settings, reserved, target, own) for section, target in targets.items()
     }
-    servers = _servers(settings, own)
-    first = _own_plan(settings, interface, network, servers, described["dhcp"])
+    taken = _taken(settings, own)
+    first = _own_plan(settings, interface, network, taken, described["dhcp"])
     others = [
-        _subnet_plan(settings, name, section, targets[f"subnet {name}"], servers, described[f"subnet {name}"])
+        _subnet_plan(settings, name, section, targets[f"subnet {name}"], taken, described[f"subnet {name}"])
         for name, section in settings.subnets.items()
     ]
     return Plans((first, *others), {name: item.names[0] for item in reserved for name in item.names})
 
 
-def _servers(settings: Settings, own: IPv4Address) -> set[IPv4Address]:
-    """Return every address that the settings say a server or a router has, in whichever network."""
+def _taken(settings: Settings, own: IPv4Address) -> set[IPv4Address]:
+    """Return every address that the settings say somebody has without asking for it, in whichever network."""
     found = [own, settings.pxe.tftp_server, settings.pxe.gateway, *settings.pxe.name_server]
     for subnet in settings.subnets.values():
         found += [subnet.gateway, *subnet.name_server]
+    found += [host.address for host in settings.hosts.values() if not reservations.names(host)]
     return {address for address in found if address}
 
 
@@ -86,13 +87,13 @@ def _own_plan(
     settings: Settings,
     interface: str,
     network: IPv4Network,
-    servers: set[IPv4Address],
+    taken: set[IPv4Address],
     reserved: dict[bytes, int],
 ) -> Plan:
     pxe, dhcp = settings.pxe, settings.dhcp
     ranges = dhcp.range or ((network[0], network[-1]),)
     place = f"{network}, the network of {interface}"
-    subnet = _subnet(settings, "dhcp", place, network, ranges, dhcp.exclude, servers, reserved)
+    subnet = _subnet(settings, "dhcp", place, network, ranges, dhcp.exclude, taken, reserved)
     origins = {key: f"[pxe] {key}" for key in ("gateway", "name_server")}
     sheet = _sheet(network, f"the network of {interface}", pxe.gateway, pxe.name_server, origins)
     sheet |= told("[dhcp] option", dhcp.option)
@@ -104,12 +105,12 @@ def _subnet_plan(
     name: str,
     section: Section,
     network: IPv4Network,
-    servers: set[IPv4Address],
+    taken: set[IPv4Address],
     reserved: dict[bytes, int],
 ) -> Plan:
     where = f"subnet {name}"
     place = f"{network}, the network of [{where}]"
-    subnet = _subnet(settings, where, place, network, section.range, section.exclude, servers, reserved)
+    subnet = _subnet(settings, where, place, network, section.range, section.exclude, taken, reserved)
     name_servers = section.name_server or settings.pxe.name_server
     by = where if section.name_server else "pxe"
     origins = {"gateway": f"[{where}] gateway", "name_server": f"[{by}] name_server"}
@@ -154,14 +155,14 @@ def _subnet(
     network: IPv4Network,
     ranges: tuple[Range, ...],
     exclude: tuple[Range, ...],
-    servers: set[IPv4Address],
+    taken: set[IPv4Address],
     reserved: dict[bytes, int],
 ) -> Subnet:
     for key, chosen in (("range", ranges), ("exclude", exclude)):
         for first, last in chosen:
             if first not in network or last not in network:
                 raise settings.misfit(section, key, f"{first}-{last}", f"must be in {place}")
-    never = {int(address) for address in reservations.edges(network) | servers if address in network}
+    never = {int(address) for address in reservations.edges(network) | taken if address in network}
     return Subnet(
         network=int(network.network_address),
         mask=int(network.netmask),

@@ -25,17 +25,17 @@ def listed(settings: Settings) -> Iterator[Reservation]:
     for mac, address in settings.dhcp.reserve:
         yield Reservation("dhcp", "reserve", (request.ethernet_key(mac),), address)
     for name, host in settings.hosts.items():
-        names = tuple(_names(host).values())
-        if host.address and names:
-            yield Reservation(f"host {name}", "address", names, host.address)
+        known_by = tuple(names(host).values())
+        if host.address and known_by:
+            yield Reservation(f"host {name}", "address", known_by, host.address)
 
 
 def check_hosts(settings: Settings) -> None:
     """Raise ConfigError when two [host] sections are one machine, or what one sets could reach nobody."""
     owners: dict[bytes, str] = {}
     for section, host in settings.hosts.items():
-        names = _names(host)
-        for key, name in names.items():
+        known_by = names(host)
+        for key, name in known_by.items():
             other = owners.setdefault(name, section)
             if other != section:
                 reason = f"is that of [host {other}] already"
@@ -43,17 +43,19 @@ def check_hosts(settings: Settings) -> None:
         told = {"boot_file": host.boot_file, "ipxe_file": host.ipxe_file}
         told["option"] = host.option[0].text if host.option else ""
         for key, value in told.items():
-            if value and not names:
+            if value and not known_by:
                 reason = "goes to nobody without mac, client_id or guid, which tell the host apart"
                 raise settings.misfit(f"host {section}", key, value, reason)
 
 
-def _names(host: Host) -> dict[str, bytes]:
+def names(host: Host) -> dict[str, bytes]:
     """Return what a machine may be known by, under the setting that says so."""
-    names = {"mac": host.mac and request.ethernet_key(host.mac)}
-    names["client_id"] = host.client_id and request.client_id_key(host.client_id)
-    names["guid"] = host.guid and request.guid_key(host.guid)
-    return {key: name for key, name in names.items() if name}
+    found = {
+        "mac": host.mac and request.ethernet_key(host.mac),
+        "client_id": host.client_id and request.client_id_key(host.client_id),
+        "guid": host.guid and request.guid_key(host.guid),
+    }
+    return {key: name for key, name in found.items() if name}
 
 
 def kept(

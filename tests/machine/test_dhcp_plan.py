@@ -199,6 +199,15 @@ def test_no_servers_address_is_leased_in_any_network() -> None:
     assert next(other.subnet.dynamic()) == int(first + 4)
 
 
+def test_the_address_of_a_host_without_a_name_is_leased_to_nobody() -> None:
+    """It has it by itself; TFTP knows it by that address."""
+    hosts = {"printer": Host(address=OWN + 1, boot_file=""), "web": Host(mac=MAC, address=OWN + 2)}
+    found = plan(Dhcp(range=ranges(".2-.4")), hosts=hosts)
+    assert not found.is_dynamic(ip(".2"))
+    assert found.size() == 2
+    assert found.reserved == {b"\1" + MAC: ip(".3")}
+
+
 def test_reservations_by_any_name_and_in_any_network() -> None:
     host = Host(mac=MAC, client_id=b"\xff\1", guid=bytes(16), address=FAR[0])
     found = planned(hosts={"web": host}, subnets={"far": Section(network=REMOTE)})
