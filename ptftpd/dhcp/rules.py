@@ -100,8 +100,11 @@ def _names_host(boot_file: str) -> bool:
         return False
     from urllib.parse import urlsplit  # here and not at the top: few installations name a URL
 
-    host = urlsplit(boot_file).hostname
-    if not host or "${" in host:  # iPXE fills that in
+    try:
+        host = urlsplit(boot_file).hostname
+    except ValueError:  # brackets without an address in them, which iPXE may fill in
+        return False
+    if not host or "${" in host:
         return False
     try:
         ip_address(host)

@@ -204,6 +204,8 @@ def test_the_most_specific_rule_wins_in_any_order(
         ("http://192.0.2.1/x.efi", {}, False),
         ("http://[2001:db8::1]:80/x.efi", {}, False),
         ("http://${next-server}/x.ipxe", {}, False),
+        ("http://[${net0/ip6}]/x.ipxe", {}, False),
+        ("http://[2001:db8::1/x.efi", {}, False),
         ("grub:x.efi", {}, False),
         ("http://boot.example.com/x.efi", {"name_server": (IPv4Address("192.0.2.1"),)}, False),
     ],
