@@ -57,15 +57,15 @@ def discover(mac: str, parameters: dict[str, str]) -> Message:
         kind = "HTTPClient" if pxe.ARCHITECTURES.get(number, "").endswith("-http") else "PXEClient"
         said[options.VENDOR_CLASS] = f"{kind}:Arch:{number:05}:UNDI:003000".encode()
     if "vendor-class" in given:
-        said[options.VENDOR_CLASS] = given["vendor-class"].encode()
+        said[options.VENDOR_CLASS] = os.fsencode(given["vendor-class"])
     if "user-class" in given:
-        said[options.USER_CLASS] = given["user-class"].encode()
+        said[options.USER_CLASS] = os.fsencode(given["user-class"])
     if "client-id" in given:
         said[options.CLIENT_ID] = _value("client-id", syntax.client_id, given["client-id"])
     if "guid" in given:
         said[options.GUID] = b"\0" + _value("guid", syntax.guid, given["guid"])
     if "circuit-id" in given:
-        port = given["circuit-id"].encode()[:255]
+        port = os.fsencode(given["circuit-id"])[:255]
         said[options.RELAY_AGENT] = b"\1" + wire.octets(len(port), 1) + port
     message = bootrequest(mac, given)
     message.options = said

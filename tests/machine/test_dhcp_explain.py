@@ -251,6 +251,13 @@ def test_the_message_of_the_question() -> None:
     )
 
 
+def test_the_octets_of_a_question_are_those_of_the_command_line() -> None:
+    """Whatever they are: a vendor class need not be UTF-8."""
+    said = {"vendor-class": "PXEClient\udcff", "user-class": "\udcfe", "circuit-id": "p\udcfd"}
+    found = discover(MAC.hex(), NOTHING | said).options
+    assert (found[60], found[77], found[82]) == (b"PXEClient\xff", b"\xfe", b"\1\2p\xfd")
+
+
 def test_leases_that_cannot_be_read(tmp_path: Path) -> None:
     """The reply is explained all the same, with what it lacks said first. Loopback has a network, too."""
     (tmp_path / "leases-lo.sqlite").write_bytes(b"no database")
