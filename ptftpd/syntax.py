@@ -138,6 +138,15 @@ def guid(value: str) -> bytes:
     return bytes.fromhex(digits)
 
 
+def _guid(value: bytes) -> str:
+    from uuid import UUID  # here and not at the top: no program needs it to start
+
+    return str(UUID(bytes=value)) if value else ""
+
+
+guid.write = _guid  # type: ignore[attr-defined]
+
+
 def client_id(value: str) -> bytes:
     """Return the octets of a client identifier, its type octet first."""
     digits = value.replace(":", "").replace("-", "")

@@ -13,8 +13,6 @@ from ptftpd.option import options
 from ptftpd.program import Program
 from ptftpd.settings import NAMED, SECTIONS, Settings
 
-GUID_OCTETS = 16
-
 
 class Values:
     """Texts by (section, key) with the place each was written, and the problems met."""
@@ -120,9 +118,7 @@ def render(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, bytes):
-        from uuid import UUID  # here and not at the top: no program needs it to start
-
-        return str(UUID(bytes=value)) if len(value) == GUID_OCTETS else value.hex(":")
+        return value.hex(":")
     if isinstance(value, float):
         return f"{value:.6f}".rstrip("0").rstrip(".")
     if isinstance(value, tuple):

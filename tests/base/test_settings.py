@@ -215,6 +215,14 @@ def test_mac_refuses(text: str) -> None:
     assert reason(syntax.mac, text) == "must be a hardware address such as 52:54:00:12:34:56"
 
 
+def test_a_guid_and_a_client_identifier_of_as_many_octets_are_written_each_in_its_way() -> None:
+    octets = bytes(range(16))
+    host = options(settings.Host)
+    assert written(host["guid"], octets) == "00010203-0405-0607-0809-0a0b0c0d0e0f"
+    assert written(host["client_id"], octets) == octets.hex(":")
+    assert written(host["guid"], b"") == ""
+
+
 @pytest.mark.parametrize("text", ["", "a/b", "a b", "x" * 16, "eth0\n"])
 def test_interface_refuses(text: str) -> None:
     assert reason(syntax.interface, text) == "must be a network interface name such as eth0"
