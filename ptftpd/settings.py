@@ -342,7 +342,7 @@ class Dhcp:
         (),
         registry.option,
         "DHCP option that clients get if they ask for it (with 'always' before its name: in any case), such "
-        "as ntp-servers=192.0.2.1 or 224=text:hello; one a line",
+        "as ntp-servers=192.0.2.1 or 224=text:hello; one a line; ptftpd.conf(5) has the names of all",
         metavar="NAME=VALUE",
         many=True,
         lines=True,

@@ -6,6 +6,7 @@ monotonic. One row an address; addresses and hardware addresses as text, for peo
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable

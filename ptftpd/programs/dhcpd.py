@@ -31,7 +31,7 @@ PROGRAM = Program(
     summary="Hand out addresses and boot files by DHCP: RFC 2131, 2132, 3046, 3396, 4578, 6842, PXE 2.1.",
     sections=("dhcp", "bootp", "pxe", "daemon"),
     positionals=(INTERFACE, BOOT_FILE),
-    exclude=OF_TFTP,
+    exclude=OF_TFTP | {"idle_timeout"},  # which is for sockets of all interfaces
     queries=(EXPLAIN, LEASES),
 )
 # Boot rules that may be meant so, but seldom are.

@@ -25,7 +25,7 @@ PROGRAM = Program(
     summary="Boot machines over the network: TFTP and DHCP on one interface, in one call.",
     sections=("pxe", "dhcp", "bootp", "tftp", "daemon"),
     positionals=(INTERFACE, Positional("ROOT", "pxe", "root", "directory of the files to serve"), BOOT_FILE),
-    exclude=frozenset({"interface", "address"}),
+    exclude=frozenset({"interface", "address", "idle_timeout"}),
     queries=(EXPLAIN, LEASES, *tftpd.PROGRAM.queries),
 )
 

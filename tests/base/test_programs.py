@@ -24,7 +24,7 @@ from ptftpd.errors import Error
 from ptftpd.log import Log
 from ptftpd.loop import Loop
 from ptftpd.program import Loaded, Program
-from ptftpd.programs import dhcpd, pxed, tftpd
+from ptftpd.programs import bootpd, dhcpd, pxed, tftpd
 from tests.base.setting_texts import values
 from tests.lab import CHECKOUT
 
@@ -74,6 +74,25 @@ def test_each_daemon_is_installed_by_its_name() -> None:
     for module in DAEMONS:
         assert SCRIPTS[module.PROGRAM.name] == f"{module.__name__}:main"
     assert {module.PROGRAM.name for module in DAEMONS} == {"ptftpd", "pdhcpd", "pbootpd", "pxed"}
+
+
+@pytest.mark.parametrize(
+    ("main", "word", "value", "taken"),
+    [
+        (bootpd.main, "quarantine", "1h", True),
+        (bootpd.main, "identity", "mac", False),
+        (bootpd.main, "max-lease-time", "1h", False),
+        (bootpd.main, "menu-timeout", "3", False),
+        (dhcpd.main, "idle-timeout", "3", False),
+        (pxed.main, "idle-timeout", "3", False),
+        (tftpd.main, "idle-timeout", "3", True),
+    ],
+)
+def test_no_option_without_effect(main: Main, word: str, value: str, taken: bool, capsys: Output) -> None:
+    """What a program has no use for it refuses, and does not take it in silence."""
+    arguments = [f"--{word}", value, "--dump-config"] + (["eth0"] if main is not tftpd.main else [])
+    assert exit_code(main, *arguments) == (0 if taken else 2)
+    assert (f"unrecognized arguments: --{word}" in capsys.readouterr().err) != taken
 
 
 @every_program
