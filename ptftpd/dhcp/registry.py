@@ -73,7 +73,7 @@ def encode(code: int, value: str) -> bytes:
 
 def name(code: int) -> str:
     """Return the name of an option, or its number."""
-    return REGISTRY[code][0] if code in REGISTRY else CLIENTS.get(code, str(code))
+    return KNOWN[code][0] if code in KNOWN else str(code)
 
 
 def forms() -> list[tuple[str, list[str]]]:
@@ -88,10 +88,10 @@ def forms() -> list[tuple[str, list[str]]]:
 
 def show(code: int, value: bytes) -> str:
     """Return a value for people: addresses, numbers and text as such, anything else as octets."""
-    encoding = REGISTRY[code][1] if code in REGISTRY else _octets
-    if encoding in {_address, _addresses, _pairs} or code in {54, 118}:
+    encoding = KNOWN[code][1] if code in KNOWN else _octets
+    if encoding in {_address, _addresses, _pairs}:
         return ", ".join(wire.dotted(wire.number(value[at : at + 4])) for at in range(0, len(value), 4))
-    if encoding is _flag or encoding in _NUMBERS or code in {51, 53}:
+    if encoding is _flag or encoding in _NUMBERS:
         return str(wire.number(value))
     if (
         encoding is _text
@@ -384,16 +384,16 @@ REGISTRY: dict[int, tuple[str, Encode]] = {
     252: ("wpad-url", _text),
 }
 NUMBERS = {entry[0]: code for code, entry in REGISTRY.items()}
-# Names, for people, of what is filled in or comes from clients and relay agents.
-CLIENTS = {
-    50: "dhcp-requested-address",
-    51: "dhcp-lease-time",
-    53: "dhcp-message-type",
-    54: "dhcp-server-identifier",
-    61: "dhcp-client-identifier",
-    82: "relay-agent-information",
-    93: "client-system",
-    94: "client-ndi",
-    97: "uuid-guid",
-    118: "subnet-selection",
+# What is filled in or comes from clients and relay agents, to be shown to people.
+KNOWN = REGISTRY | {
+    50: ("dhcp-requested-address", _address),
+    51: ("dhcp-lease-time", _u32),
+    53: ("dhcp-message-type", _u8),
+    54: ("dhcp-server-identifier", _address),
+    61: ("dhcp-client-identifier", _octets),
+    82: ("relay-agent-information", _octets),
+    93: ("client-system", _numbers),
+    94: ("client-ndi", _octets),
+    97: ("uuid-guid", _octets),
+    118: ("subnet-selection", _address),
 }
