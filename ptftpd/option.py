@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+YES, NO = {"yes", "true", "on", "1"}, {"no", "false", "off", "0"}  # how a flag is written, in any case
+
 
 def option(
     default: Any,

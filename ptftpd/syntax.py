@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
 from typing import TypeVar
 
 from ptftpd.dhcp import pxe
+from ptftpd.option import NO, YES
 
 T = TypeVar("T")
 
@@ -35,12 +36,9 @@ def ascii_line(value: str) -> str:
 
 def flag(value: str) -> bool:
     """Return True for yes, true, on, 1 and False for no, false, off, 0."""
-    lowered = value.lower()
-    if lowered in {"yes", "true", "on", "1"}:
-        return True
-    if lowered in {"no", "false", "off", "0"}:
-        return False
-    raise ValueError("must be yes or no")
+    if value.lower() not in YES | NO:
+        raise ValueError("must be yes or no")
+    return value.lower() in YES
 
 
 def integer(low: int, high: int) -> Callable[[str], int]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 from ptftpd.dhcp import wire
+from ptftpd.option import NO, YES
 
 MAX_LENGTH = 4096  # octets of a value; no datagram that a client takes would hold more
 
@@ -117,9 +118,9 @@ def _text(value: str) -> bytes:
 
 
 def _flag(value: str) -> bytes:
-    if value.lower() not in {"yes", "no", "true", "false", "1", "0"}:
+    if value.lower() not in YES | NO:
         raise ValueError("must be yes or no")
-    return wire.octets(value.lower() in {"yes", "true", "1"}, 1)
+    return wire.octets(value.lower() in YES, 1)
 
 
 def _whole(low: int, high: int, size: int) -> Encode:

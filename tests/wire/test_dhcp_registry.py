@@ -34,6 +34,8 @@ def test_all_of_rfc_2132() -> None:
         ("path-mtu-plateau-table=68 1500", 25, "0044 05dc"),
         ("ip-forwarding=no", 19, "00"),
         ("ip-forwarding=yes", 19, "01"),
+        ("ip-forwarding=On", 19, "01"),
+        ("ip-forwarding=off", 19, "00"),
         ("domain-name=example.com", 15, b"example.com".hex()),
         ("root-path=nfs:192.0.2.1:/root,vers=4", 17, b"nfs:192.0.2.1:/root,vers=4".hex()),
         ("static-routes=10.1.0.0 192.0.2.1", 33, "0a010000 c0000201"),
