@@ -63,6 +63,12 @@ def test_the_reply() -> None:
     assert outcome.fields["DHCP_BOOT_FILE"] == "kernel.img"
 
 
+def test_another_tftp_server() -> None:
+    """It is where the file is to be had; who has answered is told in sname."""
+    reply = answer(Site(tftp_server=OWN + 4).ask())
+    assert (reply.siaddr, reply.sname) == (ip(".5"), b"10.0.0.1")
+
+
 def test_other_hardware_than_ethernet() -> None:
     """B6: type, length and all 16 octets of the hardware address come back as they were."""
     reply = answer(Site(dynamic=True).ask(bytes(range(16)), htype=6, hlen=16))
@@ -172,7 +178,7 @@ def test_one_address_for_ever() -> None:
     """B7: stored before the reply leaves, and the same after any time."""
     site = Site(dynamic=True)
     first = site.ask(mac(1))
-    assert [lease.seconds for lease in first.commit] == [FOREVER]
+    assert [(lease.seconds, lease.hardware) for lease in first.commit] == [(FOREVER, b"\1" + mac(1))]
     site.ask(mac(2))
     later = NOW + 10 * 365 * 86400
     assert answer(site.ask(mac(1), now=later)).yiaddr == answer(first).yiaddr == ip(".10")
