@@ -23,6 +23,7 @@ def test_sha256(desk: Desk) -> None:
     assert done.stderr.decode() == (
         f"tftp: cannot keep f100000 as f100000: its SHA-256 is {good}, not the one given\n"
     )
+    assert desk.tftp("--sha256", bad, "-g", "-r", "f100000", SERVER).returncode == 1
     assert list(desk.directory.iterdir()) == []
     assert desk.tftp("--sha256", good, "get", f"{URL}/f100000").returncode == 0
     assert (desk.directory / "f100000").read_bytes() == content(100_000)
