@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from collections.abc import Iterator
 
 from ptftpd.client.job import Result, Watch
 from ptftpd.client.progress import Progress
@@ -36,21 +38,22 @@ class Display(Watch):
         if self.verbose:
             self._line(text)
 
-    def begin(self, name: str, total: int | None = None) -> None:
-        """Prepare for a transfer; total: octets of the file, when known."""
+    @contextlib.contextmanager
+    def transfer(self, name: str, total: int | None = None) -> Iterator[None]:
+        """Show how far the transfer in the with block is; total: octets of the file, when known."""
         if self.terminal and not self.records and not self.trace:
             self._progress = Progress(name, total)
+        try:
+            yield
+        finally:
+            if self._progress:
+                self._progress.close()
+            self._progress = None
 
     def progress(self, octets: int, total: int | None) -> None:
         """Show how far it is."""
         if self._progress:
             self._progress.update(octets, total)
-
-    def end(self) -> None:
-        """Take the bar away."""
-        if self._progress:
-            self._progress.close()
-        self._progress = None
 
     def summary(self, what: str, result: Result) -> None:
         """Say how a transfer went that went well; what: 'got a from b'."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import socket
@@ -80,16 +81,11 @@ class Session:
             target = local.target(_here(at.name, path), sha256, force=force)
         except Error as error:
             return self._refused("get", at, path, error)
-        display = self.display
-        display.begin(at.name)
-        try:
+        with contextlib.closing(target), self.display.transfer(at.name):
             result = self._client(at).get(server, at.name, target)
-        finally:
-            display.end()
-            target.close()
         if self._well("get", at, target.path, server, result, local=target.trouble is not None):
             kept = f" as {target.path}" if target.path not in (at.name, base(at.name), local.STANDARD) else ""
-            display.summary(f"got {at.name} from {server.name}{kept}", result)
+            self.display.summary(f"got {at.name} from {server.name}{kept}", result)
         return result.outcome is OK
 
     def put(self, path: str, at: Location) -> bool:
@@ -103,16 +99,11 @@ class Session:
             source = local.source(path)
         except Error as error:
             return self._refused("put", at, path, error)
-        display = self.display
-        display.begin(at.name, source.size)
-        try:
+        with contextlib.closing(source), self.display.transfer(at.name, source.size):
             result = self._client(at).put(server, at.name, source.read, source.size)
-        finally:
-            display.end()
-            source.close()
         if self._well("put", at, path, server, result, local=False):
             called = f" as {at.name}" if at.name != path else ""
-            display.summary(f"put {path} to {server.name}{called}", result)
+            self.display.summary(f"put {path} to {server.name}{called}", result)
         return result.outcome is OK
 
     def probe(self, at: Location) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 import sys
 
 import pytest
@@ -107,6 +109,22 @@ def test_the_first_look_of_the_bar(
     shown = capsys.readouterr().err
     assert shown.startswith("\ra:  50%|")
     assert "1.00M/2.00M [00:00<?, ?B/s]" in shown
+
+
+def test_a_line_beside_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The bar makes room for it, and is gone at the end, however that comes."""
+    monkeypatch.setattr(progress, "BAR_AFTER", 0)
+    display = Display("tftp", verbose=True)
+    display.terminal = True
+    with contextlib.suppress(KeyboardInterrupt), display.transfer("a", 10):
+        display.progress(5, 10)
+        display.note("a remark")
+        assert re.search(r"\r +\ra remark\n$", capsys.readouterr().err)
+        display.progress(10, 10)
+        raise KeyboardInterrupt
+    assert capsys.readouterr().err.endswith("\r")
+    display.note("another")
+    assert capsys.readouterr().err == "another\n"
 
 
 REPORT = Report(

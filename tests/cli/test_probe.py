@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 
-from ptftpd.client.probe import SECONDS, Answer, Metering, Report, _sizes
+from ptftpd.client.job import Result, Watch
+from ptftpd.client.probe import SECONDS, STARTED, Answer, Metering, Rate, Report, _sizes, probe
+from ptftpd.client.settings import Settings
+from ptftpd.client.transfer import Server
 from ptftpd.errors import TransferError
 from ptftpd.tftp import options
 from ptftpd.tftp.outcome import Backoff
@@ -51,3 +56,44 @@ def test_enough_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     now = SECONDS
     with pytest.raises(TransferError):
         meter._write(memoryview(bytes(512)))
+
+
+class Prober:
+    """Stands for a server that grants everything, of which windows of 16 blocks and more are lost."""
+
+    carried = 1468
+    tried: ClassVar[list[tuple[int, int]]] = []
+
+    def __init__(self, *about: object) -> None:
+        self.tried.clear()
+
+    def ask(self, asked: dict[str, str]) -> Result:
+        """Grant what is asked."""
+        return Result(outcome=STARTED, answered=True, terms=options.Terms(granted=tuple(asked.items())))
+
+    def rate(self, blksize: int, windowsize: int) -> Rate:
+        """Fail with large windows."""
+        self.tried.append((blksize, windowsize))
+        return Rate(blksize, windowsize, 1000, 1.0, "lost" if windowsize >= 16 else "")
+
+
+def test_no_larger_window_than_one_that_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be lost all the more, and takes its time."""
+    monkeypatch.setattr("ptftpd.client.probe._Prober", Prober)
+    report = probe(Server("a", 69, ("10.0.0.1",)), "a", Settings(), Watch())
+    assert Prober.tried == [(512, 1), (1468, 1), (65464, 1), (1468, 4), (1468, 16)]
+    assert [rate.failed for rate in report.rates] == ["", "", "", "", "lost"]
+
+
+def test_no_larger_window_than_is_granted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows of 4 blocks, whatever the first answer said: the same rate is not measured twice."""
+
+    def rate(self: Prober, blksize: int, windowsize: int) -> Rate:
+        self.tried.append((blksize, windowsize))
+        return Rate(blksize, min(windowsize, 4), 1000, 1.0)
+
+    monkeypatch.setattr(Prober, "rate", rate)
+    monkeypatch.setattr("ptftpd.client.probe._Prober", Prober)
+    report = probe(Server("a", 69, ("10.0.0.1",)), "a", Settings(), Watch())
+    assert Prober.tried[-2:] == [(1468, 4), (1468, 16)]
+    assert (report.rates[-1].blksize, report.rates[-1].windowsize) == (1468, 4)
