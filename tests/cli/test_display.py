@@ -111,6 +111,22 @@ def test_the_first_look_of_the_bar(
     assert "1.00M/2.00M [00:00<?, ?B/s]" in shown
 
 
+def test_a_bar_that_goes_on(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """That nothing came for a while is said as long as it is so."""
+    now = 0.0
+    monkeypatch.setattr(progress, "BAR_AFTER", 0)
+    monkeypatch.setattr(progress, "monotonic", lambda: now)
+    bar = progress.Progress("a")
+    bar.update(1, 10)
+    now = 3.0
+    bar.update(1, 10)
+    assert "nothing for 3 s" in capsys.readouterr().err
+    bar.update(2, 10)
+    bar._bar.refresh()
+    assert "nothing" not in capsys.readouterr().err
+    bar.close()
+
+
 def test_a_line_beside_a_bar(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """The bar makes room for it, and is gone at the end, however that comes."""
     monkeypatch.setattr(progress, "BAR_AFTER", 0)
