@@ -134,6 +134,7 @@ class _Process:
         if sockets and not self.loaded.interface:
             self._idle_timeout = self.loaded.settings.daemon.idle_timeout
         self.daemon.open(dict(sockets))
+        byhand.allow_descriptors()
         if self.loaded.detach:
             return self._detached()
         return self._serve()
@@ -159,7 +160,6 @@ class _Process:
 
     def _serve(self) -> int:
         """Drop privileges, then serve in this process or in several."""
-        byhand.allow_descriptors()
         if os.geteuid() == 0:
             settings = self.loaded.settings
             default = ("daemon", "user") not in settings.sources
