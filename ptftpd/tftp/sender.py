@@ -87,9 +87,7 @@ class Sender:
         self._shared = shared
         # What is sent and what is read ahead. None before it is needed: others may have it all.
         self._buffers: list[Buffer | None] = [None, None]
-        self._ahead: tuple[int, memoryview] | None = (
-            None  # the first block of what is read ahead, and all of it
-        )
+        self._ahead: tuple[int, memoryview] | None = None  # what is read ahead: first block, datagrams
         self._view = memoryview(b"")
         self._first, self._end = 1, 0  # the blocks in the view
         self._plain = -1  # up to this block the window behind it is in the view, without the last block
