@@ -197,6 +197,9 @@ class Server:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 return None
+            if error.errno == errno.EACCES:
+                reason = "the server may not answer: its port is below 1024, or the route prohibited"
+                raise TransferError(wire.UNDEFINED, reason) from None
             raise failure(error) from None
 
     def _vacated_socket(self, request: Request, now: float) -> socket.socket:

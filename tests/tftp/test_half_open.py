@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ptftpd.tftp import wire
-from tests.netns.tftp_site import ack, content, data, error_code, rrq, wrq
+from tests.netns.tftp_site import ack, content, data, error_code, options, rrq, wrq
 from tests.tftp.serving import LOCAL, LOCAL6, Serving
 
 FULL = 5  # transfers at once
@@ -56,6 +56,8 @@ def test_a_newcomer_takes_the_place_of_the_oldest_that_never_answered(serving: S
         assert peer.receive()[:4] == b"\0\3\0\1"
     assert serving.server.limits.running == FULL
     assert serving.peer().get(rrq("file")) == content(1200)
+    silent[0].ask(rrq("file", blksize=600))
+    assert options(silent[0].receive()) == {"blksize": "600"}, "with the MTU of the route, too"
     running.answer(ack(2))
     assert second[4:] + running.rest(b"", 3) == content(1200)[512:]
     assert serving.log.of("send-failed", "refused") == []

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ptftpd import net
 from ptftpd.errors import Error
 from ptftpd.log import DEBUG, INFO, WARNING
 from ptftpd.settings import Class, Pxe, Remap, Tftp
@@ -154,6 +157,18 @@ class TestRefusing:
         peer.expect_silence()
         assert "malformed TFTP request" in serving.log.only("dropped").message
         assert peer.get(rrq("file")) == OCTETS
+
+    def test_a_port_that_it_may_not_have(self, serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A port_range below 1024, without root: the sentence is about ports, not about the file."""
+
+        def connected(*_: object, **__: object) -> None:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+        monkeypatch.setattr(net, "connected", connected)
+        code, text = refusal(serving.peer(), rrq("file"))
+        assert code == wire.UNDEFINED
+        assert "port" in text
+        assert "owner" not in text
 
     def test_more_than_512_octets(self, serving: Serving) -> None:
         """RFC 2347 allows 512 octets a request; more, of firmware with long paths, is read too."""
