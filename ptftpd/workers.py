@@ -109,7 +109,7 @@ class Supervisor:
         status = "; ".join(f"worker {each + 1}: {text}" for each, text in sorted(self._states.items()))
         self._beating.add(worker)
         news = ""
-        if len(self._beating) == self._count:
+        if self._beating >= self._pids.keys():
             self._beating.clear()
             news += "WATCHDOG=1\n"
         if len(self._ready) == self._count:
@@ -123,6 +123,7 @@ class Supervisor:
         os.close(pipe)
         _, status = os.waitpid(self._pids.pop(worker), 0)
         self._states.pop(worker, None)
+        self._beating.discard(worker)
         code = os.waitstatus_to_exitcode(status)
         if self._stopping:
             self._code = self._code or code

@@ -1,7 +1,7 @@
 """A supervisor whose workers do as they are told, which prints what it would notify: supervised.py DEED...
 
 Deeds: exit=CODE, raise, late (slow to begin), crash (it is killed, at first); any other word is just the
-worker's name. The first fork for one that was killed fails.
+worker's name. The first forks for one that was killed fail.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ptftpd.log import Log
 from ptftpd.workers import SIGNALS, Notify, Supervisor
 
 COUNT = len(sys.argv) - 1  # of the workers
+FAILING = 3  # forks, one a second
 DELAY = 0.2  # seconds that a worker takes before it catches signals
 
 
@@ -51,10 +52,10 @@ def work(number: int, notify: Notify, parent: int) -> int:
 
 
 def fork() -> int:
-    """Be os.fork(), but for one time."""
+    """Be os.fork(), but for the first times that a worker is to be replaced."""
     global forks
     forks += 1
-    if forks == COUNT + 1:
+    if COUNT < forks <= COUNT + FAILING:
         raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
     return real_fork()
 
