@@ -17,6 +17,7 @@ from ptftpd.settings import Settings
 from ptftpd.settings import Subnet as Section
 
 Range = tuple[IPv4Address, IPv4Address]
+OWN = "dhcp"  # the section of the interface's own network
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,10 @@ def plans(settings: Settings, interface: str, own: IPv4Address, network: IPv4Net
     Leased is the interface's whole network unless ranges are given, never this machine's and the servers'
     addresses.
     """
-    targets = {"dhcp": network} | {
-        f"subnet {name}": _network(settings, name, subnet) for name, subnet in settings.subnets.items()
+    sections = {OWN: _own_section(settings, network)} | {
+        f"subnet {name}": section for name, section in settings.subnets.items()
     }
+    targets = {where: _network(settings, where, section) for where, section in sections.items()}
     _apart(settings, targets, interface)
     reservations.check_hosts(settings)
     reserved = list(reservations.listed(settings))
@@ -62,16 +64,33 @@ def plans(settings: Settings, interface: str, own: IPv4Address, network: IPv4Net
             elsewhere = ", or of a [subnet]" if len(targets) > 1 else ""
             reason = f"must be an address for a client in {network}, the network of {interface}{elsewhere}"
             raise settings.misfit(item.section, item.key, str(item.address), reason)
-    described = {
-        section: reservations.kept(settings, reserved, target, own) for section, target in targets.items()
-    }
     taken = _taken(settings, own)
-    first = _own_plan(settings, interface, network, taken, described["dhcp"])
-    others = [
-        _subnet_plan(settings, name, section, targets[f"subnet {name}"], taken, described[f"subnet {name}"])
-        for name, section in settings.subnets.items()
-    ]
-    return Plans((first, *others), {name: item.names[0] for item in reserved for name in item.names})
+    networks = []
+    for where, section in sections.items():
+        kept = reservations.kept(settings, reserved, targets[where], own)
+        whose = interface if where == OWN else f"[{where}]"
+        subnet = _subnet(settings, where, whose, section, targets[where], taken, kept)
+        networks.append(_plan(settings, where, whose, section, targets[where], subnet))
+    return Plans(tuple(networks), {name: item.names[0] for item in reserved for name in item.names})
+
+
+def _own_section(settings: Settings, network: IPv4Network) -> Section:
+    """Return what [pxe] and [dhcp] say of the interface's own network, as a [subnet] would say it."""
+    pxe, dhcp = settings.pxe, settings.dhcp
+    return Section(
+        network=network,
+        range=dhcp.range or ((network[0], network[-1]),),
+        exclude=dhcp.exclude,
+        gateway=pxe.gateway,
+        name_server=pxe.name_server,
+        lease_time=dhcp.lease_time,
+    )
+
+
+def _network(settings: Settings, where: str, section: Section) -> IPv4Network:
+    if section.network is None:
+        raise settings.misfit(where, "network", "", "must be set, such as 192.0.2.0/24")
+    return section.network
 
 
 def _taken(settings: Settings, own: IPv4Address) -> set[IPv4Address]:
@@ -83,99 +102,59 @@ def _taken(settings: Settings, own: IPv4Address) -> set[IPv4Address]:
     return {address for address in found if address}
 
 
-def _own_plan(
+def _subnet(
     settings: Settings,
-    interface: str,
-    network: IPv4Network,
-    taken: set[IPv4Address],
-    reserved: dict[bytes, int],
-) -> Plan:
-    pxe, dhcp = settings.pxe, settings.dhcp
-    ranges = dhcp.range or ((network[0], network[-1]),)
-    place = f"{network}, the network of {interface}"
-    subnet = _subnet(settings, "dhcp", place, network, ranges, dhcp.exclude, taken, reserved)
-    origins = {key: f"[pxe] {key}" for key in ("gateway", "name_server")}
-    sheet = _sheet(network, f"the network of {interface}", pxe.gateway, pxe.name_server, origins)
-    sheet |= told("[dhcp] option", dhcp.option)
-    return _plan(settings, "dhcp", subnet, sheet, dhcp.lease_time)
-
-
-def _subnet_plan(
-    settings: Settings,
-    name: str,
+    where: str,
+    whose: str,
     section: Section,
     network: IPv4Network,
     taken: set[IPv4Address],
-    reserved: dict[bytes, int],
-) -> Plan:
-    where = f"subnet {name}"
-    place = f"{network}, the network of [{where}]"
-    subnet = _subnet(settings, where, place, network, section.range, section.exclude, taken, reserved)
-    name_servers = section.name_server or settings.pxe.name_server
-    by = where if section.name_server else "pxe"
-    origins = {"gateway": f"[{where}] gateway", "name_server": f"[{by}] name_server"}
-    sheet = _sheet(network, f"[{where}] network", section.gateway, name_servers, origins)
-    sheet |= told("[dhcp] option", settings.dhcp.option) | told(f"[{where}] option", section.option)
-    return _plan(settings, where, subnet, sheet, section.lease_time or settings.dhcp.lease_time)
-
-
-def _plan(settings: Settings, section: str, subnet: Subnet, sheet: Sheet, lease_time: float) -> Plan:
-    dhcp = settings.dhcp
-    longest = dhcp.max_lease_time or lease_time
-    if dhcp.min_lease_time > longest:
-        bound = "[dhcp] max_lease_time" if dhcp.max_lease_time else f"[{section}] lease_time"
-        reason = f"must not be more than {bound}, {longest:g} s"
-        raise settings.misfit("dhcp", "min_lease_time", f"{dhcp.min_lease_time:g}", reason)
-    return Plan(section, subnet, with_default_route(sheet), lease_time, dhcp.min_lease_time, longest)
-
-
-def _sheet(
-    network: IPv4Network,
-    origin: str,
-    gateway: IPv4Address | None,
-    name_servers: tuple[IPv4Address, ...],
-    origins: dict[str, str],
-) -> Sheet:
-    """Return what every network tells; without the mask, which is sent unasked, EDK2 declines."""
-    sheet = {options.SUBNET_MASK: Told(wire.addresses(int(network.netmask)), origin, always=True)}
-    if gateway:
-        sheet[options.ROUTER] = Told(wire.addresses(int(gateway)), origins["gateway"])
-    if name_servers:
-        servers = wire.addresses(*map(int, name_servers))
-        sheet[options.NAME_SERVER] = Told(servers, origins["name_server"])
-    broadcast = wire.addresses(int(network.broadcast_address))
-    sheet[options.BROADCAST_ADDRESS] = Told(broadcast, origin)
-    return sheet
-
-
-def _subnet(
-    settings: Settings,
-    section: str,
-    place: str,
-    network: IPv4Network,
-    ranges: tuple[Range, ...],
-    exclude: tuple[Range, ...],
-    taken: set[IPv4Address],
-    reserved: dict[bytes, int],
+    kept: dict[bytes, int],
 ) -> Subnet:
-    for key, chosen in (("range", ranges), ("exclude", exclude)):
+    """Return the addresses of a network and which of them may be leased."""
+    for key, chosen in (("range", section.range), ("exclude", section.exclude)):
         for first, last in chosen:
             if first not in network or last not in network:
-                raise settings.misfit(section, key, f"{first}-{last}", f"must be in {place}")
+                reason = f"must be in {network}, the network of {whose}"
+                raise settings.misfit(where, key, f"{first}-{last}", reason)
     never = {int(address) for address in reservations.edges(network) | taken if address in network}
     return Subnet(
         network=int(network.network_address),
         mask=int(network.netmask),
-        ranges=_without(_merged(_numbers(ranges)), _merged(_numbers(exclude))),
+        ranges=_without(_merged(_numbers(section.range)), _merged(_numbers(section.exclude))),
         excluded=frozenset(never),
-        reserved=reserved,
+        reserved=kept,
     )
 
 
-def _network(settings: Settings, name: str, subnet: Section) -> IPv4Network:
-    if subnet.network is None:
-        raise settings.misfit(f"subnet {name}", "network", "", "must be set, such as 192.0.2.0/24")
-    return subnet.network
+def _plan(
+    settings: Settings, where: str, whose: str, section: Section, network: IPv4Network, subnet: Subnet
+) -> Plan:
+    dhcp = settings.dhcp
+    lease_time = section.lease_time or dhcp.lease_time
+    longest = dhcp.max_lease_time or lease_time
+    if dhcp.min_lease_time > longest:
+        bound = "[dhcp] max_lease_time" if dhcp.max_lease_time else f"[{where}] lease_time"
+        reason = f"must not be more than {bound}, {longest:g} s"
+        raise settings.misfit("dhcp", "min_lease_time", f"{dhcp.min_lease_time:g}", reason)
+    sheet = _sheet(settings, where, whose, section, network)
+    sheet |= told("[dhcp] option", dhcp.option) | told(f"[{where}] option", section.option)
+    return Plan(where, subnet, with_default_route(sheet), lease_time, dhcp.min_lease_time, longest)
+
+
+def _sheet(settings: Settings, where: str, whose: str, section: Section, network: IPv4Network) -> Sheet:
+    """Return what every network tells; without the mask, which is sent unasked, EDK2 declines."""
+    origin = f"the network of {whose}" if where == OWN else f"{whose} network"
+    by = "pxe" if where == OWN else where
+    sheet = {options.SUBNET_MASK: Told(wire.addresses(int(network.netmask)), origin, always=True)}
+    if section.gateway:
+        sheet[options.ROUTER] = Told(wire.addresses(int(section.gateway)), f"[{by}] gateway")
+    if servers := section.name_server or settings.pxe.name_server:
+        place = f"[{by if section.name_server else 'pxe'}] name_server"
+        sheet[options.NAME_SERVER] = Told(wire.addresses(*map(int, servers)), place)
+    broadcast = wire.addresses(int(network.broadcast_address))
+    sheet[options.BROADCAST_ADDRESS] = Told(broadcast, origin)
+    return sheet
 
 
 def _apart(settings: Settings, targets: dict[str, IPv4Network], interface: str) -> None:
@@ -184,7 +163,7 @@ def _apart(settings: Settings, targets: dict[str, IPv4Network], interface: str) 
     for section, network in targets.items():
         for other, taken in seen:
             if network.overlaps(taken):
-                whose = f"[{other}]" if other != "dhcp" else f"{interface}, which [dhcp] describes"
+                whose = f"[{other}]" if other != OWN else f"{interface}, which [dhcp] describes"
                 reason = f"must not overlap {taken} of {whose}"
                 raise settings.misfit(section, "network", str(network), reason)
         seen.append((section, network))
