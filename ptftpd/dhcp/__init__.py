@@ -1,4 +1,4 @@
-"""DHCP, proxyDHCP and BOOTP: RFC 951, 1497, 2131, 2132, 3046, 3396, 4578, 6842 and PXE 2.1.
+"""DHCP, proxyDHCP, BOOTP: RFC 951, 1497, 2131, 2132, 3011, 3046, 3396, 3527, 4578, 5107, 6842, PXE 2.1.
 
     wire                       messages as octets and as values
     registry                   options that can be set; a new one is a line there

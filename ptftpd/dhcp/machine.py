@@ -31,9 +31,7 @@ from ptftpd.dhcp.sheets import Sheets
 from ptftpd.dhcp.wire import Message
 from ptftpd.settings import Settings
 
-MAX_BODIES = (
-    1024  # kinds of clients: what they are and which options they ask for; forged ones only cost time
-)
+MAX_BODIES = 1024  # kinds of clients, by what they are and which options they ask for; forged ones cost time
 
 
 class Machine:

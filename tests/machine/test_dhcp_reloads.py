@@ -27,14 +27,19 @@ class AnyReload(RuleBasedStateMachine):
         self.site.now += seconds
 
     @rule(
-        first=st.integers(10, 14), size=st.integers(1, 4), kept=st.dictionaries(st.integers(9, 15), machines)
+        first=st.integers(10, 14),
+        size=st.integers(1, 4),
+        kept=st.dictionaries(st.integers(9, 15), machines),
+        refused=st.booleans(),
     )
-    def reload(self, first: int, size: int, kept: dict[int, int]) -> None:
+    def reload(self, first: int, size: int, kept: dict[int, int], refused: bool) -> None:
+        """Change the settings; refused: for something that is found once the networks are made."""
         one_each = {machine: number for number, machine in kept.items()}
         hosts = {f"host {m}": Host(mac=mac(m), address=OWN + number) for m, number in one_each.items()}
         dhcp = Dhcp(range=ranges(f".{first}-.{first + size - 1}"))
         site = Site(dhcp, hosts=hosts, leases=self.site.networks.leases())
-        site.now, self.site = self.site.now, site
+        if not refused:
+            site.now, self.site = self.site.now, site
 
     @rule(machine=machines)
     def lease(self, machine: int) -> None:
@@ -64,6 +69,13 @@ class AnyReload(RuleBasedStateMachine):
         del self.promised[address]
         said = {"ciaddr": address, "o54": wire.addresses(int(OWN))}
         self.site.say(options.RELEASE, mac(machine), direct=True, **said)
+
+    def teardown(self) -> None:
+        """Once every lease has run out, each address of the range is there for somebody new."""
+        pool, later = self.site.pool, self.site.now + 3600
+        free = set(pool.subnet.dynamic()) - set(pool.subnet.reserved.values())
+        offers = (pool.offer(b"\1" + mac(100 + number), 0, later) for number in range(9))
+        assert {offer.address for offer in offers if offer} == free
 
     def one_of_them(self, data: st.DataObject) -> tuple[int, int]:
         """Return an address and who goes by it."""
