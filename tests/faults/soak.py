@@ -9,7 +9,6 @@ again. After each round everything is counted: descriptors, memory and leases ar
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ptftpd.dhcp.store import Store
+from tests.bench.generator import build
 from tests.faults.test_flood import descriptors, memory
-from tests.lab import CHECKOUT, Process, program, wait_until
+from tests.lab import Process, program, wait_until
 from tests.netns.dhcp_load import SERVER, Load
 
 MACHINES = 300
@@ -57,8 +57,7 @@ def load_once(load: Load, generator: Path, number: int) -> None:
 
 def soak(minutes: float, directory: Path) -> list[Count]:
     """Return what was counted after each round."""
-    generator = directory / "load"
-    subprocess.run(["gcc", "-O2", "-o", generator, CHECKOUT / "tests/bench/load.c"], check=True)
+    generator = build(directory)
     counts = []
     with Load(directory) as load:
         root = load.directory / "root"
