@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import random
 import socket
 import struct
@@ -17,7 +16,6 @@ from ptftpd.errors import ConfigError, Error, InterfaceReplacedError
 # Linux numbers that Python's socket module does not name.
 IP_PKTINFO, IP_MTU, IPV6_MTU = 8, 14, 24
 SO_RCVBUFFORCE = 33
-SIOCGIFMTU = 0x8921
 
 RECEIVE_BUFFER = 4 << 20  # octets: a thousand machines that are switched on together ask at once
 
@@ -30,15 +28,13 @@ ANCILLARY = socket.CMSG_SPACE(20) + socket.CMSG_SPACE(12)  # in6_pktinfo and in_
 
 @dataclass(frozen=True)
 class Link:
-    """One interface with its first IPv4 address; mtu in octets."""
+    """One interface with its first IPv4 address."""
 
     name: str
     index: int
     mac: bytes
     address: IPv4Address
     network: IPv4Network
-    broadcast: IPv4Address
-    mtu: int
 
 
 def link(name: str) -> Link:
@@ -56,23 +52,14 @@ def link(name: str) -> Link:
     if netifaces.AF_INET not in facts:
         raise Error(f"interface {name} has no IPv4 address: give it one (ip addr add ADDRESS/LEN dev {name})")
     first = facts[netifaces.AF_INET][0]
-    network = IPv4Network((first["addr"], first["netmask"]), strict=False)
     hardware = facts.get(netifaces.AF_LINK, [{"addr": "00:00:00:00:00:00"}])[0]["addr"]
     return Link(
         name=name,
         index=index,
         mac=bytes.fromhex(hardware.replace(":", "")),
         address=IPv4Address(first["addr"]),
-        network=network,
-        broadcast=network.broadcast_address,
-        mtu=_mtu(name),
+        network=IPv4Network((first["addr"], first["netmask"]), strict=False),
     )
-
-
-def _mtu(name: str) -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        answer = fcntl.ioctl(probe, SIOCGIFMTU, struct.pack("16si", name.encode(), 0) + bytes(20))
-    return int(struct.unpack_from("i", answer, 16)[0])
 
 
 def any_address() -> str:

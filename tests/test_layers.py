@@ -20,6 +20,7 @@ client.arguments client.prompt
 client.session client.editing
 client.display client.probe_table client.commands client.locations programs.explaining programs.leases
 service
+process
 manual completions workers byhand units
 config
 commandline ini
@@ -151,7 +152,7 @@ def test_what_is_allowed(name: str, source: str) -> None:
         ("ptftpd.tftp.wire", "from ptftpd.tftp import sender", "higher layer"),
         ("ptftpd.tftp.wire", "import ptftpd.tftp.sender as s", "higher layer"),
         ("ptftpd.errors", "def f():\n    from ptftpd import loop", "higher layer"),
-        ("ptftpd.loop", "if TYPE_CHECKING:\n    from ptftpd.service import Service", "higher layer"),
+        ("ptftpd.loop", "if TYPE_CHECKING:\n    from ptftpd.service import main", "higher layer"),
         ("ptftpd", "from ptftpd import settings", "higher layer"),
         ("ptftpd.tftp.sender", "from ptftpd.tftp import receiver", "same layer"),
         ("ptftpd.tftp.sender", "import time", "machines down"),

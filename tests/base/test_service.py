@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from ptftpd.service import STOP_TIMEOUT
+from ptftpd.process import STOP_TIMEOUT
 from tests.base.running import PATIENCE, Daemon, gone
 from tests.base.tftp_peer import Client, get
 from tests.lab import LabError, wait_until

@@ -16,7 +16,7 @@ from ptftpd.loop import Loop
 from ptftpd.settings import Dhcp
 from tests.machine.dhcp_site import MAC, NETWORK, OWN, Site, ip, mac, ranges
 
-LINK = net.Link("eth0", 7, MAC, OWN, NETWORK, NETWORK.broadcast_address, 1500)
+LINK = net.Link("eth0", 7, MAC, OWN, NETWORK)
 STRANGER = mac(66)
 
 

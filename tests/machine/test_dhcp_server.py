@@ -24,7 +24,7 @@ from ptftpd.loop import INF, Loop
 from ptftpd.settings import Class, Dhcp, Menu, Pxe, Settings
 from tests.machine.dhcp_site import MAC, NETWORK, OWN, ip, mac, message, ranges
 
-LINK = net.Link("eth0", 7, MAC, OWN, NETWORK, NETWORK.broadcast_address, 1500)
+LINK = net.Link("eth0", 7, MAC, OWN, NETWORK)
 SETTINGS = Settings(dhcp=Dhcp(range=ranges(".10-.99")), pxe=Pxe(boot_file="boot.efi"))
 
 
