@@ -502,6 +502,15 @@ class TestWriting:
         peer.expect(ack(4))
         assert (serving.root / "new").read_bytes() == OCTETS
 
+    @pytest.mark.parametrize(
+        ("wire_", "local"),
+        [(b"x" * 511 + b"\r\ny\r\0", b"x" * 511 + b"\ny\r"), (b"x" * 511 + b"\r", b"x" * 511 + b"\r")],
+    )
+    def test_netascii(self, serving: Serving, wire_: bytes, local: bytes) -> None:
+        """RFC 1350 §1: what stands for the end of a line may be cut by a block, or by the end of the file."""
+        serving.peer().put(wrq("new", "netascii"), wire_)
+        assert (serving.root / "new").read_bytes() == local
+
     def test_dallying(self, serving: Serving) -> None:
         """RFC 1350 §6: the last block that comes again, since its ACK was lost, is acknowledged again."""
         peer = serving.peer()
