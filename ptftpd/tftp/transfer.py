@@ -220,8 +220,7 @@ class Transfer:
     def give_way(self) -> None:
         """End it without a record of its own."""
         if not self._ended:
-            self._ended = True
-            self._owner.ended(self, Failure(wire.UNDEFINED, "gave way"))
+            self._release(Failure(wire.UNDEFINED, "gave way"))
         self.close()
 
     def abandon(self, reason: str, now: float) -> None:
@@ -230,7 +229,7 @@ class Transfer:
         self.close()
 
     def close(self) -> None:
-        """Release everything, once."""
+        """Release everything, once; it has ended."""
         if self._closed:
             return
         self._closed = True
@@ -238,7 +237,6 @@ class Transfer:
         if not self._shared:
             self._owner.loop.remove(self._fd)
             self._sock.close()
-        self._file.close()
         self._run = b""
         # The loop's heap holds this object until what was its deadline. The machine and its buffer must not
         # hang on it: a storm of short transfers would fill the memory.
@@ -269,10 +267,15 @@ class Transfer:
     def _end(self, outcome: Outcome, now: float) -> None:
         """Write the record of this transfer, once."""
         if not self._ended:
-            self._ended = True
-            self._owner.ended(self, outcome)
+            self._release(outcome)
             record(self._owner.log, self.request, self.machine, self._terms, self._file.path, outcome,
                    max(now - self._started, 1e-6))  # fmt: skip
+
+    def _release(self, outcome: Outcome) -> None:
+        """Count it, and let go of the file: to dally takes the socket only."""
+        self._ended = True
+        self._owner.ended(self, outcome)
+        self._file.close()
 
 
 def record(

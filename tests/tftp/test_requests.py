@@ -523,6 +523,14 @@ class TestWriting:
         serving.turn(20)
         assert not serving.server.transfers
 
+    def test_what_dallying_holds(self, serving: Serving) -> None:
+        """Its socket only: neither the file, nor its directory, nor a name that it had meanwhile."""
+        peer = serving.peer()
+        before = len(os.listdir("/proc/self/fd"))
+        peer.put(wrq("new"), b"x")
+        assert len(serving.server.transfers) == 1
+        assert len(os.listdir("/proc/self/fd")) == before + 1
+
     def test_two_to_one_name(self, serving: Serving) -> None:
         """They never mix: the first that is whole has the name, the other is told that it exists."""
         one, other = serving.peer(), serving.peer()
