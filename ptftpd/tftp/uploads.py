@@ -15,7 +15,7 @@ from ptftpd.tftp import wire
 from ptftpd.tftp.files import failure
 
 CHUNK = 1 << 16  # octets gathered before a write
-PART, VERSION = ".upload.{n}.part", "{name}.~{n}~"  # of a file on its way in, of one that was replaced
+PART, VERSION = ".tftp.{n}.part", "{name}.~{n}~"  # of a file on its way in, of one that was replaced
 FLOOR_EVERY = 1 << 24  # octets between two looks at the free space
 
 

@@ -239,7 +239,7 @@ def test_where_files_must_have_names(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(os, "open", without_tmpfile)
     target.begin(None)
     target.write(memoryview(NEW))
-    assert sorted(os.listdir(tmp_path)) == [".upload.1.part", "a"]
+    assert sorted(os.listdir(tmp_path)) == [".tftp.1.part", "a"]
     assert (tmp_path / "a").read_bytes() == OLD
     if whole:
         target.finish()

@@ -213,7 +213,7 @@ class TestWhole:
         made = upload(directory, allowed="version")
         made.write(memoryview(b"x"))
         (directory / "new.~1~").write_bytes(b"older")
-        (directory / ".upload.1.part").touch()
+        (directory / ".tftp.1.part").touch()
         made.finish()
         made.close()
         assert (directory / "new.~1~").read_bytes() == b"older"
