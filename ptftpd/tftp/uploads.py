@@ -41,6 +41,7 @@ class Upload:
         self.path = posixpath.join(path, name)
         self.size = 0
         self._directory, self._name, self._policy = directory, name, policy
+        self._here = {"src_dir_fd": directory, "dst_dir_fd": directory}
         self._pending = bytearray()
         self._looked = 0
         self._part = ""  # the name it has meanwhile where the file system cannot do without
@@ -150,29 +151,34 @@ class Upload:
             self._numbered(VERSION, self._keep)
         if not self._part:
             self._part = self._numbered(PART, self._link)  # close() takes it away should the next step fail
-        os.rename(self._part, self._name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+        os.rename(self._part, self._name, **self._here)
         self._part = ""
 
     def _keep(self, name: str) -> None:
         """Give the file that is about to be replaced another name, which is not taken."""
-        both = {"src_dir_fd": self._directory, "dst_dir_fd": self._directory}
         try:
-            os.link(self._name, name, **both, follow_symlinks=False)
-        except PermissionError:
-            # Only its owner may link it (fs.protected_hardlinks); renamed, there is none for a moment.
-            os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0, dir_fd=self._directory))
-            try:
-                os.rename(self._name, name, **both)
-            except OSError:
-                os.unlink(name, dir_fd=self._directory)
-                raise
+            os.link(self._name, name, **self._here, follow_symlinks=False)
+        except PermissionError:  # only its owner may link it (fs.protected_hardlinks)
+            self._rename(self._name, name)
 
     def _link(self, name: str) -> None:
-        """Give the file a name."""
-        if self._part:
-            os.link(self._part, name, src_dir_fd=self._directory, dst_dir_fd=self._directory)
-        else:
+        """Give the file a name, which is not taken."""
+        if not self._part:
             os.link(f"/proc/self/fd/{self._fd}", name, dst_dir_fd=self._directory, follow_symlinks=True)
+            return
+        try:
+            os.link(self._part, name, **self._here, follow_symlinks=False)
+        except PermissionError:  # FAT has no links
+            self._rename(self._part, name)
+
+    def _rename(self, old: str, new: str) -> None:
+        """Rename to what is not taken; for a moment the new name is that of a file that nobody may read."""
+        os.close(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0, dir_fd=self._directory))
+        try:
+            os.rename(old, new, **self._here)
+        except OSError:
+            os.unlink(new, dir_fd=self._directory)
+            raise
 
     def _numbered(self, form: str, make: Callable[[str], None]) -> str:
         """Return the first name of a form that make(name) takes; others may take one at the same time."""

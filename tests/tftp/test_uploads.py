@@ -16,9 +16,9 @@ from ptftpd.tftp import uploads, wire
 from ptftpd.tftp.uploads import CHUNK, FLOOR_EVERY, Policy, Upload
 
 
-@pytest.fixture(params=["O_TMPFILE", "a name aside"])
+@pytest.fixture(params=["O_TMPFILE", "a name aside", "without links"])
 def directory(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a directory, on a file system with O_TMPFILE and on one without, as NFS and FUSE are."""
+    """Return a directory, on a file system with O_TMPFILE, one without (NFS), one without links too (FAT)."""
     if request.param != "O_TMPFILE":
         real = os.open
 
@@ -28,6 +28,12 @@ def directory(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytes
             return real(path, flags, *more, **kinds)
 
         monkeypatch.setattr(uploads.os, "open", without)
+    if request.param == "without links":
+
+        def refuse(*_: object, **__: object) -> None:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+        monkeypatch.setattr(uploads.os, "link", refuse)
     return tmp_path
 
 
