@@ -33,7 +33,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def bench(disk: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     """Return a server whose leases are on the small disk."""
-    made = Bench(disk)
+    made = Bench(disk, monkeypatch)
     monkeypatch.setattr(net, "receive", made.wire.receive)
     monkeypatch.setattr(net, "send_from", made.wire.send_from)
     yield made
