@@ -91,6 +91,7 @@ class Root:
 
     def __init__(self, path: str) -> None:
         """OSError when it is not a directory that may be used."""
+        self.path = path
         self.fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         self._top = ""
         try:
@@ -99,6 +100,17 @@ class Root:
         except OSError:
             os.close(self.fd)
             raise
+
+    @property
+    def removed(self) -> bool:
+        """Whether its directory is gone, so that another one, or none, has its path."""
+        status = os.fstat(self.fd)
+        if status.st_nlink:
+            return False  # it may have been renamed, and is served on
+        try:
+            return not os.path.samestat(status, os.stat(self.path))  # some of FUSE never count links
+        except OSError:
+            return True
 
     def confined(self, fd: int) -> str:
         """Return the path of an open file or directory; TransferError when it is not below the root.
@@ -164,6 +176,8 @@ class Tree:
             flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
             self._renew()
             root = self._roots[0]
+            if root.removed:
+                raise OSError(errno.ENOENT, "")
             fd = os.open(local(relative) or ".", flags, dir_fd=root.fd)
             try:
                 return fd, root.confined(fd)
@@ -177,9 +191,9 @@ class Tree:
         """Open the roots anew that were removed and made anew; return whether there are such."""
         renewed = False
         for number, root in enumerate(self._roots):
-            if os.fstat(root.fd).st_nlink == 0:
+            if root.removed:
                 with contextlib.suppress(OSError):  # it was not made anew yet
-                    self._roots[number] = Root(self.roots[number])
+                    self._roots[number] = Root(root.path)
                     os.close(root.fd)
                     renewed = True
         return renewed

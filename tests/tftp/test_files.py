@@ -18,7 +18,6 @@ import pytest
 from ptftpd.errors import ConfigError, TransferError
 from ptftpd.tftp import wire
 from ptftpd.tftp.files import IOV_MAX, Source, Tree, failure
-from ptftpd.tftp.uploads import Policy, Upload
 
 MAX_PATH = 4096  # Linux, <linux/limits.h>
 SECRET = b"nobody gets this"
@@ -164,7 +163,7 @@ class TestConfinement:
         for _ in range(2):
             assert refusal(tree, "file") == wire.NOT_FOUND
             with pytest.raises(TransferError, match="no such file"):
-                Upload(*tree.directory(""), "new", Policy("create", 1, 0, 0), None)
+                tree.directory("")
         root.mkdir()
         (root / "File").write_bytes(b"anew")
         (root / "out").symlink_to("../elsewhere")
@@ -174,6 +173,13 @@ class TestConfinement:
         os.close(fd)
         assert path == str(root)
         assert len(os.listdir("/proc/self/fd")) == before
+
+    def test_a_file_system_that_counts_no_links(self, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Its directories are there all the same."""
+        real = os.fstat
+        monkeypatch.setattr(os, "fstat", lambda fd: os.stat_result((*real(fd)[:3], 0, *real(fd)[4:])))
+        assert refusal(tree, "absent") == wire.NOT_FOUND
+        os.close(tree.directory("directory")[0])
 
     def test_the_root_of_the_file_system(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_bytes(b"somewhere")
