@@ -8,8 +8,6 @@ import re
 import subprocess
 from pathlib import Path
 
-import pytest
-
 import ptftpd
 from tests.lab import CHECKOUT
 from tests.system import testbed
@@ -19,6 +17,7 @@ NAMES = ("ptftp", "ptftpd", "python3-ptftpd")
 
 VERSION = ptftpd.__version__
 CONTROL = (CHECKOUT / "debian/tests/control").read_text()
+OF_LINT, RUNTIME = {"python3-venv"}, {"python3-systemd", "python3-daemon", "python3-netifaces"}
 PYTEST = ("python3-hypothesis", "python3-pytest", "python3-pytest-timeout")
 
 # Tags of lintian that we know better than, each with the reason.
@@ -67,15 +66,31 @@ def test_the_tests_of_the_packages(workshop: Workshop) -> None:
     assert counts[1] > 100, "tests of netns"
 
 
-@pytest.mark.parametrize("kind", ["netns", "boot"])
-def test_the_packages_of_the_tests(kind: str) -> None:
-    """debian/tests/control wants what the list for 'make test' has, which apt does not read."""
+def wanted(tests: str) -> set[str]:
+    """Return the packages that debian/tests/control names for one of its tests."""
     [stanza] = re.findall(
-        rf"^Tests: {kind}\nDepends: (.*?)\nRestrictions:", CONTROL, re.MULTILINE | re.DOTALL
+        rf"^Tests: {tests}\nDepends: (.*?)\nRestrictions:", CONTROL, re.MULTILINE | re.DOTALL
     )
-    lines = (CHECKOUT / f"tests/{kind}/packages").read_text().splitlines()
-    listed = {line for line in lines if line and not line.startswith("#")}
-    assert {word.strip() for word in stanza.split(",")} == listed | {"@", *PYTEST}
+    return {word.strip() for word in stanza.split(",")}
+
+
+def listed(path: str) -> set[str]:
+    """Return the packages of a list for 'make test', which apt does not read."""
+    lines = (CHECKOUT / path).read_text().splitlines()
+    return {line for line in lines if line and not line.startswith("#")}
+
+
+def test_the_packages_of_the_tests() -> None:
+    """debian/tests/control wants what the lists for 'make test' have; '@' brings what the programs need."""
+    assert wanted("unit") == listed("tests/packages") - OF_LINT - RUNTIME | {"make", "@"}
+    for kind in ("netns", "boot"):
+        assert wanted(kind) == listed(f"tests/{kind}/packages") | {"@", *PYTEST}
+
+
+def test_the_packages_of_the_build() -> None:
+    """Build-Depends has what the quick tests need, which run then."""
+    fields = (CHECKOUT / "debian/control").read_text().partition("\nStandards-Version")[0]
+    assert set(re.findall(r"[ ](python3-[a-z-]+)", fields)) >= listed("tests/packages") - OF_LINT
 
 
 def test_pip_install(builds: tuple[Path, Path]) -> None:
