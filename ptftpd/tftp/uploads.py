@@ -16,6 +16,9 @@ from ptftpd.tftp.files import failure
 
 CHUNK = 1 << 16  # octets gathered before a write
 PART, VERSION = ".tftp.{n}.part", "{name}.~{n}~"  # of a file on its way in, of one that was replaced
+# FAT has no links, of FUSE some, and only its owner may link a file that others may not write
+# (fs.protected_hardlinks).
+UNLINKABLE = {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP}
 FLOOR_EVERY = 1 << 24  # octets between two looks at the free space
 
 
@@ -156,20 +159,25 @@ class Upload:
 
     def _keep(self, name: str) -> None:
         """Give the file that is about to be replaced another name, which is not taken."""
-        try:
-            os.link(self._name, name, **self._here, follow_symlinks=False)
-        except PermissionError:  # only its owner may link it (fs.protected_hardlinks)
-            self._rename(self._name, name)
+        self._add_name(self._name, name)
 
     def _link(self, name: str) -> None:
         """Give the file a name, which is not taken."""
         if not self._part:
             os.link(f"/proc/self/fd/{self._fd}", name, dst_dir_fd=self._directory, follow_symlinks=True)
-            return
+        elif not self._add_name(self._part, name):
+            self._part = ""  # another upload may have that name by the time of close()
+
+    def _add_name(self, old: str, new: str) -> bool:
+        """Give a file a name that is not taken; return whether it has its old one still."""
         try:
-            os.link(self._part, name, **self._here, follow_symlinks=False)
-        except PermissionError:  # FAT has no links
-            self._rename(self._part, name)
+            os.link(old, new, **self._here, follow_symlinks=False)
+        except OSError as error:
+            if error.errno not in UNLINKABLE:
+                raise
+            self._rename(old, new)
+            return False
+        return True
 
     def _rename(self, old: str, new: str) -> None:
         """Rename to what is not taken; for a moment the new name is that of a file that nobody may read."""

@@ -16,9 +16,12 @@ from ptftpd.tftp import uploads, wire
 from ptftpd.tftp.uploads import CHUNK, FLOOR_EVERY, Policy, Upload
 
 
-@pytest.fixture(params=["O_TMPFILE", "a name aside", "without links"])
+@pytest.fixture(params=["O_TMPFILE", "a name aside", "without links", "without a word for links"])
 def directory(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a directory, on a file system with O_TMPFILE, one without (NFS), one without links too (FAT)."""
+    """Return a directory, on a file system with O_TMPFILE, one without (NFS), ones without links too.
+
+    FAT has none, and many a FUSE does not know what they are.
+    """
     if request.param != "O_TMPFILE":
         real = os.open
 
@@ -28,10 +31,11 @@ def directory(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytes
             return real(path, flags, *more, **kinds)
 
         monkeypatch.setattr(uploads.os, "open", without)
-    if request.param == "without links":
+    number = {"without links": errno.EPERM, "without a word for links": errno.ENOSYS}.get(request.param)
+    if number:
 
         def refuse(*_: object, **__: object) -> None:
-            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+            raise OSError(number, os.strerror(number))
 
         monkeypatch.setattr(uploads.os, "link", refuse)
     return tmp_path
@@ -212,6 +216,17 @@ class TestWhole:
             made.finish()
         made.close()
         assert [path.name for path in directory.iterdir()] == ["new"]
+
+    @pytest.mark.parametrize("allowed", ["create", "overwrite", "version"])
+    def test_the_next_one_under_the_same_number(self, directory: Path, allowed: str) -> None:
+        """An upload that is published takes away nothing any more, as other workers number there too."""
+        first = upload(directory, "first", allowed)
+        first.finish()
+        second = upload(directory, "second", allowed)
+        first.close()
+        second.finish()
+        second.close()
+        assert sorted(path.name for path in directory.iterdir()) == ["first", "second"]
 
     def test_numbers_that_are_taken(self, directory: Path) -> None:
         """Taking a number and finding it free are one step, as workers number side by side."""
