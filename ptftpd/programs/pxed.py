@@ -57,7 +57,7 @@ class Pxed:
 
     def worker(self) -> Tftpd:
         """Only TFTP: the leases have one writer."""
-        return self._tftpd
+        return self._tftpd.worker()
 
     def state_dirs(self) -> Sequence[str]:
         """The lease database's."""

@@ -64,6 +64,8 @@ class Tftpd:
         self.settings: Settings = loaded.settings
         self.interface = loaded.interface
         self._sockets: list[socket.socket] = []
+        self._from_systemd = False  # the sockets
+        self._first = True  # of the workers: the one that records what an administrator should know
         self._server: Server | None = None
 
     def check(self, log: Log) -> None:
@@ -84,6 +86,7 @@ class Tftpd:
     def open(self, activated: dict[str, list[socket.socket]], *, shared: bool = False) -> None:
         """Take the sockets named tftp from systemd, or open the port on every address configured."""
         self._sockets = activated.pop("tftp", [])
+        self._from_systemd = bool(self._sockets)
         if self.interface:
             net.link(self.interface)
             for sock in self._sockets:
@@ -102,7 +105,8 @@ class Tftpd:
         return 1 if tftp.single_port else count
 
     def worker(self) -> Tftpd:
-        """Every worker is the same."""
+        """Every worker is the same, but that the first one alone says what is amiss."""
+        self._first = False
         return self
 
     def state_dirs(self) -> Sequence[str]:
@@ -112,9 +116,10 @@ class Tftpd:
     def serve(self, loop: Loop, log: Log) -> str:
         """Begin to answer requests."""
         self._server = Server(loop, log, self._sockets, self.settings, ifindex=_index(self.interface))
-        self._server.record_faults()
-        for sentence in self._overruled():
-            log.warning("", sentence)
+        if self._first:
+            self._server.record_faults()
+            for sentence in self._overruled() if self._from_systemd else ():
+                log.warning("", sentence)
         where = ", ".join(sorted({_place(sock) for sock in self._sockets}))
         on = f" on {self.interface}" if self.interface else ""
         return f"serving {', '.join(self.settings.pxe.root)} by TFTP{on} at {where}"
@@ -128,15 +133,16 @@ class Tftpd:
         wanted: dict[str, set[object]] = {"address": set(map(str, tftp.address)), "port": {tftp.port}}
         for position, (key, values) in enumerate(wanted.items()):
             found = {sock.getsockname()[position] for sock in self._sockets}
-            if ("tftp", key) in self.settings.sources and found != values:
+            if ("tftp", key) in self.settings.sources and values and found != values:
                 yield str(self.settings.misfit("tftp", key, ", ".join(map(str, values)), reason))
 
     def reload(self, loaded: Loaded) -> None:
         """Serve new requests by the new settings; running transfers keep theirs."""
         assert self._server is not None
         self._server.reload(loaded.settings)
-        self._server.record_faults()
-        self.settings = loaded.settings
+        changed, self.settings = loaded.settings is not self.settings, loaded.settings
+        if self._first and changed:  # else only the interface's address did
+            self._server.record_faults()
 
     def drain(self) -> None:
         """Take no more requests."""

@@ -81,6 +81,24 @@ class TestActivation:
             told.insert(0, "ptftpd: warning: --user: [daemon] user = root: only root can become another user")
         assert [line.partition(";")[0] for line in lines] == told
 
+    @pytest.mark.parametrize("address", ["", "::"])
+    def test_all_addresses(self, tmp_path: Path, root: Path, address: str) -> None:
+        """Nothing behind 'address =', as in a dump, means all of them: it is what systemd's socket has."""
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+            sock.bind(("::", 0))
+            (tmp_path / "conf").write_text(f"[tftp]\naddress = {address}\nport = {port(sock)}\n")
+            with serve(tmp_path, root, sock) as daemon:
+                daemon.manager.wait("READY=1")
+                assert "warning" not in daemon.log()
+
+    def test_sockets_of_its_own(self, tmp_path: Path, root: Path, sock: socket.socket) -> None:
+        """They are as the settings are, and nothing is said of systemd."""
+        (tmp_path / "conf").write_text(f"[tftp]\naddress =\nport = {port(sock)}\n")
+        sock.close()
+        with Daemon(tmp_path, "tftpd", "-c", tmp_path / "conf", "-u", getpass.getuser(), root) as daemon:
+            daemon.manager.wait("READY=1")
+            assert "warning" not in daemon.log()
+
     def test_several_sockets(self, tmp_path: Path, root: Path, sock: socket.socket) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
             other.bind(("127.0.0.1", 0))
@@ -361,6 +379,16 @@ class TestWorkers:
                 except LabError:
                     return
             pytest.fail(f"the watchdog is told that all is well: {daemon.manager.seen}")
+
+    def test_what_an_administrator_should_know(self, tmp_path: Path, root: Path, sock: socket.socket) -> None:
+        """Each worker finds it out, and one says it, at the start and when it reads other settings."""
+        (tmp_path / "conf").write_text("[tftp]\nport = 6969\n[directory absent]\nuploads = create\n")
+        with self.serve(tmp_path, root, sock) as daemon:
+            for times in (1, 2):
+                daemon.manager.wait("READY=1")
+                assert daemon.log().count("there is no such directory") == times
+                daemon.send(signal.SIGHUP)
+            assert daemon.log().count("systemd opened the socket") == 1
 
     def test_stop(self, tmp_path: Path, root: Path, sock: socket.socket) -> None:
         """Transfers of all workers are finished."""
