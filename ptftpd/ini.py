@@ -167,7 +167,7 @@ def _reader(owner: str, kind: str, key: str) -> str:
     """Return whose file a setting belongs into, '' when it may stand in one of that owner's."""
     of_tftp = kind in {"tftp", "directory", "remap"} or (kind == "pxe" and key in OF_TFTP)
     of_dhcp = kind in {"dhcp", "bootp", "subnet", "menu"} or (kind == "pxe" and key in OF_DHCP)
-    if of_dhcp and owner == "ptftpd":
+    if of_dhcp and owner == "ptftpd" and key != "state_dir":  # it looks clients up in the leases
         return "pdhcpd.conf"
     return "ptftpd.conf" if of_tftp and owner in {"pdhcpd", "pbootpd"} else ""
 

@@ -347,6 +347,11 @@ class TestProblems:
             load(tmp_path, "eth0")
         assert str(caught.value) == f"{tmp_path}/{name}:{told}"
 
+    def test_where_the_leases_are(self, tmp_path: Path) -> None:
+        """The TFTP server looks its clients up in them: its files may say where."""
+        write(tmp_path, {"ptftpd.conf": "[dhcp]\nstate_dir = /srv/leases\n"})
+        assert load(tmp_path, program=tftpd.PROGRAM).settings.dhcp.state_dir == "/srv/leases"
+
     def test_a_drop_in_that_leads_nowhere(self, tmp_path: Path) -> None:
         (tmp_path / "pxed.conf.d").mkdir()
         (tmp_path / "pxed.conf.d/a.conf").symlink_to("nowhere")
