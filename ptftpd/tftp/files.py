@@ -212,7 +212,7 @@ def _remedy(root: str, error: OSError) -> str:
     """Return what is to be done about a root that cannot be opened."""
     real = os.path.realpath(root) + "/"
     hidden = next((top for top in HIDDEN if real.startswith(f"{top}/")), "")
-    if hidden and stat.S_IMODE(os.stat(hidden).st_mode) == 0:
+    if hidden and os.path.isdir(hidden) and stat.S_IMODE(os.stat(hidden).st_mode) == 0:
         return f"systemd hides {hidden} from services; name another, or see home.conf in {EXAMPLES}"
     if error.errno == errno.EACCES:
         return f"let user {account.name()} enter it and all above it"

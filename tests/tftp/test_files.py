@@ -109,6 +109,14 @@ class TestOverlay:
             Tree([str(tmp_path), str(tmp_path / name)], "a.conf:2")
         assert str(caught.value) == f"a.conf:2: root directory {tmp_path}/{name}: {told}"
 
+    def test_a_root_below_what_is_hidden_elsewhere(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A container may be without /run/user."""
+        monkeypatch.setattr("ptftpd.tftp.files.HIDDEN", (f"{tmp_path}/absent",))
+        with pytest.raises(ConfigError, match=r"/absent/root: No such file or directory: create it or"):
+            Tree([f"{tmp_path}/absent/root"])
+
     def test_a_root_of_somebody_else(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def refused(*args: object, **kwargs: object) -> int:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
