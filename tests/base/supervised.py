@@ -1,7 +1,7 @@
 """A supervisor whose workers do as they are told, which prints what it would notify: supervised.py DEED...
 
 Deeds: exit=CODE, raise, late (slow to begin), crash (it is killed, at first); any other word is just the
-worker's name. The first forks for one that was killed fail.
+worker's name. The forks for one that was killed fail until another worker has heard of SIGHUP.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ import signal
 import sys
 import time
 
+from ptftpd import workers
 from ptftpd.log import Log
 from ptftpd.workers import SIGNALS, Notify, Supervisor
 
 COUNT = len(sys.argv) - 1  # of the workers
-FAILING = 3  # forks, one a second
+PAUSE = 0.1  # seconds between two forks that fail
 DELAY = 0.2  # seconds that a worker takes before it catches signals
 
 
@@ -52,19 +53,22 @@ def work(number: int, notify: Notify, parent: int) -> int:
 
 
 def fork() -> int:
-    """Be os.fork(), but for the first times that a worker is to be replaced."""
+    """Be os.fork(), as long as no worker is to be replaced, and when one of them has heard of SIGHUP."""
     global forks
     forks += 1
-    if COUNT < forks <= COUNT + FAILING:
+    if forks > COUNT and not heard:
         raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
     return real_fork()
 
 
 def show(state: str) -> None:
     """Print a notification in one line."""
+    global heard
+    heard = heard or "SIGHUP" in state
     print(state.replace("\n", " | "), flush=True)
 
 
 if __name__ == "__main__":
-    forks, real_fork, os.fork = 0, os.fork, fork
+    forks, heard = 0, False
+    real_fork, os.fork, workers.PAUSE = os.fork, fork, PAUSE
     sys.exit(Supervisor(Log("test"), COUNT, work, show).run())
