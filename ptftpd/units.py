@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 
+from systemd.daemon import booted
+
 CLOSED = {"inactive", "failed", "unknown"}
 PATIENCE = 5.0  # seconds
 
@@ -13,6 +15,8 @@ def listening(*units: str) -> bool:
 
     All but the first may be patterns, of which those that match nothing are not told of.
     """
+    if not booted():
+        return False
     try:
         asked = subprocess.run(
             ["systemctl", "is-active", *units], capture_output=True, text=True, timeout=PATIENCE
