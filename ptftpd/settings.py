@@ -63,8 +63,8 @@ class Daemon:
     idle_timeout: float | None = option(
         None,
         seconds(1, 604_800),
-        "when started by a socket of systemd for all interfaces: end after so long without a client, until "
-        "the next one comes; by default never. With one worker only",
+        "when started by ptftpd.socket: exit after this long without a client; the next one starts it again; "
+        "by default never; with one worker only",
         metavar="TIME",
         restart=True,
     )
@@ -81,13 +81,11 @@ class Pxe:
         metavar="DIR",
         many=True,
     )
-    boot_file: str = option(
-        "", text, "boot file of a machine that no boot rule names another for", metavar="FILE"
-    )
+    boot_file: str = option("", text, "boot file for machines that no other rule matches", metavar="FILE")
     boot: tuple[tuple[str, str], ...] = option(
         (),
         boot_choice,
-        "boot file by architecture: x86_64-efi, bios, ipxe, ... or the number of DHCP option 93",
+        "boot file by architecture: x86_64-efi, bios, ipxe, ... or a number from DHCP option 93",
         metavar="ARCH=FILE",
         many=True,
     )
@@ -115,7 +113,7 @@ class Pxe:
     menu_timeout: int = option(
         10,
         integer(0, 255),
-        "seconds until the first entry of the menu is booted; 0: at once, 255: the menu waits for ever",
+        "seconds until the first menu entry is booted; 0: at once, 255: the menu waits for ever",
         metavar="SECONDS",
     )
 
@@ -123,13 +121,13 @@ class Pxe:
 @dataclass(frozen=True)
 class Menu:
     """[menu NAME]: one entry, shown as NAME, of the menu that PXE firmware gets in place of [pxe] boot and
-    boot_file. What a [host] gets, a [class] by more than its architecture, and iPXE wins over the menu."""
+    boot_file. A [host], a [class] by more than its architecture, and rules for iPXE win over the menu."""
 
-    boot_file: str = option("", text, "boot file of this entry", metavar="FILE")
+    boot_file: str = option("", text, "boot file for this entry", metavar="FILE")
     boot: tuple[tuple[str, str], ...] = option(
         (),
         boot_choice,
-        "boot file by architecture; the entry is only shown to those that have one",
+        "boot file by architecture; only machines that it has a file for see the entry",
         metavar="ARCH=FILE",
         many=True,
     )
@@ -146,7 +144,7 @@ class Tftp:
     address: tuple[IPv4Address | IPv6Address, ...] = option(
         (),
         address,
-        "address to listen on; by default every one",
+        "address to listen on; by default all",
         metavar="ADDRESS",
         short="a",
         many=True,
@@ -161,11 +159,11 @@ class Tftp:
     single_port: bool = option(
         False,
         flag,
-        "answer from the port that was asked, for NAT and containers; one worker only",
+        "answer from the port that requests come to, for NAT and containers; one worker only",
         restart=True,
     )
     workers: int | str = option(
-        1, workers, "processes that serve; auto: one for each processor core", metavar="N", restart=True
+        1, workers, "number of server processes; auto: one per CPU core", metavar="N", restart=True
     )
     # What is negotiated
     rfc1350: bool = option(False, flag, "plain RFC 1350: no TFTP options at all", short="r")
@@ -179,15 +177,17 @@ class Tftp:
     blksize: int = option(
         65464,
         integer(8, 65464),
-        "largest block size granted, octets (RFC 2348); the MTU of the route caps it too",
+        "largest block size granted, in octets (RFC 2348); the route's MTU limits it too",
         metavar="N",
     )
-    windowsize: int = option(64, integer(1, 65535), "largest window granted, blocks (RFC 7440)", metavar="N")
+    windowsize: int = option(
+        64, integer(1, 65535), "largest window granted, in blocks (RFC 7440)", metavar="N"
+    )
     # How lost packets are dealt with
     timeout: float = option(
         1.0,
         seconds(0.05, 255),
-        "first retransmission time, until the round trip is measured",
+        "time to the first retransmission, until the round trip is measured",
         metavar="TIME",
     )
     retries: int = option(
@@ -196,18 +196,21 @@ class Tftp:
     opening_retries: int = option(
         3,
         integer(0, 50),
-        "retransmissions to a client that never answered: they bound what a forged address can provoke",
+        "retransmissions to a client that has not answered yet; limits what a forged address can trigger",
         metavar="N",
     )
     # How much at once
     max_transfers: int = option(
-        4096, integer(1, 1_000_000), "transfers at once; more are told that the server is busy", metavar="N"
+        4096,
+        integer(1, 1_000_000),
+        "transfers at once; further clients are told that the server is busy",
+        metavar="N",
     )
     max_client_transfers: int = option(
-        64, integer(1, 1_000_000), "transfers at once for one client address", metavar="N"
+        64, integer(1, 1_000_000), "transfers at once per client address", metavar="N"
     )
     request_rate: int = option(
-        200, integer(1, 1_000_000), "requests a second answered to one client address", metavar="N"
+        200, integer(1, 1_000_000), "requests per second answered per client address", metavar="N"
     )
     # Names
     ignore_case: bool = option(
@@ -216,8 +219,7 @@ class Tftp:
     client_directory: tuple[str, ...] = option(
         (),
         text,
-        "directories below the roots searched first; {address}, {mac}, {class} and {host} are "
-        "those of the client",
+        "directories below the roots to search first; {address}, {mac}, {class} and {host} are the client's",
         metavar="DIR",
         many=True,
     )
@@ -226,19 +228,19 @@ class Tftp:
         "none",
         choice("none", "create", "overwrite", "version"),
         "what clients may write; none: nothing; create: new files; overwrite: any file; version: any file, "
-        "the old one is kept as NAME.~1~",
+        "with the old one kept as NAME.~1~",
         metavar="POLICY",
     )
     upload_limit: int = option(1 << 30, octets(1, 1 << 50), "largest upload", metavar="SIZE")
     upload_reserve: int = option(
         64 << 20, octets(0, 1 << 50), "space that uploads leave free on the disk", metavar="SIZE"
     )
-    upload_umask: int = option(0o022, umask, "permissions that uploaded files do not get", metavar="OCTAL")
+    upload_umask: int = option(0o022, umask, "umask of uploaded files", metavar="OCTAL")
 
 
 @dataclass(frozen=True)
 class Directory:
-    """[directory PATH]: what is special about a directory below the first root."""
+    """[directory PATH]: what differs in one directory below the first root."""
 
     uploads: str = option(
         "none",
@@ -250,21 +252,21 @@ class Directory:
 
 @dataclass(frozen=True)
 class Remap:
-    """[remap NAME]: a rewriting of the names that clients ask for; rules apply in the order of the files."""
+    """[remap NAME]: rewrites the names that clients ask for; rules apply in the order they are read."""
 
-    match: str = option("", pattern, "regular expression searched in the name", metavar="REGEX")
+    match: str = option("", pattern, "regular expression to search for in the name", metavar="REGEX")
     replace: str = option(
         "",
         text,
-        "what stands instead of the match; \\1 is a group, {address}, {mac}, {class} and {host} "
-        "are those of the client",
+        "what replaces the match; \\1 is its first group, {address}, {mac}, {class} and {host} "
+        "are the client's",
         metavar="TEXT",
     )
-    refuse: str = option("", text, "refuse the request with this sentence instead", metavar="TEXT")
+    refuse: str = option("", text, "refuse the request with this message instead", metavar="TEXT")
     request: str = option(
-        "both", choice("both", "read", "write"), "which requests the rule is for", metavar="KIND"
+        "both", choice("both", "read", "write"), "which requests the rule applies to", metavar="KIND"
     )
-    last: bool = option(False, flag, "when the rule matched, no further one is looked at")
+    last: bool = option(False, flag, "apply no further rules after this one matches")
 
 
 @dataclass(frozen=True)
@@ -279,7 +281,7 @@ class Dhcp:
         many=True,
     )
     exclude: tuple[tuple[IPv4Address, IPv4Address], ...] = option(
-        (), address_range, "addresses never leased, though in a range", metavar="FIRST-LAST", many=True
+        (), address_range, "addresses never leased, even in a range", metavar="FIRST-LAST", many=True
     )
     lease_time: float = option(
         3600.0, seconds(60, 4_294_967_294), "how long an address is leased", metavar="TIME"
@@ -287,13 +289,13 @@ class Dhcp:
     min_lease_time: float = option(
         60.0,
         seconds(60, 4_294_967_294),
-        "shortest lease given to a client that asks for one",
+        "shortest lease that a client can ask for",
         metavar="TIME",
     )
     max_lease_time: float | None = option(
         None,
         seconds(60, 4_294_967_294),
-        "longest lease given to a client that asks for one; by default lease_time",
+        "longest lease that a client can ask for; by default lease_time",
         metavar="TIME",
     )
     mode: str = option(
@@ -312,26 +314,26 @@ class Dhcp:
         aliases=("--answer-all-dhcp-requests",),
     )
     authoritative: bool = option(
-        False, flag, "refuse (DHCPNAK) unknown clients that ask for an address of another server"
+        False, flag, "refuse (DHCPNAK) clients that ask for a lease this server does not know"
     )
     identity: str = option(
         "auto",
         choice("auto", "mac", "client-id"),
-        "what tells machines apart; mac: the hardware address; client-id: DHCP option 61; auto: the hardware "
-        "address, option 61 where there is none",
+        "how machines are told apart; mac: by hardware address; client-id: by DHCP option 61; auto: by "
+        "hardware address, or option 61 if there is none",
         metavar="WHAT",
     )
-    probe: bool = option(True, flag, "find out whether somebody uses an address before it is leased")
+    probe: bool = option(True, flag, "check that an address is not in use before leasing it")
     trust_option_82: bool = option(
-        False, flag, "take option 82 of switches that add it without being a relay agent (giaddr 0)"
+        False, flag, "accept option 82 from switches that add it without being a relay agent (giaddr 0)"
     )
     reserve: tuple[tuple[bytes, IPv4Address], ...] = option(
-        (), reservation, "address kept for one hardware address", metavar="MAC=ADDRESS", many=True
+        (), reservation, "address reserved for one hardware address", metavar="MAC=ADDRESS", many=True
     )
     quarantine: float = option(
         900.0,
         seconds(0, 604_800),
-        "how long an address that is in use by another machine is not leased; doubled each time in a row",
+        "how long an address found in use by another machine is not leased; doubled each time in a row",
         metavar="TIME",
     )
     bootp: bool = option(False, flag, "answer BOOTP clients too, as [bootp] says")
@@ -341,8 +343,8 @@ class Dhcp:
     option: tuple[registry.Option, ...] = option(
         (),
         registry.option,
-        "DHCP option that clients get if they ask for it (with 'always' before its name: in any case), such "
-        "as ntp-servers=192.0.2.1 or 224=text:hello; one a line; ptftpd.conf(5) has the names of all",
+        "DHCP option sent to clients that ask for it ('always' before its name: to all of them), such as "
+        "ntp-servers=192.0.2.1 or 224=text:hello; one per line; ptftpd.conf(5) lists the names",
         metavar="NAME=VALUE",
         many=True,
         lines=True,
@@ -354,10 +356,10 @@ class Bootp:
     """[bootp]: BOOTP, of pbootpd and of DHCP with bootp on."""
 
     dynamic: bool = option(
-        False, flag, "give clients without a reservation a free address too, which they keep for ever"
+        False, flag, "also give clients without a reservation a free address, which they keep for ever"
     )
     always_rfc1048: bool = option(
-        False, flag, "send mask and router to clients too that do not say that they know such options"
+        False, flag, "send options such as the mask even if the request has no RFC 1048 magic cookie"
     )
 
 
@@ -377,26 +379,26 @@ class Class:
     mac: tuple[bytes, ...] = option(
         (),
         mac_prefix,
-        "hardware addresses, or how they start (the maker: 52:54:00)",
+        "hardware addresses or their beginnings, such as 52:54:00 for a maker",
         metavar="MAC",
         many=True,
     )
     circuit_id: tuple[str, ...] = option(
         (), text, "switch ports, as a relay agent names them (DHCP option 82.1)", metavar="TEXT", many=True
     )
-    rollover: int = option(0, integer(0, 1), "the TFTP block number after 65535", metavar="0|1")
-    boot_file: str = option("", text, "boot file of these clients", metavar="FILE")
-    ipxe_file: str = option("", text, "boot file of these clients once they run iPXE", metavar="FILE")
+    rollover: int = option(0, integer(0, 1), "TFTP block number that follows 65535", metavar="0|1")
+    boot_file: str = option("", text, "boot file for these clients", metavar="FILE")
+    ipxe_file: str = option("", text, "boot file for these clients once they run iPXE", metavar="FILE")
     reply_delay: float = option(
         0.0,
         seconds(0, 10),
-        "how long DHCP replies wait: the ROM of the Raspberry Pi 3 misses one that comes at once",
+        "how long to delay DHCP replies: the ROM of the Raspberry Pi 3 misses one that comes at once",
         metavar="TIME",
     )
     option: tuple[registry.Option, ...] = option(
         (),
         registry.option,
-        "DHCP option for these clients, as in [dhcp]; one a line",
+        "DHCP option for these clients, as in [dhcp]; one per line",
         metavar="NAME=VALUE",
         many=True,
         lines=True,
@@ -408,8 +410,8 @@ class Host:
     """[host NAME]: one machine, and what it gets."""
 
     mac: bytes = option(b"", mac, "its hardware address", metavar="MAC")
-    address: IPv4Address | None = option(None, address4, "address kept for it", metavar="ADDRESS")
-    guid: bytes = option(b"", guid, "its GUID, as DHCP option 97 has it", metavar="GUID")
+    address: IPv4Address | None = option(None, address4, "address reserved for it", metavar="ADDRESS")
+    guid: bytes = option(b"", guid, "its GUID, as sent in DHCP option 97", metavar="GUID")
     client_id: bytes = option(
         b"", client_id, "its client identifier (DHCP option 61), in hexadecimal", metavar="HEX"
     )
@@ -418,7 +420,7 @@ class Host:
     option: tuple[registry.Option, ...] = option(
         (),
         registry.option,
-        "DHCP option for it, as in [dhcp]; one a line",
+        "DHCP option for it, as in [dhcp]; one per line",
         metavar="NAME=VALUE",
         many=True,
         lines=True,
@@ -435,12 +437,12 @@ class Subnet:
     range: tuple[tuple[IPv4Address, IPv4Address], ...] = option(
         (),
         address_range,
-        "addresses to lease; by default only those kept for hosts",
+        "addresses to lease; by default only reserved ones",
         metavar="FIRST-LAST",
         many=True,
     )
     exclude: tuple[tuple[IPv4Address, IPv4Address], ...] = option(
-        (), address_range, "addresses never leased, though in a range", metavar="FIRST-LAST", many=True
+        (), address_range, "addresses never leased, even in a range", metavar="FIRST-LAST", many=True
     )
     gateway: IPv4Address | None = option(None, address4, "its router; by default none", metavar="ADDRESS")
     name_server: tuple[IPv4Address, ...] = option(
@@ -455,7 +457,7 @@ class Subnet:
     option: tuple[registry.Option, ...] = option(
         (),
         registry.option,
-        "DHCP option for its clients, as in [dhcp]; one a line",
+        "DHCP option for its clients, as in [dhcp]; one per line",
         metavar="NAME=VALUE",
         many=True,
         lines=True,

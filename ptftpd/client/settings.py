@@ -15,29 +15,29 @@ class Settings:
     mode: str = option(
         "octet",
         transfer_mode,
-        "how files go over: octet (or binary), as they are; netascii (or ascii), as text, line ends changed",
+        "octet (or binary): files are sent as they are; netascii (or ascii): as text, line ends converted",
         metavar="MODE",
         short="m",
     )
     blksize: int | None = option(
         None,
         auto(integer(8, 65464)),
-        "block size to ask for, octets (RFC 2348); auto: as large as the route carries in one piece",
+        "block size to ask for, in octets (RFC 2348); auto: the largest that the route carries unfragmented",
         metavar="N",
         short="b",
     )
     windowsize: int | None = option(
         None,
         auto(integer(1, 65535)),
-        "blocks between two acknowledgements to ask for (RFC 7440); auto: up to 64, as many as can wait here",
+        "window to ask for, in blocks (RFC 7440); auto: up to 64, as many as the receive buffer holds",
         metavar="N",
         short="w",
     )
     timeout: float | None = option(
         None,
         auto(seconds(0.05, 255)),
-        "time to the first retransmission, seconds; a whole number is asked of the server too (RFC 2349); "
-        "auto: 1, then as measured",
+        "time to the first retransmission, in seconds; the server is asked for a whole number too (RFC "
+        "2349); auto: 1, then as measured",
         metavar="SECONDS",
     )
     retries: int | None = option(

@@ -24,7 +24,7 @@ from ptftpd.programs.leases import LEASES
 from ptftpd.settings import Settings
 
 INTERFACE = Positional("IFACE", "", "", "network interface to serve", required=True)
-BOOT_FILE = Positional("BOOTFILE", "pxe", "boot_file", "boot file of machines that no rule names another for")
+BOOT_FILE = Positional("BOOTFILE", "pxe", "boot_file", "boot file for machines that no other rule matches")
 
 PROGRAM = Program(
     name="pdhcpd",
