@@ -9,6 +9,7 @@ from ptftpd.dhcp import wire
 from ptftpd.dhcp.pxe import BOOT_ITEM, IPXE, Client
 
 MAC, GUID, CLIENT_ID = "mac", "guid", "client-id"  # kinds of names of a machine
+NOWHERE = 1 << 16  # behind all architectures that a client can name
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +35,12 @@ class Rule:
             and (not self.circuit_id or self.circuit_id == client.circuit_id)
             and (self.ipxe is None or self.ipxe == client.ipxe)
             and client.vendor_class.startswith(self.vendor_class)
-            and (
-                not self.architectures
-                or any(name in self.architectures for name in client.architectures)
-                or (client.ipxe and IPXE in self.architectures)
-            )
+            and (not self.architectures or self.place(client) < NOWHERE)
         )
 
-    def serves(self, client: Client) -> bool:
-        """Return whether the client meets every condition, and can load the file if there is one."""
-        return self.matches(client) and (not self.boot_file or client.loads(self.boot_file))
+    def is_loadable(self, client: Client) -> bool:
+        """Return whether the client can load the file, if there is one."""
+        return not self.boot_file or client.loads(self.boot_file)
 
     @property
     def machine(self) -> tuple[str, bytes] | None:
@@ -60,14 +57,12 @@ class Rule:
         plain = Rule(self.origin, self.boot_file, architectures=self.architectures)
         return self == plain and IPXE not in self.architectures
 
-    def generality(self, client: Client) -> tuple[bool, bool, bool, int, bool, int, int, int, str]:
-        """Sorts the more specific rule first: iPXE, one machine, switch port, prefix, class, architectures.
+    @property
+    def generality(self) -> tuple[bool, bool, bool, int, bool, int]:
+        """Sorts the more specific rule first: iPXE, one machine, switch port, prefix, class.
 
-        What is for iPXE goes first because any other rule may name the file that loaded iPXE, for ever. Of
-        several architectures the client prefers the first. Equal rules go by name, so that their order in
-        the files never matters.
+        What is for iPXE goes first because any other rule may name the file that loaded iPXE, for ever.
         """
-        said = (IPXE, *client.architectures) if client.ipxe else client.architectures
         return (
             not (self.ipxe or self.architectures == (IPXE,)),
             self.machine is None,
@@ -75,38 +70,58 @@ class Rule:
             -len(self.mac),
             self.ipxe is None,
             -len(self.vendor_class),
-            next((place for place, name in enumerate(said) if name in self.architectures), len(said)),
-            len(self.architectures),
-            self.origin,
         )
+
+    def place(self, client: Client) -> int:
+        """Return where it comes by the architectures that the client names, which prefers the first."""
+        if client.ipxe and IPXE in self.architectures:
+            return -1  # it is iPXE before it is anything else
+        for place, name in enumerate(client.architectures):
+            if name in self.architectures:
+                return place
+        return NOWHERE
+
+
+Entry = tuple[tuple[bool, bool, bool, int, bool, int], int, Rule]  # generality, number among equals, rule
 
 
 class Rules:
-    """Every boot rule."""
+    """Every boot rule.
+
+    The most specific goes first, then that for the architecture which the client prefers, then that for the
+    fewest. Equal rules go by name, so that their order in the files never matters.
+    """
 
     def __init__(self, rules: Iterable[Rule]) -> None:
-        """The rules may come in any order."""
-        self._general: list[Rule] = []
-        self._by_machine: dict[tuple[str, bytes], list[Rule]] = {}  # a site may list thousands of machines
-        for rule in rules:
+        """The rules may come in any order. What does not depend on the client is found out once, here."""
+        self._general: list[Entry] = []
+        self._by_machine: dict[tuple[str, bytes], list[Entry]] = {}  # a site may list thousands of machines
+        ordered = sorted(rules, key=lambda rule: (len(rule.architectures), rule.origin))
+        for number, rule in enumerate(ordered):
+            entry = rule.generality, number, rule
             if rule.machine:
-                self._by_machine.setdefault(rule.machine, []).append(rule)
+                self._by_machine.setdefault(rule.machine, []).append(entry)
             else:
-                self._general.append(rule)
+                self._general.append(entry)
 
     def choose(self, client: Client) -> Rule | None:
         """Return the most specific rule that matches, None when none does.
 
         Rules with a file that the client cannot load are passed over: one machine may boot by TFTP and HTTP.
         """
-        return next((rule for rule in self.matching(client) if rule.serves(client)), None)
+        return next((rule for rule in self.matching(client) if rule.is_loadable(client)), None)
 
     def matching(self, client: Client) -> list[Rule]:
         """Return every rule that matches, the most specific first."""
-        found = [rule for rules in self._concerning(client) for rule in rules if rule.matches(client)]
-        return sorted(found, key=lambda rule: rule.generality(client))
+        found = [
+            (generality, rule.place(client), number, rule)
+            for entries in self._concerning(client)
+            for generality, number, rule in entries
+            if rule.matches(client)
+        ]
+        return [rule for *_, rule in sorted(found)]  # no two have one number: rules are not compared
 
-    def _concerning(self, client: Client) -> list[list[Rule]]:
+    def _concerning(self, client: Client) -> list[list[Entry]]:
         """Return lists of rules without those of other machines."""
         if not self._by_machine:
             return [self._general]

@@ -58,7 +58,7 @@ class Decision:
 
     def candidates(self, client: Client) -> list[Rule]:
         """Return every rule with a boot file that the client could load, the most specific first."""
-        return [rule for rule in self._rules.matching(client) if rule.serves(client)]
+        return [rule for rule in self._rules.matching(client) if rule.is_loadable(client)]
 
     def _offer(self, client: Client) -> Boot | None:
         """Return the menu of the entries that suit a client, None when none does."""
