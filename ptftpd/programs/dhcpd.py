@@ -34,7 +34,7 @@ PROGRAM = Program(
     exclude=OF_TFTP | {"idle_timeout"},  # which is for sockets of all interfaces
     queries=(EXPLAIN, LEASES),
 )
-# Boot rules that may be meant so, but seldom are.
+# Boot rules of DHCP that may be meant so, but seldom are.
 DOUBTS = (
     (
         unresolvable,
@@ -134,16 +134,17 @@ class Dhcpd:
     def _advise(self, link: net.Link, log: Log) -> None:
         """Record what is possible, but hardly meant; ConfigError for what is not possible."""
         networks = plans(self.settings, link.name, link.address, link.network).networks
-        why = f"the network of {link.address}/{link.network.prefixlen} and [dhcp] range have none"
-        if link.network.num_addresses == 1:
-            why = f"{link.address} is alone in its network: give it its length, as in {link.address}/24"
-        if self.settings.dhcp.mode == "full" and not any(plan.subnet.size() for plan in networks):
+        mode = "full" if self.only_bootp else self.settings.dhcp.mode
+        if mode == "full" and not any(plan.subnet.size() for plan in networks):
+            why = f"the network of {link.address}/{link.network.prefixlen} and [dhcp] range have none"
+            if link.network.num_addresses == 1:
+                why = f"{link.address} is alone in its network: give it its length, as in {link.address}/24"
             log.warning("", f"no address can be leased on {link.name}: {why}")
         gateway = self.settings.pxe.gateway
-        if gateway and gateway not in link.network:
+        if mode != "proxy" and gateway and gateway not in link.network:
             reason = f"is not in {link.network}, the network of {link.name}, whose clients cannot reach it"
             log.warning("", str(self.settings.misfit("pxe", "gateway", str(gateway), reason)))
-        for doubtful, reason in DOUBTS:
+        for doubtful, reason in () if self.only_bootp else DOUBTS:
             for rule in doubtful(self.settings):
                 log.warning("", f"{rule.origin} = {rule.boot_file}: {reason}")
 

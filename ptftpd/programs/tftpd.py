@@ -130,7 +130,10 @@ class Tftpd:
         where = ", ".join(map(_place, self._sockets))
         unit = f"ptftpd@{self.interface}.socket" if self.interface else "ptftpd.socket"
         reason = f"systemd opened the socket, at {where}: change it by systemctl edit {unit}"
-        wanted: dict[str, set[object]] = {"address": set(map(str, tftp.address)), "port": {tftp.port}}
+        wanted: dict[str, set[object]] = {
+            "address": {str(address).partition("%")[0] for address in tftp.address},  # a socket tells no zone
+            "port": {tftp.port},
+        }
         for position, (key, values) in enumerate(wanted.items()):
             found = {sock.getsockname()[position] for sock in self._sockets}
             if ("tftp", key) in self.settings.sources and values and found != values:

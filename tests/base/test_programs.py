@@ -295,13 +295,25 @@ class TestCheckOfBootFiles:
     (["-g", "192.0.2.1"], "--gateway: [pxe] gateway = 192.0.2.1: is not in 127.0.0.0/8, the network of lo"),
     (["--exclude", "127.0.0.0-127.255.255.255"], "no address can be leased on lo: the network of 127"),
     (["--exclude", "127.0.0.0-127.255.255.255", "--mode", "proxy"], ""),
+    (["-g", "192.0.2.1", "--mode", "proxy"], ""),
+    (["undionly.kpxe"], "[pxe] boot_file = undionly.kpxe: iPXE asks again once it runs"),
     (["--exclude", "127.0.0.2-127.255.255.255", "--reserve", "52:54:00:12:34:56=127.0.0.9"], ""),
-], ids=["gateway", "no address", "proxy", "reserved"])  # fmt: skip
+], ids=["gateway", "no address", "proxy", "gateway of a proxy", "circular", "reserved"])  # fmt: skip
 def test_what_is_hardly_meant(capsys: Output, argv: list[str], told: str) -> None:
     """pdhcpd --check says it, and goes on."""
     dhcpd.main(["--check", "lo", *argv])  # the ports may be root's alone
     warnings = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
     assert [line.startswith(f"pdhcpd: warning: {told}") for line in warnings] == [True] * bool(told)
+
+
+def test_what_bootp_has_nothing_to_do_with(tmp_path: Path, capsys: Output) -> None:
+    """iPXE asks by DHCP, which pbootpd does not speak; nor is the mode of DHCP its own."""
+    (tmp_path / "a.conf").write_text("[dhcp]\nmode = proxy\nexclude = 127.0.0.0-127.255.255.255\n")
+    bootpd.main(["--check", "-c", f"{tmp_path}/a.conf", "-g", "192.0.2.1", "lo", "undionly.kpxe"])
+    told = [line for line in capsys.readouterr().err.splitlines() if "warning" in line]
+    assert [re.sub(".*warning: ", "", line)[:26] for line in told] == [
+        "no address can be leased o", "--gateway: [pxe] gateway =",
+    ]  # fmt: skip
 
 
 def test_an_address_without_its_length(capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -311,6 +323,25 @@ def test_an_address_without_its_length(capsys: Output, monkeypatch: pytest.Monke
     dhcpd.main(["--check", "lo"])
     told = "warning: no address can be leased on lo: 127.0.0.1 is alone in its network: give it its length"
     assert told in capsys.readouterr().err
+
+
+def test_an_address_with_a_zone(tmp_path: Path) -> None:
+    """The socket is on it, though it does not tell the zone: nothing is to be said."""
+    settings = config.load(tftpd.PROGRAM, ["-a", "fe80::1%lo", str(tmp_path)])
+    daemon = tftpd.Tftpd(settings)
+    daemon.open({"tftp": [Mock(getsockname=lambda: ("fe80::1", 69, 0, 1))]})
+    assert list(daemon._overruled()) == []
+
+
+def test_another_address_of_the_interface_is_no_new_advice(tmp_path: Path) -> None:
+    """What uploads lack is said when the settings are read, not each time that a lease is renewed."""
+    first, second = (config.load(tftpd.PROGRAM, [str(tmp_path)]) for _ in range(2))
+    daemon = tftpd.Tftpd(first)
+    daemon._server = server = Mock()
+    daemon.reload(first)
+    assert server.record_faults.call_count == 0
+    daemon.reload(second)
+    assert (server.reload.call_count, server.record_faults.call_count) == (2, 1)
 
 
 def test_pxed_takes_over_settings_in_both_parts_or_in_neither(

@@ -315,9 +315,11 @@ class TestIdle:
 class TestWorkers:
     """Several processes on one socket."""
 
-    def serve(self, tmp_path: Path, root: Path, sock: socket.socket, **environment: str) -> Daemon:
+    def serve(
+        self, tmp_path: Path, root: Path, sock: socket.socket, *argv: str, **environment: str
+    ) -> Daemon:
         """Return a ptftpd with workers."""
-        return serve(tmp_path, root, sock, "--workers", str(WORKERS), **environment)
+        return serve(tmp_path, root, sock, "--workers", str(WORKERS), *argv, **environment)
 
     def test_one_is_killed(self, tmp_path: Path, root: Path, sock: socket.socket) -> None:
         """It is noticed, told and replaced; the others serve on."""
@@ -332,6 +334,18 @@ class TestWorkers:
             daemon.send(signal.SIGTERM)
             assert daemon.end() == 0
             assert daemon.log().count(": serving ") == 2
+
+    def test_one_of_them_gives_advice(self, tmp_path: Path, root: Path, sock: socket.socket) -> None:
+        """What the settings lack is said once, at the start and when they are read again."""
+        (tmp_path / "conf").write_text("[directory incoming]\nuploads = create\n")
+        with self.serve(tmp_path, root, sock, "-p", "6969") as daemon:
+            daemon.manager.wait("READY=1")
+            daemon.send(signal.SIGHUP)
+            daemon.manager.wait("RELOADING=1")
+            daemon.manager.wait("READY=1")
+            log = daemon.log()
+        assert log.count("systemd opened the socket") == 1
+        assert log.count("there is no such directory") == 2
 
     def test_the_supervisor_is_killed(self, tmp_path: Path, root: Path, sock: socket.socket) -> None:
         with self.serve(tmp_path, root, sock) as daemon:
