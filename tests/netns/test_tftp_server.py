@@ -222,13 +222,13 @@ class TestPorts:
 
 
 class TestFirewalls:
-    """The rules that ptftpd(8) shows, as it has them, where all that they do not let in is dropped."""
+    """The rules that the pages show, as they have them, where all that they do not let in is dropped."""
 
-    PAGE = Path(__file__).parents[2] / "man/ptftpd.8"
+    PAGES = Path(__file__).parents[2] / "man"
 
-    def rules(self, start: str) -> str:
+    def rules(self, start: str, page: str = "ptftpd.8") -> str:
         """Return the rules shown that begin with a word or two."""
-        [found] = re.findall(rf"\.EX\n(    {start} .*?)\.EE", self.PAGE.read_text(), re.DOTALL)
+        [found] = re.findall(rf"\.EX\n(    {start} .*?)\.EE", (self.PAGES / page).read_text(), re.DOTALL)
         return str(found).replace("\\-", "-")
 
     @contextmanager
@@ -241,11 +241,12 @@ class TestFirewalls:
         finally:
             machine.run("nft", "delete table ip firewall")
 
-    def test_on_the_server(self, site: Site, root: Path) -> None:
+    @pytest.mark.parametrize("page", ["ptftpd.8", "pxed.8"])
+    def test_on_the_server(self, site: Site, root: Path, page: str) -> None:
         """Requests are let in, and what belongs to what was answered."""
         with site.serving(root), Peer(site) as peer:
-            rules = self.rules("ct state")
-            with self.only(site.server, rules.replace("dport 69", "dport 70")):
+            rules = self.rules("ct state", page)
+            with self.only(site.server, rules.replace(" 69", " 70")):
                 peer.ask(rrq("file"))
                 peer.expect_silence()
             with self.only(site.server, rules):
