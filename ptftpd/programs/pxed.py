@@ -113,7 +113,8 @@ def check_boot_files(settings: Settings, log: Log) -> None:
     if not found:
         log.warning(
             "",
-            "no boot file is set, so clients get nothing to boot: set boot_file or boot in [pxe] of "
+            "no boot file is set, so clients get nothing to boot, but for a Raspberry Pi, which knows its "
+            "files: set boot_file or boot in [pxe] of "
             f"{DIRECTORY}/pxed.conf",
         )
     if settings.pxe.tftp_server:

@@ -281,7 +281,7 @@ class TestCheckOfBootFiles:
     def test_none_at_all(self, tmp_path: Path, capsys: Output) -> None:
         """Clients would get an address and nothing to boot: that is said, and is no failure."""
         self.check(str(tmp_path))
-        told = "pxed: warning: no boot file is set, so clients get nothing to boot: set boot_file or boot in"
+        told = "warning: no boot file is set, so clients get nothing to boot, but for a Raspberry Pi, which"
         assert told in capsys.readouterr().err
 
     def test_present_or_elsewhere(self, tmp_path: Path, capsys: Output) -> None:
