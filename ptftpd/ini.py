@@ -18,8 +18,6 @@ from ptftpd.settings import NAMED, SECTIONS
 from ptftpd.values import Values, section_options, split
 
 TWICE = "the section stands twice in this file"
-
-
 # What other servers' files call it.
 ELSEWHERE = {
     "dns": "name_server",
