@@ -213,12 +213,14 @@ def _known_keys(key: str, known: Mapping[str, object]) -> str:
 
     kinds = {f"[{name}]": kind for name, kind in SECTIONS.items()}
     kinds |= {f"[{name} NAME]": kind for name, (kind, _) in NAMED.items()}
-    if ELSEWHERE.get(key) in known:
-        return f"; here it is {ELSEWHERE[key]}"
+    ours = ELSEWHERE.get(key, key)
+    if ours in known:
+        return f"; here it is {ours}"
     if "boot" in known and key in {*pxe.ARCHITECTURES.values(), pxe.IPXE}:
         return "; to go on with boot, the line must begin with a space"
-    if elsewhere := [name for name, kind in kinds.items() if key in options(kind)]:
-        return f"; it is one of {' and '.join(elsewhere)}"
+    if elsewhere := [name for name, kind in kinds.items() if ours in options(kind)]:
+        called = f"{ours}, " if ours != key else ""
+        return f"; it is {called}one of {' and '.join(elsewhere)}"
     if close := difflib.get_close_matches(key, known, 1):
         return f"; did you mean {close[0]}?"
     return f"; there are {', '.join(sorted(known))}"
