@@ -242,4 +242,5 @@ def _why_not_its_own(asked: Request, network: Network, offered: Lease | None, no
     quarantined = "in use by another machine: not leased"
     state = f"leased to {request.name_text(record.key)}" if record.key else quarantined
     kept = f"{wire.dotted(record.address)}, which is kept for it,"
-    return f"; {kept} is {state} for another {record.free_at - now:.0f} s"
+    lasting = "for ever" if record.is_for_ever else f"for another {record.free_at - now:.0f} s"
+    return f"; {kept} is {state} {lasting}"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ptftpd.dhcp import options, wire
 from ptftpd.dhcp.machine import Outcome
+from ptftpd.dhcp.pool import FOREVER
 from ptftpd.dhcp.wire import Message
 from ptftpd.errors import WireError
 from ptftpd.settings import Dhcp, Host, Pxe
@@ -408,6 +409,10 @@ def test_it_is_said_why_a_machine_has_not_the_address_that_is_kept_for_it() -> N
     assert offer.warning
     full = Site(Dhcp(range=ranges(".1-.1")), hosts=hosts, leases=site.networks.leases())
     assert full.discover(OTHER).done.endswith(why)
+    [kept] = full.networks.leases()
+    kept.seconds = FOREVER
+    always = Site(Dhcp(range=ranges(".1-.1")), hosts=hosts, leases=full.networks.leases())
+    assert always.discover(OTHER).done.endswith("is leased to 52:54:00:12:34:56 for ever")
     full.pool.quarantine(ip(".50"), 900, full.now)
     other = Site(Dhcp(range=ranges(".1-.1")), hosts=hosts, leases=full.networks.leases())
     why = "; 10.0.0.50, which is kept for it, is in use by another machine: not leased for another 900 s"
