@@ -303,10 +303,11 @@ class TestIdle:
 
     def test_several_workers(self, tmp_path: Path, root: Path, sock: socket.socket) -> None:
         """They stay: one that is idle says nothing about the others."""
-        with serve(tmp_path, root, sock, "--idle-timeout", "1", "--workers", str(WORKERS)) as daemon:
+        words = ("--idle-timeout", "1", "--workers", str(WORKERS))
+        with serve(tmp_path, root, sock, *words, WATCHDOG_USEC="200000") as daemon:
             daemon.manager.wait("READY=1")
             workers = daemon.children()
-            for _ in range(4):  # one a second
+            for _ in range(16):  # one in a tenth of a second
                 daemon.manager.wait("WATCHDOG=1")
             assert daemon.children() == workers
             assert "died" not in daemon.log()
