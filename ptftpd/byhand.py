@@ -29,7 +29,7 @@ def become(user: str, directories: Iterable[str], log: Log, *, default: bool) ->
     except KeyError:
         if not default:
             raise Error(f"there is no user {user} here: create it, or name another with --user") from None
-        log.info("", f"there is no user {user} here, going on as {FALLBACK_USER}")
+        log.info("", f"there is no user {user} here, continuing as {FALLBACK_USER}")
         entry = pwd.getpwnam(FALLBACK_USER)
     for path in directories:
         try:
@@ -50,7 +50,7 @@ def stay(settings: Settings, log: Log) -> None:
     """Record that this process, which is not root's, has another user than the one that is set."""
     user = settings.daemon.user
     if ("daemon", "user") in settings.sources and user != account.name():
-        reason = "only root can become another user; for a service User= in its unit says who it is"
+        reason = "only root can become another user; for a service, set User= in its unit"
         log.warning("", str(settings.misfit("daemon", "user", user, reason)))
 
 
@@ -71,7 +71,7 @@ def lock(path: str) -> Any:
         raise Error(f"{path}: already running as process {running}")
     directory = os.path.dirname(path)
     if not os.path.isdir(directory) or not os.access(directory, os.W_OK):
-        raise Error(f"pid file {path}: its directory is not there or must not be written")
+        raise Error(f"pid file {path}: its directory is missing or not writable")
     file.break_lock()
     return file
 

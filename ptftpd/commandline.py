@@ -15,7 +15,7 @@ from ptftpd.program import DIRECTORY, Program
 from ptftpd.settings import SECTIONS
 from ptftpd.values import Values, parse, split, written
 
-IGNORED_RFC1350 = "taken by every program of the suite; without effect here, where no TFTP is served"
+IGNORED_RFC1350 = "accepted by every program of the suite; no effect here, as no TFTP is served"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -57,10 +57,10 @@ def make_parser(program: Program) -> argparse.ArgumentParser:
 def _add_common(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("-c", "--config", metavar="FILE", help=f"read this file instead of those in {DIRECTORY}")
-    add("--check", action="store_true", help="read the configuration, say what is wrong with it, and exit")
-    add("--dump-config", action="store_true", help="print every effective setting and where it was written")
+    add("--check", action="store_true", help="check the configuration and that it can be served, and exit")
+    add("--dump-config", action="store_true", help="print every effective setting and where it is set")
     add("-v", "--verbose", action="store_true", help="show the structured fields of records on stderr too")
-    add("-D", "--debug", action="store_true", help="record everything, each ignored datagram included")
+    add("-D", "--debug", action="store_true", help="record everything, even each ignored datagram")
     add("--daemon", action="store_true", help="detach from the terminal (outside systemd)")
     add("--pidfile", metavar="FILE", help="with --daemon: write the process id to this file and lock it")
     add("--version", action="version", version=f"{parser.prog} {ptftpd.__version__}")

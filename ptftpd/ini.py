@@ -17,7 +17,7 @@ from ptftpd.program import OF_DHCP, OF_TFTP, Program
 from ptftpd.settings import NAMED, SECTIONS
 from ptftpd.values import Values, section_options, split
 
-TWICE = "the section stands twice in this file"
+TWICE = "the section appears twice in this file"
 # What other servers' files call it.
 ELSEWHERE = {
     "dns": "name_server",
@@ -182,7 +182,7 @@ def _syntax_problem(values: Values, path: str, lines: Sequence[str], error: conf
         values.problem(TWICE, f"{path}:{error.lineno}", f"[{error.section}]")
     elif isinstance(error, configparser.MissingSectionHeaderError):
         values.problem(
-            "a setting stands before the first [section]", f"{path}:{error.lineno}", error.line.strip()
+            "a setting comes before the first [section]", f"{path}:{error.lineno}", error.line.strip()
         )
     elif isinstance(error, configparser.ParsingError):
         for number, _ in error.errors:
@@ -217,7 +217,7 @@ def _known_keys(key: str, known: Mapping[str, object]) -> str:
     if ours in known:
         return f"; here it is {ours}"
     if "boot" in known and key in {*pxe.ARCHITECTURES.values(), pxe.IPXE}:
-        return "; to go on with boot, the line must begin with a space"
+        return "; to continue boot, the line must begin with a space"
     if elsewhere := [name for name, kind in kinds.items() if ours in options(kind)]:
         called = f"{ours}, " if ours != key else ""
         return f"; it is {called}one of {' and '.join(elsewhere)}"

@@ -152,7 +152,7 @@ def confine(sock: socket.socket, interface: str) -> None:
             raise InterfaceReplacedError(reason) from None
         if bound != interface:
             raise Error(
-                f"cannot confine the socket from systemd to {interface}: {error.strerror}"
+                f"cannot bind the socket from systemd to {interface}: {error.strerror}"
                 + (f" (it is bound to {bound})" if bound else "")
             ) from None
 

@@ -83,7 +83,7 @@ def parse(item: dataclasses.Field[Any], texts: Sequence[str]) -> Any:
     if not any(texts) and not written(item, item.default):
         return item.default
     if any("\n" in text for text in texts):
-        raise ValueError("must be one line; a line that starts with a space goes on with the one before it")
+        raise ValueError("must be one line; a line that starts with a space continues the one before it")
     if any(len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" for text in texts):
         raise ValueError("must be written without quotes")
     results = [item.metadata["parse"](text) for text in texts]

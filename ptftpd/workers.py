@@ -132,7 +132,7 @@ class Supervisor:
             self._code, self._stopping = code, True
             self._caught.append(signal.SIGTERM)
         else:
-            self._log.warning("", f"worker {worker + 1} died ({code}), its transfers with it: it starts anew")
+            self._log.warning("", f"worker {worker + 1} died ({code}) with its transfers: starting it again")
             self._due[worker] = time.monotonic() + PAUSE
 
     def _relay(self) -> None:

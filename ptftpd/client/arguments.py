@@ -27,7 +27,7 @@ tftp [OPTION]... [HOST [PORT]]                 prompt for commands
        tftp [OPTION]... probe HOST [NAME]             see what a server can do
        tftp -g|-p [-r REMOTE] [-l LOCAL] HOST [PORT]  as atftp"""
 
-IGNORED = "taken for atftp's sake and without effect: it is always so"
+IGNORED = "accepted for atftp's sake; always on"
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,8 @@ def make_parser(program: str = "tftp", *, like_atftp: bool = False) -> Parser:
         add("-r", "--remote-file", default="", metavar="FILE", help="its name on the server")
     else:
         add("-l", "--literal", action="store_true", help="a : in a file name does not end a host name")
-    add("-o", "--output", default="", metavar="FILE", help="where to put what is got; - is stdout")
-    add("-f", "--force", action="store_true", help="replace a file that is here already")
+    add("-o", "--output", default="", metavar="FILE", help="where to put the file; - is stdout")
+    add("-f", "--force", action="store_true", help="replace an existing file")
     add("--sha256", type=_sha256, metavar="HEX", help="keep the file only if this is its SHA-256")
     group = parser.add_argument_group("transfer")
     for key, item in SETTINGS.items():
@@ -120,7 +120,7 @@ def make_parser(program: str = "tftp", *, like_atftp: bool = False) -> Parser:
     add("--prevent-sas", action="store_true", help=IGNORED)
     group = parser.add_argument_group("what is shown")
     add = group.add_argument
-    add("-v", "--verbose", action="store_true", help="say what is agreed with the server, and a summary")
+    add("-v", "--verbose", action="store_true", help="show what is negotiated with the server, and a summary")
     add("--trace", action="store_true", help="show each packet")
     add(
         "--json",
@@ -169,9 +169,9 @@ def _like_tftp_hpa(invocation: Invocation, command: Sequence[str] | None) -> Inv
     """Return the prompt, or the command behind -c, on HOST PORT."""
     words = invocation.words
     if command is not None and not command:
-        raise Error("-c needs a command behind it, such as: -c get NAME")
+        raise Error("-c needs a command after it, such as: -c get NAME")
     if len(words) > 2:
-        raise Error(f"only HOST and PORT may stand here, not {words[2]}: is a -c missing?")
+        raise Error(f"only HOST and PORT may come here, not {words[2]}: is a -c missing?")
     host, port, *_ = (*words, "", "")
     verb = "" if command is None else "command"
     return replace(invocation, host=host, port=port, verb=verb, words=tuple(command or ()))
@@ -197,10 +197,10 @@ def _verb(invocation: Invocation) -> Invocation:
     if verb == "put" and len(words) < 2:
         raise Error("put needs a file and a URL: put FILE tftp://HOST/NAME")
     if verb == "probe" and not 1 <= len(words) <= 2:
-        raise Error("probe needs a server and, to see its options, a file of it: probe HOST NAME")
+        raise Error("probe needs a server and, to see its options, a file on it: probe HOST NAME")
     for word in {"get": words, "put": words[-1:], "probe": []}[verb]:
         if not remote(word).host:
-            hint = "; what it is to be called here goes behind -o" if verb == "get" else ""
+            hint = "; its name here goes after -o" if verb == "get" else ""
             raise Error(f"{word} names no server: write tftp://HOST/NAME or HOST:NAME{hint}")
     return replace(invocation, verb=verb, words=tuple(words))
 
@@ -215,7 +215,7 @@ def _checked(invocation: Invocation) -> Invocation:
         ("-f", invocation.force, "get -f NAME"),
     ):
         if given and verb not in ("get", "atftp-get"):
-            raise Error(f"{name} is for getting files: behind -c and at the prompt write {instead}")
+            raise Error(f"{name} is for getting files: after -c and at the prompt write {instead}")
     return invocation
 
 

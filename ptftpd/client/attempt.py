@@ -186,7 +186,7 @@ class Attempt:
         run = machine.tick(now)
         if run is not None:
             self._watch.note(
-                f"{self._result.address}: nothing came behind block {machine.blocks}; trying again"
+                f"{self._result.address}: nothing came after block {machine.blocks}; trying again"
             )
             self._channel.send(run)
         elif machine.outcome is not None:

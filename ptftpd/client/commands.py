@@ -20,10 +20,10 @@ class Command:
     values: tuple[str, ...] = ()
 
 
-REMOTE = "REMOTE is a name on the server, HOST:NAME or tftp://HOST/NAME; host and port named last are kept."
+REMOTE = "REMOTE is a name on the server, HOST:NAME or tftp://HOST/NAME; the last host and port are kept."
 
 COMMANDS = (
-    Command("connect", "HOST [PORT]", "name the server for the transfers to come"),
+    Command("connect", "HOST [PORT]", "name the server for the next transfers"),
     Command(
         "get", "[-f] REMOTE [LOCAL]", "get a file", short="g",
         more="get [-f] REMOTE REMOTE REMOTE... gets three or more, each under its own name. A file that is "
@@ -31,10 +31,10 @@ COMMANDS = (
     ),
     Command(
         "put", "LOCAL [REMOTE]", "send a file", short="p",
-        more="put LOCAL LOCAL... DIRECTORY sends two or more to a directory of the server; write a single "
+        more="put LOCAL LOCAL... DIRECTORY sends two or more to a directory on the server; write a single "
         f"one as put LOCAL DIRECTORY/. {REMOTE}",
     ),
-    Command("probe", "REMOTE", "see which options the server takes for a file, and how fast which is"),
+    Command("probe", "REMOTE", "see which options the server takes for a file, and how fast each is"),
     Command("mode", "[octet|netascii]", "send files as they are, or as text with the line ends converted",
             short="m", values=("octet", "netascii", "binary", "ascii")),
     Command("binary", "", "the same as mode octet"),
@@ -44,7 +44,7 @@ COMMANDS = (
     Command("windowsize", "[N|auto]", "blocks between two acknowledgements to ask for: 1..65535", short="w",
             values=("auto", "1", "4", "8", "16", "64")),
     Command("rexmt", "[SECONDS|auto]", "time to the first retransmission", short="r",
-            more="A whole number is asked of the server too.", values=("auto", "1", "2", "5")),
+            more="The server is asked for a whole number too.", values=("auto", "1", "2", "5")),
     Command("timeout", "[SECONDS|auto]", "how long to go on without an answer, as with tftp-hpa",
             more="With a number, a server that is not there yet is waited for; it sets retries.",
             values=("auto", "10", "25", "60")),
@@ -55,7 +55,7 @@ COMMANDS = (
             values=("blksize", "windowsize", "timeout")),
     Command("rfc1350", "[on|off]", "ask for no TFTP options at all", values=("on", "off")),
     Command("literal", "[on|off]", "a : in a name does not end a host name", values=("on", "off")),
-    Command("verbose", "[on|off]", "say what is agreed with the server", values=("on", "off")),
+    Command("verbose", "[on|off]", "show what is negotiated with the server", values=("on", "off")),
     Command("trace", "[on|off]", "show each packet", values=("on", "off")),
     Command("status", "", "show the server and the settings"),
     Command("help", "[COMMAND]", "list the commands, or explain one"),
@@ -63,13 +63,13 @@ COMMANDS = (
 )  # fmt: skip
 
 ALIASES = {"?": "help", "exit": "quit", "bye": "quit"}
-_NO_LIST = "TFTP cannot list files, ask for one by its whole name"
-_NO_DIRECTORY = "TFTP has no directory to be in, write the whole name with each get and put"
+_NO_LIST = "TFTP cannot list files; ask for one by its full name"
+_NO_DIRECTORY = "TFTP has no current directory; write the full name with each get and put"
 NOT_IN_TFTP = {  # what is typed out of habit from ftp, and from atftp
     "ls": _NO_LIST, "dir": _NO_LIST, "cd": _NO_DIRECTORY, "lcd": _NO_DIRECTORY, "pwd": _NO_DIRECTORY,
     "open": "connect HOST names the server", "close": "TFTP keeps no connection",
     "delete": "TFTP cannot delete", "rename": "TFTP cannot rename", "mkdir": "TFTP cannot make directories",
-    "mget": "get takes several names", "mput": "put takes several names", "mtftp": "multicast is not there",
+    "mget": "get takes several names", "mput": "put takes several names", "mtftp": "no multicast here",
 }  # fmt: skip
 NAMED = {command.name: command for command in COMMANDS}
 _WORD = re.compile(r""""([^"]*)"|'([^']*)'|(\S+)""")  # no escapes: names such as C:\boot\file are common
@@ -99,6 +99,6 @@ def split(line: str) -> list[str]:
     words = []
     for match in _WORD.finditer(line):
         if match[3] and match[3][0] in "\"'":
-            raise Error(f"the quote in {match[3]} has no end: write it behind the name too")
+            raise Error(f"the quote in {match[3]} is not closed: put it at the end of the name too")
         words.append(next(part for part in match.groups() if part is not None))
     return words

@@ -115,7 +115,7 @@ class Download(Target):
         self._force = force
         self._upload: Upload | None = None
         if os.path.exists(path) and not force:
-            raise Error(f"{path} exists already: say -f to replace it, or name another file")
+            raise Error(f"{path} exists already: use -f to replace it, or name another file")
         if not os.path.isdir(self._directory):
             raise Error(f"{path}: there is no directory {os.path.dirname(path)}: create it first")
         if not os.access(self._directory, os.W_OK | os.X_OK):
@@ -246,7 +246,7 @@ def _room_for(name: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise Error(f"cannot put by what comes from {name}: {error.strerror}: set TMPDIR") from None
+        raise Error(f"cannot store what comes from {name}: {error.strerror}: set TMPDIR") from None
 
 
 def _write(fd: int, payload: memoryview) -> None:

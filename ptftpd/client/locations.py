@@ -31,7 +31,7 @@ class Location:
     def __post_init__(self) -> None:
         """Error when the name would end early on the wire (RFC 1350 §5)."""
         if "\0" in self.name:
-            raise Error(f"{printable(self.name)}: a name on a server cannot have a NUL in it")
+            raise Error(f"{printable(self.name)}: a name on a server cannot contain a NUL")
 
 
 def remote(text: str, *, literal: bool = False) -> Location:

@@ -77,7 +77,7 @@ class Prompt:
             if any("\0" in word for word in words):
                 raise Error("a NUL cannot be part of a command")
             if "" in words:
-                raise Error("an empty name means nothing here: leave the quotes away")
+                raise Error("an empty name means nothing here: leave out the quotes")
             name = commands.find(words[0]).name
             run = self._run.get(name) or (lambda words: self._set(name, words))
             well = run(words[1:]) is not False

@@ -10,18 +10,18 @@ from ptftpd.tftp import wire
 from ptftpd.tftp.outcome import OK, Failure
 
 _GET_HINTS = {
-    wire.NOT_FOUND: "check the name, which most servers look up below a root directory of theirs",
-    wire.ACCESS: "the server may read only files that everybody may, and only below its root directory",
+    wire.NOT_FOUND: "check the name; most servers look it up below their root directory",
+    wire.ACCESS: "many servers send only files that everybody may read, below their root directory",
 }
 _PUT_HINTS = {
-    wire.NOT_FOUND: "many servers take only files that are there already; have it created there first",
+    wire.NOT_FOUND: "many servers accept only files that exist already; have it created there first",
     wire.ACCESS: "the server does not let its clients write that file",
     wire.DISK_FULL: "free some space on the server",
     wire.EXISTS: "the server replaces no files; choose another name",
 }
 _LOCAL_HINTS = {
     wire.DISK_FULL: "free some space or name a file elsewhere",
-    wire.EXISTS: "say -f to replace it, or name another file",
+    wire.EXISTS: "use -f to replace it, or name another file",
     wire.ACCESS: "name a file elsewhere, or change the mode of its directory",
     wire.NOT_FOUND: "name another file to keep it in",
 }
@@ -50,7 +50,7 @@ def explain(failure: Failure, result: Result, *, writing: bool, local: bool) -> 
     elif local:
         hint = _LOCAL_HINTS.get(failure.code, "")
         reason = "you may not write there" if failure.code == wire.ACCESS else reason
-    elif not result.answered and result.misread:
+    elif not result.answered and result.misread and not reason.endswith("?"):
         hint = "is a TFTP server running there, and does a firewall let its answers from other ports in?"
     elif result.answered and failure.code == wire.UNDEFINED and result.outcome is not OK:
         hint = f"it broke off after {amount(result.octets)}; try again, with more retries to wait longer"

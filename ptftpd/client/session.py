@@ -134,7 +134,7 @@ class Session:
         known = (
             probe_table.table(report)
             if at.name
-            else ["name a file of it, to see its options: probe HOST NAME"]
+            else ["name a file on it, to see its options: probe HOST NAME"]
         )
         print("\n".join([f"{server.name} port {server.port} answers{trip}", *known]))
         return True
@@ -159,7 +159,8 @@ class Session:
         if isinstance(result.outcome, Failure):
             reason = explain(result.outcome, result, writing=verb == "put", local=local)
             there = f"to {server.name}" if verb == "put" else f"from {server.name}"
-            way = f"keep {at.name} as {path}" if local else f"{verb} {at.name} {there}"
+            what = f"{at.name} {there}" if at.name else server.name  # only a probe needs no file
+            way = f"keep {at.name} as {path}" if local else f"{verb} {what}"
             self.display.error(f"cannot {way}: {reason}")
         if self.display.records:
             terms = result.terms
@@ -195,4 +196,4 @@ def _port(text: str) -> int:
     try:
         return socket.getservbyname(text, "udp")
     except (OSError, UnicodeError):
-        raise Error(f"{text} is no port: write 1..65535 or a name of /etc/services") from None
+        raise Error(f"{text} is not a port: write 1..65535 or a name from /etc/services") from None

@@ -20,8 +20,8 @@ from ptftpd.tftp.receiver import Receiver
 from ptftpd.tftp.sender import Read, Sender
 
 _UNREACHABLE = {
-    errno.ECONNREFUSED: "no TFTP server listens on that port of it: is it started, and the port right?",
-    errno.EHOSTUNREACH: "no machine answers at that address: is it on, and the address right?",
+    errno.ECONNREFUSED: "no TFTP server listens on that port: is it running, and is the port right?",
+    errno.EHOSTUNREACH: "no machine answers at that address: is it on, and is the address right?",
     errno.ENETUNREACH: "there is no route to it from here: check this machine's network",
     errno.EINVAL: "a link-local address needs its interface: write fe80::1%eth0",
     errno.EACCES: "that is a broadcast address: name one machine; or only root may send from these ports",

@@ -99,7 +99,7 @@ class Bootp:
             return 0, "no address is reserved for this BOOTP client (dynamic is off)"
         if network.pool.suits(asked.key, kept, now):
             return kept, ""
-        return 0, "the address that is reserved for this BOOTP client is in use by another"
+        return 0, "the address reserved for this BOOTP client is in use by another"
 
     def _reply(self, message: Message, yiaddr: int, name: bytes, sheet: Sheet) -> Message:
         """Return the reply; without a magic cookie in the request there are by default no options in it."""

@@ -103,7 +103,7 @@ class Machine:
         if not asked.kind:
             return "BOOTP, not DHCP"
         if asked.kind not in self._handlers:
-            return "no message of a DHCP client"
+            return "not a message of a DHCP client"
         if not asked.key:
             return "neither hardware address nor client identifier"
         if asked.has_stray_option_82 and not self._settings.trust_option_82:
@@ -134,7 +134,7 @@ class Machine:
             outcome.kind, outcome.warning = "no-lease", True
             section = network.plan.section
             where = self._interface if section == "dhcp" else f"[{section}]"
-            reason = f"range and exclude in [{section}] leave none but those kept for hosts"
+            reason = f"range and exclude in [{section}] leave only reserved ones"
             if any(network.plan.subnet.dynamic()):
                 size = network.plan.subnet.size()
                 reason = f"all {size} are taken (widen range or shorten lease_time in [{section}])"
@@ -148,7 +148,7 @@ class Machine:
         elif not asked.address:
             outcome.ignored = "DHCPREQUEST for no address"
         elif asked.address not in network.plan.subnet:
-            self._refuse(asked, outcome, "this address is of another network")
+            self._refuse(asked, outcome, "this address belongs to another network")
         elif not self._is_ours(asked, network):
             if self._settings.authoritative:
                 self._refuse(asked, outcome, "no lease of this address is known")
@@ -241,6 +241,6 @@ def _why_not_its_own(asked: Request, network: Network, offered: Lease | None, no
         return ""
     quarantined = "in use by another machine: not leased"
     state = f"leased to {request.name_text(record.key)}" if record.key else quarantined
-    kept = f"{wire.dotted(record.address)}, which is kept for it,"
+    kept = f"{wire.dotted(record.address)}, which is reserved for it,"
     lasting = "for ever" if record.is_for_ever else f"for another {record.free_at - now:.0f} s"
     return f"; {kept} is {state} {lasting}"

@@ -90,7 +90,7 @@ class Prober:
         where, who, interface = wire.dotted(address), hardware.hex(":"), self._link.name
         self._log.warning(
             "no-lease",
-            f"{where} is in use by {who} on {interface}, which has no lease of it: not leased for "
+            f"{where} is in use by {who} on {interface}, which has no lease for it: not leased for "
             f"{lease.seconds:g} s (set exclude in [dhcp], or reserve it)",
             DHCP_ADDRESS=where, DHCP_CLIENT=who, DHCP_INTERFACE=interface,
         )  # fmt: skip

@@ -39,7 +39,7 @@ class Proxy:
         if message.op != wire.BOOTREQUEST:
             outcome.ignored = "a server's message"
         elif asked.kind != options.DISCOVER:
-            outcome.ignored = "is for the DHCP server beside which this is a proxy"
+            outcome.ignored = "is for the DHCP server, not for this proxy"
         elif asked.has_stray_option_82 and not self._trust_option_82:
             outcome.ignored = "option 82 without a relay agent"
         elif not (asked.client.is_pxe or asked.client.is_http):
@@ -57,7 +57,7 @@ class Proxy:
         item = wire.numbers16(pxe.suboption(message, options.VENDOR, pxe.BOOT_ITEM))
         boot = self._decision.chosen(asked.client, item)
         if message.op != wire.BOOTREQUEST or asked.kind not in {options.REQUEST, options.INFORM}:
-            outcome.ignored = "no request for a boot file"
+            outcome.ignored = "not a request for a boot file"
         elif not (asked.client.is_pxe or asked.client.is_http):
             outcome.ignored = "not a PXE client"
         elif boot is None:  # PXE 2.1: silence

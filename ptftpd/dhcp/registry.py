@@ -55,13 +55,13 @@ def number(name: str) -> int:
     if name.isascii() and name.isdigit():
         if 1 <= int(name) <= 254:
             return int(name)
-        raise ValueError("must have a number of 1..254 before the =")
+        raise ValueError("must have a number from 1 to 254 before the =")
     if name not in NUMBERS:
         import difflib
 
         close = difflib.get_close_matches(name, NUMBERS, 1)
-        hint = f"did you mean {close[0]}?" if close else "a number does it too"
-        raise ValueError(f"must be a known option; {name} is none ({hint})")
+        hint = f"did you mean {close[0]}?" if close else "or give its number"
+        raise ValueError(f"must be a known option; {name} is not one ({hint})")
     return NUMBERS[name]
 
 
@@ -130,7 +130,7 @@ def _whole(low: int, high: int, size: int) -> Encode:
         plain = re.fullmatch(r"-?(?:0x[0-9A-Fa-f]{1,8}|[0-9]{1,10})", value)
         number = int(value, 16 if "x" in value else 10) if plain else high + 1
         if not low <= number <= high:
-            raise ValueError(f"must be a number of {low}..{high}")
+            raise ValueError(f"must be a number from {low} to {high}")
         return wire.octets(number % (1 << 8 * size), size)
 
     return encoder
@@ -233,11 +233,11 @@ TYPES: dict[str, tuple[Encode, str]] = {  # by name: the encoder, and for people
     "hex": (_octets, "octets in hexadecimal, such as 0x0a00ff"),
     "text": (_text, "text"),
     "flag": (_flag, "yes or no"),
-    "u8": (_u8, "a number of 0..255"),
-    "u16": (_u16, "a number of 0..65535"),
-    "u32": (_u32, "a number of 0..4294967295"),
-    "s32": (_s32, "a number of -2147483648..2147483647"),
-    "numbers": (_numbers, "numbers of 0..65535, separated by spaces or commas"),
+    "u8": (_u8, "a number from 0 to 255"),
+    "u16": (_u16, "a number from 0 to 65535"),
+    "u32": (_u32, "a number from 0 to 4294967295"),
+    "s32": (_s32, "a number from -2147483648 to 2147483647"),
+    "numbers": (_numbers, "numbers from 0 to 65535, separated by spaces or commas"),
     "address": (_address, "an IPv4 address"),
     "addresses": (_addresses, "IPv4 addresses, separated by spaces or commas"),
     "pairs": (_pairs, "pairs of IPv4 addresses: each target and its router or mask"),

@@ -38,13 +38,13 @@ def check_hosts(settings: Settings) -> None:
         for key, name in known_by.items():
             other = owners.setdefault(name, section)
             if other != section:
-                reason = f"is that of [host {other}] already"
+                reason = f"is already that of [host {other}]"
                 raise settings.misfit(f"host {section}", key, name[1:].hex(":"), reason)
         told = {"boot_file": host.boot_file, "ipxe_file": host.ipxe_file}
         told["option"] = host.option[0].text if host.option else ""
         for key, value in told.items():
             if value and not known_by:
-                reason = "goes to nobody without mac, client_id or guid, which tell the host apart"
+                reason = "needs mac, client_id or guid, to identify the host"
                 raise settings.misfit(f"host {section}", key, value, reason)
 
 
@@ -74,7 +74,7 @@ def kept(
         elif item.address in edges(network):
             reason = f"must be an address for a client in {network}"
         elif owners.setdefault(item.address, who) != who:
-            reason = f"is kept for {owners[item.address]} already"
+            reason = f"is already reserved for {owners[item.address]}"
         elif other:
             name = request.name_text(item.names[others.index(other)])
             reason = f"{name} has {other.address} already, by [{other.section}] {other.key}"

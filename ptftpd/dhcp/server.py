@@ -228,7 +228,7 @@ class Server:
     ) -> Outcome | None:
         """Return what comes of a message to port 4011; only a proxy or a menu sends clients there."""
         if not (self._proxies or self._serves_menu):
-            return Outcome(None, self._link.name, ignored="asks the proxyDHCP port while this is no proxy")
+            return Outcome(None, self._link.name, ignored="asks the proxyDHCP port, but this is not a proxy")
         return self._proxy.receive_boot_request(message, peer)
 
     def _commit(self, leases: Sequence[Lease], now: float) -> bool:

@@ -33,7 +33,7 @@ _MOVE_AWAY = (
     "begins without leases"
 )
 _WRITABLE = (
-    "its directory must be there, and user {user} be able to write both; for a service also by systemd's "
+    "its directory must exist, and user {user} must be able to write both; a service also needs systemd's "
     "ReadWritePaths="
 )
 _REMEDIES = {  # by SQLite's primary result code: what the administrator is to do
@@ -43,8 +43,8 @@ _REMEDIES = {  # by SQLite's primary result code: what the administrator is to d
     sqlite3.SQLITE_CANTOPEN: _WRITABLE,
     sqlite3.SQLITE_READONLY: _WRITABLE,
     sqlite3.SQLITE_FULL: "make room on that disk",
-    sqlite3.SQLITE_BUSY: "another program uses it, which has to end or to finish its transaction",
-    sqlite3.SQLITE_IOERR: "see whether that disk is full, and what the kernel's log says of it",
+    sqlite3.SQLITE_BUSY: "another program uses it: it has to end, or finish its transaction",
+    sqlite3.SQLITE_IOERR: "check whether that disk is full, and what the kernel log says about it",
 }
 _READABLE = "look as root, or as the user that the server runs as"
 _READING = dict.fromkeys((sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY), _READABLE)  # for who only looks

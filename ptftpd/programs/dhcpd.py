@@ -38,12 +38,12 @@ PROGRAM = Program(
 DOUBTS = (
     (
         unresolvable,
-        "clients are told of no DNS server to find that host; set name_server, or give its address",
+        "clients get no DNS server to find that host: set name_server, or give its address",
     ),
     (
         circular,
-        "iPXE asks again once it runs, and would get itself for ever; name what it boots then, as in "
-        "boot = ipxe=menu.ipxe, unless a script is built in",
+        "iPXE asks again once it runs, and would load itself for ever: set what it boots then, as in "
+        "boot = ipxe=menu.ipxe, unless it has a built-in script",
     ),
 )
 
@@ -124,7 +124,7 @@ class Dhcpd:
         served = {sock.getsockname()[1] for sock in self._sockets}
         for port in self._ports(loaded.settings).values():
             if port not in served:  # for a [menu]: another mode is not taken over by a reload
-                raise ConfigError(f"a [menu] takes UDP port {port}, which is not open yet: restart instead")
+                raise ConfigError(f"a [menu] needs UDP port {port}, which is not open yet: restart instead")
         link = net.link(self.interface)
         self._server.reload(loaded.settings, link)
         changed, self.settings = loaded.settings is not self.settings, loaded.settings
@@ -138,7 +138,7 @@ class Dhcpd:
         if mode == "full" and not any(plan.subnet.size() for plan in networks):
             why = f"the network of {link.address}/{link.network.prefixlen} and [dhcp] range have none"
             if link.network.num_addresses == 1:
-                why = f"{link.address} is alone in its network: give it its length, as in {link.address}/24"
+                why = f"{link.address} is a /32: give it a shorter prefix, as in {link.address}/24"
             log.warning("", f"no address can be leased on {link.name}: {why}")
         gateway = self.settings.pxe.gateway
         if mode != "proxy" and gateway and gateway not in link.network:

@@ -90,7 +90,7 @@ def _architecture(text: str) -> int:
     """Return a number of option 93, given as number or name."""
     name = pxe.architecture_name(text)
     if name == pxe.IPXE:
-        raise ValueError("must be an architecture; iPXE is told by --user-class iPXE")
+        raise ValueError("must be an architecture; for iPXE use --user-class iPXE")
     return int(text) if text.isdigit() else next(n for n, known in pxe.ARCHITECTURES.items() if known == name)
 
 

@@ -26,7 +26,7 @@ def _line(lease: Lease, now: float) -> str:
     end = "for ever"
     if not lease.is_for_ever:
         end = time.strftime("until %Y-%m-%d %H:%M:%S", time.localtime(time.time() + lease.expires - now))
-    who = request.name_text(lease.key) if lease.key else "used by a machine without lease"
+    who = request.name_text(lease.key) if lease.key else "used by a machine without a lease"
     return f"{wire.dotted(lease.address):<15} {who:<17} {lease.architecture:<12} {end}"
 
 

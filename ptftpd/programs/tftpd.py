@@ -129,7 +129,7 @@ class Tftpd:
         tftp = self.settings.tftp
         where = ", ".join(map(_place, self._sockets))
         unit = f"ptftpd@{self.interface}.socket" if self.interface else "ptftpd.socket"
-        reason = f"systemd opened the socket, at {where}: change it by systemctl edit {unit}"
+        reason = f"systemd opened the socket, at {where}: use systemctl edit {unit}"
         wanted: dict[str, set[object]] = {
             "address": {str(address).partition("%")[0] for address in tftp.address},  # a socket tells no zone
             "port": {tftp.port},

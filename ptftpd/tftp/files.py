@@ -24,10 +24,10 @@ _ERRNO = {
     errno.ENOENT: (wire.NOT_FOUND, "no such file"),
     errno.ENOTDIR: (wire.NOT_FOUND, "no such file"),
     errno.ENAMETOOLONG: (wire.NOT_FOUND, "the name is too long"),
-    errno.EACCES: (wire.ACCESS, "the server lacks the permission: check owner and mode on the way to it"),
-    errno.EPERM: (wire.ACCESS, "the server lacks the permission"),
-    errno.EROFS: (wire.ACCESS, "its file system is read-only for the server: systemd's ReadWritePaths="),
-    errno.ELOOP: (wire.ACCESS, "its symbolic links go in a circle"),
+    errno.EACCES: (wire.ACCESS, "the server lacks permission: check the path's owners and modes"),
+    errno.EPERM: (wire.ACCESS, "the server lacks permission"),
+    errno.EROFS: (wire.ACCESS, "its file system is read-only for the server: see systemd's ReadWritePaths="),
+    errno.ELOOP: (wire.ACCESS, "its symbolic links form a loop"),
     errno.ENOSPC: (wire.DISK_FULL, "the disk is full"),
     errno.EDQUOT: (wire.DISK_FULL, "the disk quota is used up"),
     errno.EFBIG: (wire.DISK_FULL, "the file is too large"),
@@ -215,7 +215,7 @@ def _remedy(root: str, error: OSError) -> str:
     if hidden and os.path.isdir(hidden) and stat.S_IMODE(os.stat(hidden).st_mode) == 0:
         return f"systemd hides {hidden} from services; name another, or see home.conf in {EXAMPLES}"
     if error.errno == errno.EACCES:
-        return f"let user {account.name()} enter it and all above it"
+        return f"let user {account.name()} enter it and those above"
     if error.errno != errno.ENOENT:
         return "name a directory"
     own = "INVOCATION_ID" in os.environ and real.startswith(("/tmp/", "/var/tmp/"))  # a service of systemd

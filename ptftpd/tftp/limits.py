@@ -51,7 +51,7 @@ class Limits(Generic[T]):
         if self.running >= self.total:
             return "the server is busy, try again later"
         if self._full(client):
-            return f"the server is busy: {self.per_client} transfers to this address run already"
+            return f"the server is busy: {self.per_client} transfers to this address are running already"
         return ""
 
     def in_the_way(self, client: str) -> T | None:

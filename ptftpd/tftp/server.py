@@ -130,7 +130,7 @@ class Server:
             elif self._settings.single_port and self._is_answer(size, peer, local, now):
                 continue
             elif self._draining:
-                self.log.drop("TFTP request while the server stops", now, peer[0])  # the next one answers
+                self.log.drop("TFTP request while stopping", now, peer[0])  # the next one answers
             else:
                 self._request(sock, bytes(self.buffer[:size]), peer, local, index, now)
 
@@ -198,7 +198,7 @@ class Server:
             if error.errno == errno.EADDRINUSE:
                 return None
             if error.errno == errno.EACCES:
-                reason = "the server may not answer: its port is below 1024, or the route prohibited"
+                reason = "the server may not answer: its port is below 1024, or the route is prohibited"
                 raise TransferError(wire.UNDEFINED, reason) from None
             raise failure(error) from None
 
@@ -223,7 +223,7 @@ class Server:
     def _displace(self, transfer: Transfer, now: float) -> None:
         """End a transfer for a newer one."""
         if not transfer.ended:
-            reason = "TFTP requests whose client never answered, for newer ones"
+            reason = "TFTP requests whose client never answered, to make room for newer ones"
             self.log.drop(reason, now, transfer.request.peer[0])
         transfer.give_way()
 

@@ -42,9 +42,9 @@ FILES = (
     "ptftpd@eth0.conf",
     "pdhcpd@eth0.conf",
 )
-ONE_LINE = "must be one line; a line that starts with a space goes on with the one before it"
+ONE_LINE = "must be one line; a line that starts with a space continues the one before it"
 SEVERAL = "give all values in one place, each on a line of its own that begins with a space"
-INDENTED = "to go on with boot, the line must begin with a space"
+INDENTED = "to continue boot, the line must begin with a space"
 
 # (section, key, text) of each text that is right for a setting.
 CHOICES = [(section, key, text) for section, key, item in ALL for text in TEXTS if takes(item, text)]
@@ -236,8 +236,8 @@ class TestProblems:
         ("[DEFAULT]\nport = 1\n", ["a.conf:1: [DEFAULT]: unknown section; there are SECTIONS"]),
         ("[host]\nmac = 525400123456\n", ["a.conf:1: [host]: must have a name, as in [host NAME]"]),
         ("[tftp x]\n", ["a.conf:1: [tftp x]: must have no name: [tftp]"]),
-        ("port = 1\n", ["a.conf:1: port = 1: a setting stands before the first [section]"]),
-        ("# x\n[tftp\nport = 1\n", ["a.conf:2: [tftp: a setting stands before the first [section]"]),
+        ("port = 1\n", ["a.conf:1: port = 1: a setting comes before the first [section]"]),
+        ("# x\n[tftp\nport = 1\n", ["a.conf:2: [tftp: a setting comes before the first [section]"]),
         ("[tftp]\nport\n'no'\n",
          ["a.conf:2: port: must be 'key = value'", "a.conf:3: 'no': must be 'key = value'"]),
         ("[tftp]\nport: 69\n", ["a.conf:2: port: 69: must be 'key = value'"]),
@@ -252,8 +252,8 @@ class TestProblems:
         ("[dhcp]\nnext_server = 192.0.2.1\n",
          ["a.conf:2: [dhcp] next_server: unknown setting; it is tftp_server, one of [pxe]"]),
         ("[host a]\nfilename = a\n", ["a.conf:2: [host a] filename: unknown setting; here it is boot_file"]),
-        ("[tftp]\n[pxe]\n[tftp]\n", ["a.conf:3: [tftp]: the section stands twice in this file"]),
-        ("[host a b]\n[host  a\tb ]\n", ["a.conf:2: [host a b]: the section stands twice in this file"]),
+        ("[tftp]\n[pxe]\n[tftp]\n", ["a.conf:3: [tftp]: the section appears twice in this file"]),
+        ("[host a b]\n[host  a\tb ]\n", ["a.conf:2: [host a b]: the section appears twice in this file"]),
         (b"[tftp]\n# caf\xe9\n", ["a.conf:2: is not UTF-8 text"]),
         (b"\xef\xbb\xbf[tftp]\r\n\r\n# caf\xe9\r\n", ["a.conf:3: is not UTF-8 text"]),
         (b"[pxe]\nroot = /srv/\0\n", ["a.conf:2: is not UTF-8 text"]),

@@ -45,7 +45,7 @@ def test_leases_in_force(tmp_path: Path, capsys: Output) -> None:
     one, two, three = capsys.readouterr().out.splitlines()
     assert one.split() == ["10.0.0.2", "52:54:00:12:34:01", "for", "ever"]
     assert re.fullmatch(rf"10\.0\.0\.3 +52:54:00:12:34:56 +x86_64-efi +until {day} \d\d:\d\d:\d\d", two)
-    assert re.fullmatch(rf"10\.0\.0\.4 +used by a machine without lease +until {day}.*", three)
+    assert re.fullmatch(rf"10\.0\.0\.4 +used by a machine without a lease +until {day}.*", three)
 
 
 def test_none(tmp_path: Path, capsys: Output) -> None:

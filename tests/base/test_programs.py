@@ -321,7 +321,7 @@ def test_an_address_without_its_length(capsys: Output, monkeypatch: pytest.Monke
     alone = dataclasses.replace(net.link("lo"), network=IPv4Network("127.0.0.1/32"))
     monkeypatch.setattr("ptftpd.net.link", lambda name: alone)
     dhcpd.main(["--check", "lo"])
-    told = "warning: no address can be leased on lo: 127.0.0.1 is alone in its network: give it its length"
+    told = "warning: no address can be leased on lo: 127.0.0.1 is a /32: give it a shorter prefix"
     assert told in capsys.readouterr().err
 
 
@@ -396,4 +396,4 @@ def test_pdhcpd_warns_of_a_server_that_nobody_can_find_at_a_reload_too(
     daemon.reload(plain)
     assert capsys.readouterr().err == ""
     daemon.reload(named)
-    assert "clients are told of no DNS server to find that host" in capsys.readouterr().err
+    assert "clients get no DNS server to find that host" in capsys.readouterr().err

@@ -73,9 +73,7 @@ class TestActivation:
         with serve(tmp_path, root, sock, *user) as daemon:
             daemon.manager.wait("READY=1")
             lines = [line for line in daemon.log().splitlines() if "warning" in line]
-        decided = (
-            f"systemd opened the socket, at 127.0.0.1:{port(sock)}: change it by systemctl edit ptftpd.socket"
-        )
+        decided = f"systemd opened the socket, at 127.0.0.1:{port(sock)}: use systemctl edit ptftpd.socket"
         told = [f"ptftpd: warning: {tmp_path}/conf:2: [tftp] port = 6969: {decided}"]
         if unprivileged:
             told.insert(0, "ptftpd: warning: --user: [daemon] user = root: only root can become another user")

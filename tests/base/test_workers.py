@@ -117,7 +117,7 @@ def test_a_bug_leaves_its_trace(start: Start) -> None:
 def test_a_machine_that_is_out_of_processes(start: Start) -> None:
     """A worker that died is forked anew as soon as that can be; the others serve on meanwhile."""
     it = start("a", "crash")
-    it.wait_for("warning: worker 2 died .-9., its transfers with it: it starts anew")
+    it.wait_for("warning: worker 2 died .-9. with its transfers: starting it again")
     it.wait_for("error: worker 2 cannot be started now: Resource temporarily unavailable")
     it.process.send_signal(signal.SIGHUP)
     it.wait_for("^WATCHDOG=1 . STATUS=worker 1: a heard of SIGHUP$")  # or systemd would end them

@@ -64,7 +64,7 @@ def test_words(line: str, words: list[str]) -> None:
 @pytest.mark.parametrize("line", ['get "a b', "get 'a b", "put a 'b"])
 def test_a_quote_that_is_not_closed(line: str) -> None:
     """It is not taken for a part of a name."""
-    with pytest.raises(Error, match="has no end: write it behind the name too"):
+    with pytest.raises(Error, match="is not closed: put it at the end of the name too"):
         commands.split(line)
 
 

@@ -23,13 +23,13 @@ GOOD = Result(outcome=OK, octets=2_000_000, seconds=0.5, terms=Terms(1468, 64), 
 
 
 THERE = [
-    (Failure(wire.NOT_FOUND, "no", from_peer=True), False, "the server says 'no': check the name, "),
-    (Failure(wire.NOT_FOUND, "", from_peer=True), True, "file not found: many servers take only files that "),
+    (Failure(wire.NOT_FOUND, "no", from_peer=True), False, "the server says 'no': check the name; "),
+    (Failure(wire.NOT_FOUND, "", from_peer=True), True, "file not found: many servers accept only files "),
     (Failure(wire.EXISTS, "x", from_peer=True), True, "the server says 'x': the server replaces no files; "),
     (
         Failure(wire.ACCESS, "Access violation", from_peer=True),
         False,
-        "the server says 'Access violation': the ",
+        "the server says 'Access violation': many ",
     ),
     (Failure(wire.ACCESS, "", from_peer=True), True, "access violation: the server does not let its clients"),
     (Failure(wire.UNDEFINED, "", from_peer=True), False, "no reason given"),

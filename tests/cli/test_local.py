@@ -44,7 +44,7 @@ def test_a_new_file_has_the_mode_of_the_umask(tmp_path: Path) -> None:
 
 def test_an_old_file_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(OLD)
-    with pytest.raises(Error, match="exists already: say -f"):
+    with pytest.raises(Error, match="exists already: use -f"):
         local.target(str(tmp_path / "a"))
 
 

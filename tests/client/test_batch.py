@@ -91,7 +91,7 @@ def test_json_of_what_never_began(desk: Desk) -> None:
     (desk.directory / "f5").write_bytes(b"mine")
     facts = json.loads(desk.tftp("--json", "get", f"{URL}/f5").stdout)
     assert facts == {"action": "get", "file": "f5", "local": "", "ok": False,
-                     "error": "f5 exists already: say -f to replace it, or name another file"}  # fmt: skip
+                     "error": "f5 exists already: use -f to replace it, or name another file"}  # fmt: skip
 
 
 def test_several_files_to_a_directory(desk: Desk) -> None:
@@ -149,15 +149,15 @@ def test_every_command_of_others(other: str) -> None:
         ),
         ("-6 get tftp://10.0.0.1/a", 1, "no IPv6 address is known for 10.0.0.1: check the name"),
         ("-c get a", 1, "no server is named: write HOST:NAME, or connect HOST first"),
-        ("get a", 2, "a names no server: write tftp://HOST/NAME or HOST:NAME; what it is to be called here"),
+        ("get a", 2, "a names no server: write tftp://HOST/NAME or HOST:NAME; its name here goes"),
         ("put a 10.0.0.1", 2, "10.0.0.1 names no server: write tftp://HOST/NAME or HOST:NAME\n"),
         ("get http://h/a", 2, "http://h/a is not a TFTP URL: write tftp://HOST/NAME"),
         ("10.0.0.1 -c get -x a", 1, "there is no option -x: write it as: get [-f] REMOTE [LOCAL]"),
-        ("10.0.0.1 -c get ''", 1, "an empty name means nothing here: leave the quotes away"),
-        ("10.0.0.1 -c connect ''", 1, "an empty name means nothing here: leave the quotes away"),
-        ("10.0.0.1 65536 -c get a", 1, "65536 is no port: write 1..65535 or a name of /etc/services"),
-        ("10.0.0.1 0 -c get a", 1, "0 is no port: write 1..65535 or a name of /etc/services"),
-        pytest.param(f"10.0.0.1 {'9' * 5000} -c get a", 1, "is no port: write 1..65535", id="5000 digits"),
+        ("10.0.0.1 -c get ''", 1, "an empty name means nothing here: leave out the quotes"),
+        ("10.0.0.1 -c connect ''", 1, "an empty name means nothing here: leave out the quotes"),
+        ("10.0.0.1 65536 -c get a", 1, "65536 is not a port: write 1..65535 or a name from /etc/services"),
+        ("10.0.0.1 0 -c get a", 1, "0 is not a port: write 1..65535 or a name from /etc/services"),
+        pytest.param(f"10.0.0.1 {'9' * 5000} -c get a", 1, "is not a port: write 1..65535", id="5000 digits"),
         ("10.0.0.1 -c nonsense", 1, "there is no command nonsense: help lists them"),
         ("10.0.0.1 -c get", 1, "write it as: get [-f] REMOTE [LOCAL]"),
         ("get tftp://10.0.0.255/a", 1, "that is a broadcast address: name one machine"),
@@ -178,7 +178,7 @@ def test_what_goes_wrong(line: str, code: int, sentence: str, desk: Desk) -> Non
     [
         (b"connect h a\0b", "a NUL cannot be part of a command"),
         (b"put ~a\0b", "a NUL cannot be part of a command"),
-        (b"connect h \xe4", r"\xe4 is no port: write 1..65535 or a name of /etc/services"),
+        (b"connect h \xe4", r"\xe4 is not a port: write 1..65535 or a name from /etc/services"),
     ],
 )
 def test_odd_octets_in_a_script(line: bytes, sentence: str, desk: Desk) -> None:

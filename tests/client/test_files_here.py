@@ -34,7 +34,7 @@ def test_no_file_is_replaced_unasked(desk: Desk) -> None:
     (desk.directory / "f5").write_bytes(b"mine")
     done = desk.tftp(SERVER, "-c", "get", "f5")
     assert done.returncode == 1
-    assert done.stderr == b"tftp: f5 exists already: say -f to replace it, or name another file\n"
+    assert done.stderr == b"tftp: f5 exists already: use -f to replace it, or name another file\n"
     assert (desk.directory / "f5").read_bytes() == b"mine"
     assert desk.tftp(SERVER, "-c", "get", "-f", "nosuch", "f5").returncode == 1
     assert (desk.directory / "f5").read_bytes() == b"mine"

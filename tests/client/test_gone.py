@@ -44,14 +44,14 @@ def test_a_server_that_is_not_there(site: Site, desk: Desk) -> None:
     began = time.monotonic()
     said = end(get(desk), 1)
     assert time.monotonic() - began < 5
-    reason = "no TFTP server listens on that port of it: is it started, and the port right?"
+    reason = "no TFTP server listens on that port: is it running, and is the port right?"
     assert said == f"tftp: cannot get a from {SERVER}: {reason}\n"
 
 
 def test_no_machine_at_that_address(site: Site, desk: Desk) -> None:
     """ARP fails after some seconds."""
     said = end(desk.start("get", "tftp://10.0.0.77/a"), 1)
-    assert "no machine answers at that address: is it on, and the address right?" in said
+    assert "no machine answers at that address: is it on, and is the address right?" in said
 
 
 def test_no_route(site: Site, desk: Desk) -> None:
@@ -68,7 +68,7 @@ def test_a_route_that_is_gone_for_a_while(site: Site, fake: Fake, desk: Desk) ->
     site.client.run("ip", "route", "del", "10.0.0.0/24")
     assert client.stderr
     for _ in range(3):
-        assert client.stderr.readline() == f"{SERVER}: nothing came behind block 1; trying again\n".encode()
+        assert client.stderr.readline() == f"{SERVER}: nothing came after block 1; trying again\n".encode()
     site.client.run("ip", "route", "add", "10.0.0.0/24", "dev", "eth0", "src", CLIENT)
     fake.expect(ack(1))
     fake.send(data(2))

@@ -65,7 +65,7 @@ def test_without_a_name(site: Site, desk: Desk, root: Path) -> None:
     assert done.returncode == 0
     first, second = done.stdout.decode().splitlines()
     assert first.startswith(f"{SERVER} port 69 answers in ")
-    assert second == "name a file of it, to see its options: probe HOST NAME"
+    assert second == "name a file on it, to see its options: probe HOST NAME"
 
 
 def test_the_time_of_an_answer(site: Site, desk: Desk) -> None:
@@ -81,10 +81,11 @@ def test_the_time_of_an_answer(site: Site, desk: Desk) -> None:
 
 
 def test_nobody_there(desk: Desk) -> None:
-    """As for get."""
+    """As for get, with one question and no name where none was given."""
     done = desk.tftp("probe", SERVER)
     assert (done.returncode, done.stdout) == (1, b"")
-    assert b"no TFTP server listens on that port of it" in done.stderr
+    why = "no TFTP server listens on that port: is it running, and is the port right?"
+    assert done.stderr.decode() == f"tftp: cannot probe {SERVER}: {why}\n"
 
 
 def test_refusals_are_told(site: Site, desk: Desk) -> None:

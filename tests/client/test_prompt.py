@@ -88,7 +88,7 @@ def test_get(typist: Typist, desk: Desk) -> None:
     got(typist.type("get a"))
     got(typist.type("get b other"))
     lines = typist.type("get /a /b c")
-    assert lines[0] == "tftp: a exists already: say -f to replace it, or name another file"
+    assert lines[0] == "tftp: a exists already: use -f to replace it, or name another file"
     assert [line.split(":")[0] for line in lines[1:]] == [f"got /b from {SERVER}", f"got c from {SERVER}"]
     there = {path.name: path.read_bytes() for path in desk.directory.glob("?*") if path.is_file()}
     assert there == {
@@ -102,7 +102,7 @@ def test_get(typist: Typist, desk: Desk) -> None:
 def test_get_force(typist: Typist, desk: Desk) -> None:
     """The earlier tool's -f."""
     (desk.directory / "a").write_bytes(b"mine")
-    assert typist.type("get a") == ["tftp: a exists already: say -f to replace it, or name another file"]
+    assert typist.type("get a") == ["tftp: a exists already: use -f to replace it, or name another file"]
     got(typist.type("get -f a"))
     assert (desk.directory / "a").read_bytes() == content(1000, 97)
 
@@ -248,7 +248,7 @@ def test_mistakes(typist: Typist) -> None:
     assert typist.type("b") == ["tftp: b could be binary or blksize: write more of it"]
     assert typist.type("get") == ["tftp: write it as: get [-f] REMOTE [LOCAL]"]
     assert typist.type("put") == ["tftp: write it as: put LOCAL [REMOTE]"]
-    assert typist.type("get 'a") == ["tftp: the quote in 'a has no end: write it behind the name too"]
+    assert typist.type("get 'a") == ["tftp: the quote in 'a is not closed: put it at the end of the name too"]
     assert typist.type("get nosuch")[0].startswith(f"tftp: cannot get nosuch from {SERVER}: the server says")
 
 

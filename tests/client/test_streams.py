@@ -97,7 +97,7 @@ def test_no_room_to_put_by_what_comes_from_a_pipe(desk: Desk, served: Path) -> N
     """It is the room here that lacks: what to change is said."""
     wrap = (*mounted(desk.directory, "size=64k"), "env", f"TMPDIR={desk.directory}")
     done = desk.tftp("put", "-", f"{URL}/piped", stdin=bytes(100_000), wrap=wrap)
-    sentence = "cannot put by what comes from standard input: No space left on device: set TMPDIR"
+    sentence = "cannot store what comes from standard input: No space left on device: set TMPDIR"
     assert (done.returncode, done.stderr.decode()) == (1, f"tftp: {sentence}\n")
     assert not (served / "piped").exists()
 

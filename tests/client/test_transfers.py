@@ -128,7 +128,7 @@ def test_a_file_that_is_not_there(kind: str, address: str, site: Site, desk: Des
     assert (done.returncode, done.stdout) == (1, b"")
     said = done.stderr.decode()
     assert said.startswith(f"tftp: cannot get nosuch from {address}: the server says ")
-    assert said.endswith(": check the name, which most servers look up below a root directory of theirs\n")
+    assert said.endswith(": check the name; most servers look it up below their root directory\n")
     assert list(desk.directory.iterdir()) == []
 
 
@@ -174,6 +174,6 @@ def test_a_name_with_several_addresses(site: Site, desk: Desk, root: Path) -> No
     assert (result.outcome, result.address, result.octets) == (OK, SERVER, 100_000)
     assert (desk.directory / "a").read_bytes() == content(100_000)
     assert notes == [
-        f"{SERVER6}: no TFTP server listens on that port of it: is it started, and the port right?; "
+        f"{SERVER6}: no TFTP server listens on that port: is it running, and is the port right?; "
         "trying another address of somewhere"
     ]

@@ -28,7 +28,7 @@ USER = "nobody"  # the service's: not root, for whom everything may be written
 DATABASE = "leases-eth0.sqlite"
 MOVE_AWAY = "restore a backup of it, or move it away together with its -wal and -shm files"
 WRITABLE = (
-    f"its directory must be there, and user {USER} be able to write both; for a service also by systemd's "
+    f"its directory must exist, and user {USER} must be able to write both; a service also needs systemd's "
     "ReadWritePaths="
 )
 

@@ -89,7 +89,7 @@ def test_a_worker_is_killed_under_load(site: Site) -> None:
         crowd = Crowd(site, root)
         wait_until(lambda: min(sockets(first), sockets(other)) > idle + 1, 20, "transfers of both workers")
         os.kill(first, signal.SIGKILL)
-        server.wait_for("worker . died .-9., its transfers with it: it starts anew")
+        server.wait_for("worker . died .-9. with its transfers: starting it again")
         assert 0 < crowd.finish() < CLIENTS, server.text()
         wait_until(lambda: len(_children(server)) == 2, 20, "a new worker")
         names = {path.name for path in root.iterdir()}

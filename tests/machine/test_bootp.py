@@ -210,7 +210,7 @@ def test_no_stranger_by_an_address_that_is_taken() -> None:
     """B7: whose reservation cannot be given gets no other address for ever, unless dynamic is on."""
     site = Site()
     site.networks.own.pool.quarantine(ip(".70"), 900, NOW)
-    assert site.ask().ignored == "the address that is reserved for this BOOTP client is in use by another"
+    assert site.ask().ignored == "the address reserved for this BOOTP client is in use by another"
     assert answer(site.ask(now=NOW + 900)).yiaddr == ip(".70")
 
 

@@ -229,7 +229,7 @@ def test_the_rules_that_fit() -> None:
         (
             "525400123456",
             {"arch": "ipxe"},
-            "--arch ipxe: must be an architecture; iPXE is told by --user-class",
+            "--arch ipxe: must be an architecture; for iPXE use --user-class",
         ),
         ("525400123456", {"relay": "here"}, "--relay here: must be an IPv4 address"),
         ("525400123456", {"guid": "1"}, "--guid 1: must be a GUID"),

@@ -159,9 +159,7 @@ def test_a_full_pool_is_said_once() -> None:
     assert first.done.startswith("no free address on eth0: all 1 are taken")
     assert not second.done
     nothing = Site(Dhcp(range=ranges(".1-.1"))).discover()
-    assert nothing.done == (
-        "no free address on eth0: range and exclude in [dhcp] leave none but those kept for hosts"
-    )
+    assert nothing.done == ("no free address on eth0: range and exclude in [dhcp] leave only reserved ones")
     site.now += 4000
     site.discover(OTHER)
     site.now += 1
@@ -401,7 +399,7 @@ def test_it_is_said_why_a_machine_has_not_the_address_that_is_kept_for_it() -> N
     site = Site(hosts={"old": Host(mac=MAC, address=OWN + 49)})
     site.lease()
     hosts = {"new": Host(mac=OTHER, address=OWN + 49)}
-    why = "; 10.0.0.50, which is kept for it, is leased to 52:54:00:12:34:56 for another 3600 s"
+    why = "; 10.0.0.50, which is reserved for it, is leased to 52:54:00:12:34:56 for another 3600 s"
     moved = Site(hosts=hosts, leases=site.networks.leases())
     offer = moved.discover(OTHER)
     assert offer.done.startswith("DHCPOFFER on 10.0.0.10 to 52:54:00:00:00:63")
@@ -415,7 +413,7 @@ def test_it_is_said_why_a_machine_has_not_the_address_that_is_kept_for_it() -> N
     assert always.discover(OTHER).done.endswith("is leased to 52:54:00:12:34:56 for ever")
     full.pool.quarantine(ip(".50"), 900, full.now)
     other = Site(Dhcp(range=ranges(".1-.1")), hosts=hosts, leases=full.networks.leases())
-    why = "; 10.0.0.50, which is kept for it, is in use by another machine: not leased for another 900 s"
+    why = "; 10.0.0.50, which is reserved for it, is in use by another machine: not leased for another 900 s"
     assert other.discover(OTHER).done.endswith(why)
 
 
@@ -463,8 +461,8 @@ def test_what_relays_must_not_do() -> None:
 def test_messages_that_are_passed_over() -> None:
     site = Site()
     assert silent(site.discover(op=wire.BOOTREPLY)) == "a server's message"
-    assert silent(site.say(options.OFFER)) == "no message of a DHCP client"
-    assert silent(site.say(200)) == "no message of a DHCP client"
+    assert silent(site.say(options.OFFER)) == "not a message of a DHCP client"
+    assert silent(site.say(200)) == "not a message of a DHCP client"
     assert silent(site.discover(bytes(6))) == "neither hardware address nor client identifier"
     assert silent(site.machine.receive(Message(cookie=False), 0, direct=False)) == "BOOTP, not DHCP"
     assert silent(site.say(options.REQUEST)) == "DHCPREQUEST for no address"

@@ -76,7 +76,7 @@ OUTSIDE = IPv4Address("10.0.1.9")
         (
             Dhcp(reserve=((mac(1), OWN + 9), (mac(2), OWN + 9))),
             {},
-            "[dhcp] reserve = 10.0.0.10: is kept for 52:54:00:00:00:01 already",
+            "[dhcp] reserve = 10.0.0.10: is already reserved for 52:54:00:00:00:01",
         ),
         (
             Dhcp(reserve=((mac(1), OWN + 9),)),
@@ -86,22 +86,22 @@ OUTSIDE = IPv4Address("10.0.1.9")
         (
             Dhcp(),
             {"web": Host(mac=mac(1), boot_file="a"), "mail": Host(mac=mac(1), boot_file="b")},
-            "[host mail] mac = 52:54:00:00:00:01: is that of [host web] already",
+            "[host mail] mac = 52:54:00:00:00:01: is already that of [host web]",
         ),
         (
             Dhcp(),
             {"web": Host(client_id=b"\1\2"), "mail": Host(mac=mac(1), client_id=b"\1\2")},
-            "[host mail] client_id = 01:02: is that of [host web] already",
+            "[host mail] client_id = 01:02: is already that of [host web]",
         ),
         (
             Dhcp(),
             {"web": Host(address=OWN + 9, boot_file="a")},
-            "[host web] boot_file = a: goes to nobody without mac, client_id or guid, which tell the host",
+            "[host web] boot_file = a: needs mac, client_id or guid, to identify the host",
         ),
         (
             Dhcp(),
             {"web": Host(option=(option("domain-name=example.com"),))},
-            "[host web] option = domain-name=example.com: goes to nobody without mac",
+            "[host web] option = domain-name=example.com: needs mac",
         ),
     ],
 )

@@ -76,7 +76,7 @@ def test_an_address_in_use_is_not_leased(bench: Bench, capsys: pytest.CaptureFix
     (lease,) = bench.stored
     assert (lease.address, lease.key, lease.expires) == (ip(".10"), b"", bench.now + 900)
     said = capsys.readouterr().err
-    assert "warning: 10.0.0.10 is in use by 52:54:00:00:00:42 on eth0, which has no lease of it" in said
+    assert "warning: 10.0.0.10 is in use by 52:54:00:00:00:42 on eth0, which has no lease for it" in said
 
 
 def test_a_free_address_is_not_asked_for_again_for_a_while(bench: Bench) -> None:

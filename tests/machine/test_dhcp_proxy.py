@@ -123,7 +123,7 @@ def test_port_4011_is_silent_to_others_than_pxe_clients(vendor: bytes) -> None:
 def test_port_4011_answers_requests_alone(asked: wire.Message) -> None:
     """P5: who looks for an address asks port 67."""
     outcome = proxy().receive_boot_request(asked, PEER)
-    assert outcome.ignored == "no request for a boot file"
+    assert outcome.ignored == "not a request for a boot file"
     assert not outcome.data
 
 

@@ -160,9 +160,7 @@ def test_a_host_name_without_a_dns_server_is_said(network: Network) -> None:
     daemon = network.serve(
         "--boot", "x86_64-efi-http=http://boot.example.com/x.efi", "--boot", "bios=undionly.kpxe"
     )
-    daemon.wait_for(
-        "warning: .pxe. boot x86_64-efi-http = http://boot.example.com/x.efi: clients are told of no"
-    )
+    daemon.wait_for("warning: .pxe. boot x86_64-efi-http = http://boot.example.com/x.efi: clients get no")
     daemon.wait_for("warning: .pxe. boot bios = undionly.kpxe: iPXE asks again once it runs")
 
 
@@ -177,7 +175,7 @@ def test_a_menu_takes_port_4011(network: Network) -> None:
     daemon.wait_for("serving DHCP")
     settings.write_text("[menu Install]\nboot_file = pxelinux.0\n")
     daemon.signal(signal.SIGHUP)
-    daemon.wait_for("the configuration stays as it was: a .menu. takes UDP port 4011, which is not open yet")
+    daemon.wait_for("the configuration stays as it was: a .menu. needs UDP port 4011, which is not open yet")
     daemon.stop()
     network.serve("--config", str(settings)).wait_listening(4011)
 

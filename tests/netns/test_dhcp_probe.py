@@ -21,7 +21,7 @@ def test_an_address_in_use_is_passed_over(tmp_path: Path) -> None:
             *program("dhcpd"), "br0", "--answer-all", "--range", "10.9.0.50-10.9.0.60", "--user", "nobody",
             "--state-dir", tmp_path / "state",
         )  # fmt: skip
-        found = daemon.wait_for(r"10\.9\.0\.50 is in use by (\S+) on br0, which has no lease of it")
+        found = daemon.wait_for(r"10\.9\.0\.50 is in use by (\S+) on br0, which has no lease for it")
         assert found[1] in squatter.run("ip", "link", "show", "eth0").stdout
         udhcpc = ("busybox", "udhcpc", "-i", "eth0", "-f", "-n", "-q", "-t", 2, "-T", 5, "-s", "/bin/true")
         done = client.run(*udhcpc, check=False)

@@ -286,7 +286,7 @@ class TestConfine:
         with unprivileged(), pytest.raises(Error) as caught:
             net.confine(sock, "eth0")
         assert str(caught.value) == (
-            "cannot confine the socket from systemd to eth0: Operation not permitted (it is bound to eth1)"
+            "cannot bind the socket from systemd to eth0: Operation not permitted (it is bound to eth1)"
         )
         assert self.bound(sock) == "eth1"
 
@@ -302,9 +302,7 @@ class TestConfine:
 
     def test_no_such_interface(self, networks: Networks, sockets: ExitStack) -> None:
         sock = sockets.enter_context(plain(networks.server, "0.0.0.0", PORT))
-        with pytest.raises(
-            Error, match=r"^cannot confine the socket from systemd to nosuch0: No such device$"
-        ):
+        with pytest.raises(Error, match=r"^cannot bind the socket from systemd to nosuch0: No such device$"):
             net.confine(sock, "nosuch0")
 
 

@@ -278,7 +278,7 @@ class TestDaemon:
         done = run(server, place, "tftpd", "-u", USER, "--daemon", "--pidfile", place / name, place / "root")
         assert done.returncode == 1
         assert done.stderr == (
-            f"ptftpd: error: pid file {place}/{name}: its directory is not there or must not be written\n"
+            f"ptftpd: error: pid file {place}/{name}: its directory is missing or not writable\n"
         )
 
     def test_reload(self, server: Namespace, place: Path, directory: Path) -> None:

@@ -126,7 +126,7 @@ class TestOverlay:
             Tree([str(tmp_path)])
         user = pwd.getpwuid(os.geteuid()).pw_name
         assert str(caught.value) == (
-            f"root directory {tmp_path}: Permission denied: let user {user} enter it and all above it"
+            f"root directory {tmp_path}: Permission denied: let user {user} enter it and those above"
         )
 
 
