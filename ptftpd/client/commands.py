@@ -26,8 +26,8 @@ COMMANDS = (
     Command("connect", "HOST [PORT]", "name the server for the next transfers"),
     Command(
         "get", "[-f] REMOTE [LOCAL]", "get a file", short="g",
-        more="get [-f] REMOTE REMOTE REMOTE... gets three or more, each under its own name. A file that is "
-        f"here already is only replaced with -f, and only by a whole one. {REMOTE}",
+        more="get [-f] REMOTE REMOTE REMOTE... gets three or more, each under its own name. An existing file "
+        f"is only replaced with -f, and only by a complete one. {REMOTE}",
     ),
     Command(
         "put", "LOCAL [REMOTE]", "send a file", short="p",
