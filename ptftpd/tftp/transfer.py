@@ -197,7 +197,7 @@ class Transfer:
         ignored later; any other request, or one after a silence, means that the client started over.
         """
         self.flush(now)  # which may end it
-        if datagram != self.request.datagram or self._ended:
+        if self._ended or datagram != self.request.datagram:
             return False
         if now - self._seen < COPIED:
             return True  # curl and atftp answer a doubled OACK to a WRQ with blocks that were not asked for
@@ -238,9 +238,9 @@ class Transfer:
             self._owner.loop.remove(self._fd)
             self._sock.close()
         self._run = b""
-        # The loop's heap holds this object until what was its deadline. The machine and its buffer must not
-        # hang on it: a storm of short transfers would fill the memory.
-        del self.machine
+        # The loop's heap holds this object until what was its deadline. The machine and its buffer, and what
+        # was asked, must not hang on it: a storm of short transfers would fill the memory.
+        del self.machine, self.request
         self._read_ahead = None
         self.deadline = INF
 
