@@ -64,11 +64,11 @@ def circular(settings: Settings) -> list[Rule]:
     Once it runs it asks again, and is sent the same file, for ever.
     """
     rules = boot_rules(settings)
-    ways_out = [
+    ways_out = {
         rule.machine
         for rule in rules
         if (rule.ipxe or IPXE in rule.architectures) and not IPXE_FILE.search(rule.boot_file)
-    ]
+    }
     return [
         rule
         for rule in rules
