@@ -156,6 +156,15 @@ class Process:
                 raise LabError(f"{self} does not listen on {protocol} port {port}{self._excuse(timeout)}")
             time.sleep(0.02)
 
+    def descriptors(self) -> int:
+        """Return how many descriptors it has open."""
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def memory(self) -> int:
+        """Return the memory that it has to itself, octets."""
+        text = Path(f"/proc/{self.pid}/smaps_rollup").read_text()
+        return sum(int(n) for n in re.findall(r"^Private_\w+:\s+(\d+) kB", text, re.MULTILINE)) * 1024
+
     def _excuse(self, timeout: float) -> str:
         """Return why waiting was given up, and the end of the output."""
         ended = f"; it ended with status {self._popen.returncode}"

@@ -17,7 +17,6 @@ from pathlib import Path
 
 from ptftpd.dhcp.store import Store
 from tests.bench.generator import build
-from tests.faults.test_flood import descriptors, memory
 from tests.lab import Process, program, wait_until
 from tests.netns.dhcp_load import SERVER, Load
 
@@ -78,15 +77,15 @@ def soak(minutes: float, directory: Path) -> list[Count]:
         tftpd = load.server.start(*words, "--max-client-transfers", 500, root, name="ptftpd")
         tftpd.wait_for("serving ")
         servers: list[Process] = [tftpd, load.pdhcpd()]
-        idle = descriptors(tftpd)
+        idle = tftpd.descriptors()
         end = time.monotonic() + minutes * 60
         while time.monotonic() < end or len(counts) <= WARM:
             load_once(load, generator, len(counts))
-            wait_until(lambda: descriptors(tftpd) == idle, QUIET * 3, "the end of all transfers")
+            wait_until(lambda: tftpd.descriptors() == idle, QUIET * 3, "the end of all transfers")
             (database,) = (load.directory / "state").glob("*.sqlite")
             leases = len(Store(str(database)).peek(time.monotonic()))
             counts.append(
-                Count([descriptors(each) for each in servers], [memory(each) for each in servers], leases)
+                Count([each.descriptors() for each in servers], [each.memory() for each in servers], leases)
             )
             print(f"round {len(counts)}: {counts[-1]}", flush=True)
         for server in servers:

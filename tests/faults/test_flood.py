@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import socket
 import struct
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import Process, program, wait_until
+from tests.lab import program, wait_until
 from tests.netns.tftp_site import SERVER, Peer, Site, content, rrq
 
 FORGED = 10_000
@@ -38,17 +37,6 @@ def hardware(site: Site, end: str) -> bytes:
     return bytes.fromhex(re.findall(r"link/ether ([0-9a-f:]+)", text)[0].replace(":", ""))
 
 
-def descriptors(process: Process) -> int:
-    """Return how many descriptors a process has open."""
-    return len(os.listdir(f"/proc/{process.pid}/fd"))
-
-
-def memory(process: Process) -> int:
-    """Return the memory that a process has to itself, octets."""
-    text = Path(f"/proc/{process.pid}/smaps_rollup").read_text()
-    return sum(int(n) for n in re.findall(r"^Private_\w+:\s+(\d+) kB", text, re.M)) * 1024
-
-
 def flood(site: Site, count: int) -> None:
     """Send that many forged requests, as fast as they are taken."""
     ends = hardware(site, "server"), hardware(site, "client")
@@ -72,16 +60,16 @@ def test_half_open_requests(tmp_path: Path) -> None:
         with site.serving(root, "--max-transfers", 1000, "--opening-retries", 2) as server:
             with Peer(site) as peer:
                 assert peer.get(rrq("file")) == content(100_000)
-            before = descriptors(server)
+            before = server.descriptors()
             real_client = (*program("tftp"), "get", f"tftp://{SERVER}/file", "-o")
             flood(site, FORGED)
             site.client.run(*real_client, tmp_path / "amid")  # like firmware it asks again for what is lost
             assert (tmp_path / "amid").read_bytes() == content(100_000)
-            assert descriptors(server) > before + 500, "the flood did not arrive"
-            wait_until(lambda: descriptors(server) <= before, 30, "the end of the half-open transfers")
-            level = memory(server)
+            assert server.descriptors() > before + 500, "the flood did not arrive"
+            wait_until(lambda: server.descriptors() <= before, 30, "the end of the half-open transfers")
+            level = server.memory()
             flood(site, FORGED)
-            wait_until(lambda: descriptors(server) <= before, 30, "the end of the half-open transfers")
-            assert memory(server) < level + 3_000_000
+            wait_until(lambda: server.descriptors() <= before, 30, "the end of the half-open transfers")
+            assert server.memory() < level + 3_000_000
             site.client.run(*real_client, tmp_path / "afterwards")
             assert server.text().count("\n") < 3 * FORGED

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from tests.bench import generator
-from tests.faults.test_flood import descriptors
 from tests.lab import wait_until
 from tests.netns.tftp_site import SERVER, Site
 
@@ -29,10 +28,10 @@ def test_a_thousand_clients(tmp_path: Path, windowsize: int) -> None:
         (root / "file").write_bytes(os.urandom(OCTETS))
         clients = generator.Generator(generator.build(tmp_path), site.client)
         with site.serving(root, "--uploads", "create", *WITHOUT_BOUNDS) as server:
-            before = descriptors(server)
+            before = server.descriptors()
             got = clients.get((SERVER, 69), "file", CLIENTS, 1428, windowsize)
             assert (got.failed, got.octets) == (0, CLIENTS * OCTETS), got
             put = clients.put((SERVER, 69), "new", CLIENTS, 1428, windowsize, OCTETS)
             assert (put.failed, put.octets) == (0, CLIENTS * OCTETS), put
             assert [path.stat().st_size for path in root.glob("new.*")] == [OCTETS] * CLIENTS
-            wait_until(lambda: descriptors(server) == before, 10, "the end of all transfers")
+            wait_until(lambda: server.descriptors() == before, 10, "the end of all transfers")
