@@ -18,7 +18,7 @@ import ptftpd
 from ptftpd import syntax
 from ptftpd.option import options
 from ptftpd.program import DIRECTORY, Program
-from ptftpd.settings import NAMED, SECTIONS
+from ptftpd.settings import NAMED, SECTIONS, Dhcp
 from ptftpd.values import written
 
 WIDTH = 100  # columns of the sample files
@@ -76,7 +76,7 @@ def files_part(program: Program) -> str:
     """Return the configuration files of a program, and its database."""
     described = {f"{DIRECTORY}/{name}": "Configuration, see ptftpd.conf(5)." for name in program.files}
     if "dhcp" in program.sections:
-        described["/var/lib/ptftpd/leases-IFACE.sqlite"] = "The leases, which --leases prints."
+        described[Dhcp().database("IFACE")] = "The leases, which --leases prints."
     return "\n".join(line for name, text in described.items() for line in _item(name, text)) + "\n"
 
 

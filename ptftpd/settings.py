@@ -13,6 +13,7 @@ goes on with those, but for running transfers and for what has restart.
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import dataclass, field, fields, replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address
 from typing import Any
@@ -349,6 +350,10 @@ class Dhcp:
         many=True,
         lines=True,
     )
+
+    def database(self, interface: str) -> str:
+        """Return the path of the lease database of an interface; '*' stands for every one."""
+        return posixpath.join(self.state_dir, f"leases-{interface}.sqlite")
 
 
 @dataclass(frozen=True)

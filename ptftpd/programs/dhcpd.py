@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import socket
 import sys
 from collections.abc import Sequence
@@ -110,7 +109,7 @@ class Dhcpd:
     def serve(self, loop: Loop, log: Log) -> str:
         """Load the leases and begin to answer."""
         link = net.link(self.interface)
-        store = Store(os.path.join(self.settings.dhcp.state_dir, f"leases-{self.interface}.sqlite"))
+        store = Store(self.settings.dhcp.database(self.interface))
         self._server = Server(
             loop, log, self._sockets, link, self.settings, store, only_bootp=self.only_bootp
         )

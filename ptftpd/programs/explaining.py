@@ -33,8 +33,7 @@ def answer_bootp(loaded: Loaded, mac: str, parameters: dict[str, str]) -> str:
 
 def _explain(loaded: Loaded, message: Message) -> str:
     settings, link, now = loaded.settings, net.link(loaded.interface), time.monotonic()
-    path = os.path.join(settings.dhcp.state_dir, f"leases-{link.name}.sqlite")
-    leases, lacking = _leases(Store(path), now)
+    leases, lacking = _leases(Store(settings.dhcp.database(link.name)), now)
     networks = Networks(plans(settings, link.name, link.address, link.network), leases)
     return lacking + Explainer(settings, link.name, int(link.address), networks).explain(message, now)
 

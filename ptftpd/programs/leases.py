@@ -13,7 +13,7 @@ from ptftpd.program import Loaded, Query
 
 def answer(loaded: Loaded, _: str, parameters: dict[str, str]) -> str:
     """Return a line for each lease in force: address, client, architecture and end; Error for no access."""
-    path = os.path.join(loaded.settings.dhcp.state_dir, f"leases-{loaded.interface}.sqlite")
+    path = loaded.settings.dhcp.database(loaded.interface)
     now = time.monotonic()
     leases = sorted(Store(path).peek(now), key=lambda lease: lease.address)
     lines = [_line(lease, now) for lease in leases if lease.expires > now]

@@ -114,8 +114,7 @@ def check_boot_files(settings: Settings, log: Log) -> None:
         log.warning(
             "",
             "no boot file is set, so clients get nothing to boot, but for a Raspberry Pi, which knows its "
-            "files: set boot_file or boot in [pxe] of "
-            f"{DIRECTORY}/pxed.conf",
+            f"files: set boot_file or boot in [pxe] of {DIRECTORY}/pxed.conf",
         )
     if settings.pxe.tftp_server:
         return

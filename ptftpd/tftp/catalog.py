@@ -6,7 +6,7 @@ import os
 import posixpath
 from collections.abc import Iterator
 
-from ptftpd.errors import ConfigError, TransferError
+from ptftpd.errors import TransferError
 from ptftpd.settings import Settings
 from ptftpd.tftp import names, wire
 from ptftpd.tftp.files import Source, Tree, local, unwritable
@@ -21,9 +21,8 @@ class Catalog:
 
     def __init__(self, settings: Settings) -> None:
         """Open the roots; Error when one cannot be used, or a rule."""
-        self._settings = settings.tftp
+        self._settings, self._misfit = settings.tftp, settings.misfit
         self._rules = names.Rules(settings.remaps.items(), settings.sources)
-        self._sources = settings.sources
         top = f"{settings.pxe.root[0].rstrip('/')}/"  # a path with it in front is meant to be below it, too
         self._sections: dict[str, str] = {}
         self._uploads: dict[str, str] = {}
@@ -95,8 +94,7 @@ class Catalog:
                 os.close(fd)
 
     def _fault(self, section: str, uploads: str, reason: str) -> str:
-        source = self._sources.get((section, "uploads"), "")
-        return str(ConfigError(reason, source=source, setting=f"[{section}] uploads = {uploads}"))
+        return str(self._misfit(section, "uploads", uploads, reason))
 
     def _rewritten(self, name: str, facts: Facts, *, writing: bool) -> tuple[str, Quirks]:
         path, used = self._rules.apply(name, facts, writing=writing)

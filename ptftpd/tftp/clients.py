@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import os
 
 from ptftpd import neighbours
 from ptftpd.dhcp import pxe
@@ -12,15 +11,13 @@ from ptftpd.dhcp.rules import class_rules
 from ptftpd.settings import Settings
 from ptftpd.tftp.names import Facts
 
-LEASES = "leases-*.sqlite"  # below the state directory: one for each interface that DHCP serves
-
 
 class Clients:
     """Looks clients up in the lease databases and the neighbour table, when any setting asks for it."""
 
     def __init__(self, settings: Settings) -> None:
         """The databases are opened for each look-up: the DHCP server may make them later, or never."""
-        self._leases = os.path.join(settings.dhcp.state_dir, LEASES)
+        self._leases = settings.dhcp.database("*")
         self._by_mac = {host.mac: name for name, host in settings.hosts.items() if host.mac}
         self._by_address = {str(host.address): name for name, host in settings.hosts.items()}
         self._rules = Rules(
