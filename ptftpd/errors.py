@@ -44,6 +44,21 @@ class WireError(Error):
         self.offset = offset
 
 
+class FileError(Error):
+    """A file that cannot be read or written as asked, in the terms of no protocol.
+
+    TFTP sends kind as an error code, HTTP as a status; reason says more.
+    """
+
+    NOT_FOUND, DENIED, EXISTS, FULL = "not found", "denied", "exists", "full"
+    BUSY, UNDEFINED = "busy", "undefined"  # busy: the same request may do later
+
+    def __init__(self, kind: str, reason: str) -> None:
+        super().__init__(reason)
+        self.kind = kind
+        self.reason = reason
+
+
 class TransferError(Error):
     """A TFTP transfer that cannot go on; code is the RFC 1350 error code that the peer is sent."""
 

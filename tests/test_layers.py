@@ -48,9 +48,9 @@ dhcp.reply
 dhcp.request dhcp.sheet
 dhcp.boot
 dhcp.pxe
-tftp.options tftp.outcome tftp.netascii dhcp.options dhcp.registry
+tftp.options tftp.outcome tftp.netascii tftp.codes dhcp.options dhcp.registry
 tftp.wire dhcp.wire
-errors option client.waiting tftp dhcp client programs
+errors option tftp.content client.waiting tftp dhcp client programs
 """
 
 # A machine is handed octets and the time; with these it could fetch them, and its tests would not be exact.

@@ -11,8 +11,9 @@ import stat
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ptftpd.errors import Error, TransferError
+from ptftpd.errors import Error, FileError, TransferError
 from ptftpd.tftp import wire
+from ptftpd.tftp.codes import transfer_error
 from ptftpd.tftp.files import Source, failure
 from ptftpd.tftp.uploads import Policy, Upload
 
@@ -87,6 +88,9 @@ class Target:
     def _noting_trouble(self) -> Iterator[None]:
         try:
             yield
+        except FileError as error:
+            self.trouble = transfer_error(error)
+            raise self.trouble from None
         except TransferError as error:
             self.trouble = error
             raise

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from ptftpd import net, service
-from ptftpd.errors import ConfigError, Error, TransferError
+from ptftpd.errors import ConfigError, Error, FileError
 from ptftpd.log import Log
 from ptftpd.loop import Loop
 from ptftpd.program import DIRECTORY, Loaded, Positional, Program
@@ -125,7 +125,7 @@ def check_boot_files(settings: Settings, log: Log) -> None:
                 continue  # not ours to check
             try:
                 catalog.read(name, Facts(""))[0].close()
-            except TransferError as error:
+            except FileError as error:
                 roots = ", ".join(settings.pxe.root)
                 reason = f"boot file {name} below {roots}: {error.reason}"
                 raise ConfigError(reason, source=source) from None

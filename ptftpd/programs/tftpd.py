@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from ptftpd import net, service, units
-from ptftpd.errors import ConfigError, TransferError
+from ptftpd.errors import ConfigError, FileError
 from ptftpd.log import Log, amount
 from ptftpd.loop import Loop
 from ptftpd.program import OF_DHCP, Loaded, Positional, Program, Query
@@ -16,6 +16,7 @@ from ptftpd.settings import Settings
 from ptftpd.syntax import address
 from ptftpd.tftp.catalog import Catalog
 from ptftpd.tftp.clients import Clients
+from ptftpd.tftp.codes import transfer_error
 from ptftpd.tftp.server import Server
 
 
@@ -30,8 +31,9 @@ def map_test(loaded: Loaded, name: str, parameters: dict[str, str]) -> str:
     catalog = Catalog(loaded.settings)
     try:
         source, quirks = catalog.read(name, facts)
-    except TransferError as error:
-        return f"{name}: refused with error {error.code}: {error.reason}"
+    except FileError as failed:
+        refusal = transfer_error(failed)
+        return f"{name}: refused with error {refusal.code}: {refusal.reason}"
     finally:
         catalog.close()
     source.close()

@@ -6,13 +6,15 @@ import socket
 from collections.abc import Callable, Iterator
 
 from ptftpd import net
-from ptftpd.errors import TransferError
+from ptftpd.errors import FileError, TransferError
 from ptftpd.settings import Settings
 from ptftpd.tftp import netascii, options, wire
 from ptftpd.tftp.catalog import Catalog, Quirks
 from ptftpd.tftp.chunks import Shared, Shelf
 from ptftpd.tftp.clients import Clients
-from ptftpd.tftp.files import Source, failure
+from ptftpd.tftp.codes import transfer_error
+from ptftpd.tftp.content import Content
+from ptftpd.tftp.files import failure
 from ptftpd.tftp.names import Facts
 from ptftpd.tftp.outcome import Backoff
 from ptftpd.tftp.receiver import Receiver
@@ -49,27 +51,30 @@ class Answers:
         limits = self._limits(sock, request.peer) if request.asked else options.Limits()
         facts = self._clients.facts(request.peer[0], request.ifindex)
         answer = self._write if request.writing else self._read
-        file, machine, terms, request.quirks = answer(request, limits, facts)
+        try:
+            file, machine, terms, request.quirks = answer(request, limits, facts)
+        except FileError as error:
+            raise transfer_error(error) from None
         return file, machine, terms
 
     def _read(
         self, request: Request, limits: options.Limits, facts: Facts
-    ) -> tuple[Source, Sender, options.Terms, Quirks]:
-        source, quirks = self._catalog.read(request.name, facts)
+    ) -> tuple[Content, Sender, options.Terms, Quirks]:
+        content, quirks = self._catalog.read(request.name, facts)
         text = request.mode == "netascii"
-        size = None if text else source.size  # how long the text becomes shows only at its end
+        size = None if text else content.size  # how long the text becomes shows only at its end
         terms = options.negotiate(request.asked, limits, size=size)
         sender = Sender(
-            netascii.Encoder(source.read, source.size).read if text else source.read,
+            netascii.Encoder(content.read, content.size).read if text else content.read,
             size,
             self._backoff(terms),
             blksize=terms.blksize,
             windowsize=terms.windowsize,
             oack=wire.make_oack(dict(terms.granted)) if terms.granted else b"",
             rollover=self._clients.rollover(facts),
-            shared=None if text else Shared(self._shelf, source.fd),
+            shared=None if text else Shared(self._shelf, content),
         )
-        return source, sender, terms, quirks
+        return content, sender, terms, quirks
 
     def _write(
         self, request: Request, limits: options.Limits, facts: Facts
@@ -94,7 +99,7 @@ class Answers:
         try:
             carried = max(8, net.route_mtu(sock, peer) - overhead)
         except OSError as error:
-            raise failure(error) from None
+            raise transfer_error(failure(error)) from None
         tftp = self._settings
         return options.Limits(min(tftp.blksize, carried), tftp.windowsize, refuse=self._refuse)
 

@@ -6,9 +6,9 @@ import os
 import posixpath
 from collections.abc import Iterator
 
-from ptftpd.errors import TransferError
+from ptftpd.errors import FileError
 from ptftpd.settings import Settings
-from ptftpd.tftp import names, wire
+from ptftpd.tftp import names
 from ptftpd.tftp.files import Source, Tree, local, unwritable
 from ptftpd.tftp.names import Facts
 from ptftpd.tftp.uploads import Policy, Upload
@@ -39,34 +39,34 @@ class Catalog:
         self._tree.close()
 
     def read(self, name: str, facts: Facts) -> tuple[Source, Quirks]:
-        """Return the file that a client calls name; TransferError says why there is none."""
+        """Return the file that a client calls name; FileError says why there is none."""
         path, quirks = self._rewritten(name, facts, writing=False)
         attempts = [(path, False, ""), *((mended, False, quirk) for mended, quirk in names.mended(path))]
         if self._settings.ignore_case:
             attempts.append((names.cleaned(path) or path, True, "case differs"))
-        refusal: TransferError | None = None
+        refusal: FileError | None = None
         for attempt, ignore_case, quirk in attempts:
             for candidate in names.candidates(attempt, self._settings.client_directory, facts):
                 try:
                     source = self._tree.open(candidate, ignore_case=ignore_case)
-                except TransferError as error:
-                    refusal = refusal if refusal and error.code == wire.NOT_FOUND else error
+                except FileError as error:
+                    refusal = refusal if refusal and error.kind == FileError.NOT_FOUND else error
                 else:
                     return source, (*quirks, quirk) if quirk else quirks
         assert refusal is not None
         raise refusal
 
     def write(self, name: str, facts: Facts, announced: int | None) -> tuple[Upload, Quirks]:
-        """Return the file to be written, or TransferError; announced is its size in octets, if known."""
+        """Return the file to be written, or FileError; announced is its size in octets, if known."""
         rewritten, quirks = self._rewritten(name, facts, writing=True)
         parent, base = posixpath.split(names.relative(rewritten))
         if base in ("", ".", ".."):
-            raise TransferError(wire.ACCESS, "the name is that of a directory")
+            raise FileError(FileError.DENIED, "the name is that of a directory")
         tftp = self._settings
         nearest = max((at for at in self._uploads if _below(parent or ".", at)), key=len, default=None)
         allowed = tftp.uploads if nearest is None else self._uploads[nearest]
         if allowed == "none":
-            raise TransferError(wire.ACCESS, "uploads are off" + (" here" if self._uploads else ""))
+            raise FileError(FileError.DENIED, "uploads are off" + (" here" if self._uploads else ""))
         fd, directory = self._tree.directory(parent)
         policy = Policy(allowed, tftp.upload_limit, tftp.upload_reserve, tftp.upload_umask)
         return Upload(fd, directory, local(base), policy, announced), quirks
@@ -81,7 +81,7 @@ class Catalog:
             section = f"directory {self._sections[path]}" if path else "tftp"
             try:
                 fd, directory = self._tree.directory(path)
-            except TransferError as error:
+            except FileError as error:
                 reason = f"{posixpath.join(self._tree.roots[0], path)}: {error.reason}"
                 yield self._fault(
                     section, uploads, reason.replace("no such file", "there is no such directory")
@@ -109,6 +109,6 @@ def _inside(path: str, settings: Settings, section: str, key: str, value: str) -
     """Return the name of a path below a root; ConfigError about a setting when it leads out."""
     try:
         return names.relative(path)
-    except TransferError:
+    except FileError:
         reason = f"must stay below the root directory: {path} leads out of it"
         raise settings.misfit(section, key, value, reason) from None

@@ -6,10 +6,10 @@ the same terms send the same ones; a hundred of them read it twice, and hold it 
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 
+from ptftpd.tftp.content import Content
 from ptftpd.tftp.sender import Key
 
 OCTETS = 8 << 20  # kept at most: what a hundred clients, not far from each other, are sending
@@ -61,24 +61,22 @@ class Shelf:
 class Shared:
     """The chunks of one open file, as sender.Shared: never one of an earlier state of the file."""
 
-    def __init__(self, shelf: Shelf, fd: int) -> None:
-        """fd is not closed by this object."""
-        self._shelf, self._fd = shelf, fd
-        self._state: Key = ()
-        self._changed = 0
+    def __init__(self, shelf: Shelf, content: Content) -> None:
+        """content: the file, which this object does not close."""
+        self._shelf, self._content = shelf, content
+        self._state: Key | None = None
 
     def get(self, key: Key) -> memoryview | None:
         """Return a chunk that is as the file is now; None when there is none."""
-        try:
-            status = os.fstat(self._fd)
-        except OSError:
-            self._changed = 1 << 63  # reading it will tell what is wrong
+        content_key = self._content.cache_key()
+        if content_key is None:
+            self._state = None
             return None
-        changed, modified = status.st_ctime_ns, status.st_mtime_ns
-        self._changed = max(changed, modified)
-        self._state = (status.st_dev, status.st_ino, status.st_size, changed, modified, *key)
+        self._state = (*content_key, *key)
         return self._shelf.get(self._state)
 
     def keep(self, key: Key, chunk: memoryview) -> bool:
         """Take the chunk that was read after get() did not find it; return whether it was taken."""
-        return self._shelf.keep(self._state, chunk, self._changed)
+        if self._state is None:
+            return False
+        return self._shelf.keep(self._state, chunk, self._content.modified)

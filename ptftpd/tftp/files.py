@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ptftpd import account
-from ptftpd.errors import ConfigError, TransferError
-from ptftpd.tftp import wire
+from ptftpd.errors import ConfigError, FileError
+from ptftpd.tftp.content import CacheKey
 
 HIDDEN = ("/home", "/root", "/run/user")  # by ProtectHome=: systemd.exec(5)
 EXAMPLES = "/usr/share/doc/ptftpd/examples"
@@ -21,27 +21,29 @@ UTF8 = sys.getfilesystemencoding() == "utf-8"
 IOV_MAX = 1024  # Linux: views in one preadv(2)
 
 _ERRNO = {
-    errno.ENOENT: (wire.NOT_FOUND, "no such file"),
-    errno.ENOTDIR: (wire.NOT_FOUND, "no such file"),
-    errno.ENAMETOOLONG: (wire.NOT_FOUND, "the name is too long"),
-    errno.EACCES: (wire.ACCESS, "the server lacks permission: check the path's owners and modes"),
-    errno.EPERM: (wire.ACCESS, "the server lacks permission"),
-    errno.EROFS: (wire.ACCESS, "its file system is read-only for the server: see systemd's ReadWritePaths="),
-    errno.ELOOP: (wire.ACCESS, "its symbolic links form a loop"),
-    errno.ENOSPC: (wire.DISK_FULL, "the disk is full"),
-    errno.EDQUOT: (wire.DISK_FULL, "the disk quota is used up"),
-    errno.EFBIG: (wire.DISK_FULL, "the file is too large"),
-    errno.EEXIST: (wire.EXISTS, "the file exists already"),
-    errno.EMFILE: (wire.UNDEFINED, "the server is busy: it has no file descriptor left"),
-    errno.EADDRINUSE: (wire.UNDEFINED, "the server is busy: every port that it may answer from is taken"),
-    errno.ENFILE: (wire.UNDEFINED, "the server is busy: it has no file descriptor left"),
+    errno.ENOENT: (FileError.NOT_FOUND, "no such file"),
+    errno.ENOTDIR: (FileError.NOT_FOUND, "no such file"),
+    errno.ENAMETOOLONG: (FileError.NOT_FOUND, "the name is too long"),
+    errno.EACCES: (FileError.DENIED, "the server lacks permission: check the path's owners and modes"),
+    errno.EPERM: (FileError.DENIED, "the server lacks permission"),
+    errno.EROFS: (
+        FileError.DENIED,
+        "its file system is read-only for the server: see systemd's ReadWritePaths=",
+    ),
+    errno.ELOOP: (FileError.DENIED, "its symbolic links form a loop"),
+    errno.ENOSPC: (FileError.FULL, "the disk is full"),
+    errno.EDQUOT: (FileError.FULL, "the disk quota is used up"),
+    errno.EFBIG: (FileError.FULL, "the file is too large"),
+    errno.EEXIST: (FileError.EXISTS, "the file exists already"),
+    errno.EMFILE: (FileError.BUSY, "the server is busy: it has no file descriptor left"),
+    errno.ENFILE: (FileError.BUSY, "the server is busy: it has no file descriptor left"),
 }
 
 
-def failure(error: OSError) -> TransferError:
-    """Return the TFTP error code and sentence for a failed system call."""
-    code, reason = _ERRNO.get(error.errno or 0, (wire.UNDEFINED, error.strerror or str(error)))
-    return TransferError(code, reason)
+def failure(error: OSError) -> FileError:
+    """Return what a failed system call is to whoever asked for the file."""
+    code, reason = _ERRNO.get(error.errno or 0, (FileError.UNDEFINED, error.strerror or str(error)))
+    return FileError(code, reason)
 
 
 def local(name: str) -> str:
@@ -56,6 +58,7 @@ class Source:
     fd: int
     size: int
     path: str
+    modified: int = 0  # see Content
 
     def read(self, views: Sequence[memoryview], offset: int) -> int:
         """Fill the views from offset; return the octets read, fewer only at the end of the file."""
@@ -71,6 +74,16 @@ class Source:
         except OSError as error:
             raise failure(error) from None
         return total
+
+    def cache_key(self) -> CacheKey | None:
+        """Return what differs when the octets do: the file and its state; None when it cannot be asked."""
+        try:
+            status = os.fstat(self.fd)
+        except OSError:
+            return None  # reading it will tell what is wrong
+        changed, modified = status.st_ctime_ns, status.st_mtime_ns
+        self.modified = max(changed, modified)
+        return status.st_dev, status.st_ino, status.st_size, changed, modified
 
     def close(self) -> None:
         """Release the descriptor."""
@@ -113,7 +126,7 @@ class Root:
             return True
 
     def confined(self, fd: int) -> str:
-        """Return the path of an open file or directory; TransferError when it is not below the root.
+        """Return the path of an open file or directory; FileError when it is not below the root.
 
         OSError when the kernel does not tell it: it is longer than 4096 octets.
         """
@@ -121,7 +134,7 @@ class Root:
         if not _within(path, self._top):
             self._top = os.readlink(f"/proc/self/fd/{self.fd}")  # the root itself may have been renamed
             if not _within(path, self._top):
-                raise TransferError(wire.ACCESS, "a symbolic link leads out of the root directory")
+                raise FileError(FileError.DENIED, "a symbolic link leads out of the root directory")
         return path
 
 
@@ -153,25 +166,25 @@ class Tree:
             os.close(self._roots.pop().fd)
 
     def open(self, relative: str, *, ignore_case: bool = False) -> Source:
-        """Return the file of a relative name; TransferError says why there is none to be had."""
-        refusal: TransferError | None = None
+        """Return the file of a relative name; FileError says why there is none to be had."""
+        refusal: FileError | None = None
         name = local(relative)
         for root in self._roots:
             try:
                 return _open_below(root, _matching_case(root.fd, name) if ignore_case else name)
             except OSError as error:
                 failed = failure(error)
-            except TransferError as error:
+            except FileError as error:
                 failed = error
-            if refusal is None or refusal.code == wire.NOT_FOUND:
+            if refusal is None or refusal.kind == FileError.NOT_FOUND:
                 refusal = failed  # 'not readable' in one root tells more than 'no such file' in another
-        refusal = refusal or TransferError(wire.NOT_FOUND, "no such file")
-        if refusal.code == wire.NOT_FOUND and self._renew():
+        refusal = refusal or FileError(FileError.NOT_FOUND, "no such file")
+        if refusal.kind == FileError.NOT_FOUND and self._renew():
             return self.open(relative, ignore_case=ignore_case)
         raise refusal
 
     def directory(self, relative: str) -> tuple[int, str]:
-        """Return (descriptor, path) of a directory below the first root; TransferError when there is none."""
+        """Return (descriptor, path) of a directory below the first root; FileError when there is none."""
         try:
             flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
             self._renew()
@@ -181,7 +194,7 @@ class Tree:
             fd = os.open(local(relative) or ".", flags, dir_fd=root.fd)
             try:
                 return fd, root.confined(fd)
-            except (OSError, TransferError):
+            except (OSError, FileError):
                 os.close(fd)
                 raise
         except OSError as error:
@@ -223,7 +236,7 @@ def _remedy(root: str, error: OSError) -> str:
 
 
 def _open_below(root: Root, relative: str) -> Source:
-    """Return the regular file below a root; OSError or TransferError when it is not one.
+    """Return the regular file below a root; OSError or FileError when it is not one.
 
     It is looked at before it is opened, so that no device is touched, and checked once it is open, so that
     what was checked is what is read, whoever moves links about meanwhile.
@@ -233,17 +246,17 @@ def _open_below(root: Root, relative: str) -> Source:
     try:
         status = os.fstat(fd)
         _check_regular(status)
-        return Source(fd, status.st_size, root.confined(fd))
-    except (OSError, TransferError):
+        return Source(fd, status.st_size, root.confined(fd), max(status.st_ctime_ns, status.st_mtime_ns))
+    except (OSError, FileError):
         os.close(fd)
         raise
 
 
 def _check_regular(status: os.stat_result) -> None:
-    """Raise TransferError when something is not a regular file."""
+    """Raise FileError when something is not a regular file."""
     if not stat.S_ISREG(status.st_mode):
         kind = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-        raise TransferError(wire.ACCESS, f"it is {kind}")
+        raise FileError(FileError.DENIED, f"it is {kind}")
 
 
 def _matching_case(root: int, relative: str) -> str:

@@ -7,9 +7,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from ptftpd.errors import ConfigError, TransferError
+from ptftpd.errors import ConfigError, FileError
 from ptftpd.settings import Remap
-from ptftpd.tftp import wire
 
 # What old ROMs leave behind a name: octets from 0x80 on (0xFF above all: they read DHCP option 67 as a C
 # string), the ':' that one GRUB appends, blanks and control characters. A name in UTF-8 is not touched.
@@ -47,13 +46,13 @@ class Facts:
 
 
 def relative(name: str) -> str:
-    r"""Return the name below a root; TransferError when it climbs above it.
+    r"""Return the name below a root; FileError when it climbs above it.
 
     '/name' and 'name' are the same file and '\' is a '/': firmware says either.
     """
     path = posixpath.normpath(name.replace("\\", "/").lstrip("/") or ".")
     if path == ".." or path.startswith("../"):
-        raise TransferError(wire.ACCESS, "the name leads out of the root directory")
+        raise FileError(FileError.DENIED, "the name leads out of the root directory")
     return path
 
 
@@ -116,7 +115,7 @@ class Rules:
                 ) from None
 
     def apply(self, name: str, facts: Facts, *, writing: bool) -> tuple[str, list[str]]:
-        """Return the rewritten name and the rules that changed it; TransferError when one refuses it."""
+        """Return the rewritten name and the rules that changed it; FileError when one refuses it."""
         used: list[str] = []
         for rule, expression, remap in self._rules:
             if remap.request == ("read" if writing else "write"):
@@ -125,7 +124,7 @@ class Rules:
             if match is None:
                 continue
             if remap.refuse:
-                raise TransferError(wire.ACCESS, f"{remap.refuse} (rule {rule})")
+                raise FileError(FileError.DENIED, f"{remap.refuse} (rule {rule})")
             replacement = facts.fill(remap.replace, escape=True)
             if replacement is None:
                 continue  # the rule is for clients of whom more is known

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ptftpd.errors import TransferError, WireError
+from ptftpd.errors import FileError, TransferError, WireError
 from ptftpd.tftp import wire
+from ptftpd.tftp.codes import transfer_error
 from ptftpd.tftp.outcome import INF, OK, Backoff, Failure, Outcome
 
 DALLY = 6.0  # seconds: covers a peer's second retransmission of its last block
@@ -20,8 +21,8 @@ DALLY = 6.0  # seconds: covers a peer's second retransmission of its last block
 DATA, ACK, ERROR, HEADER = wire.DATA, wire.ACK, wire.ERROR, wire.HEADER
 unpack_header, make_ack = wire.unpack_header, wire.make_ack
 
-Write = Callable[[memoryview], None]  # keeps the payload of the next blocks in order; raises TransferError
-Finish = Callable[[], None]  # makes the whole file last, before its last ACK; raises TransferError
+Write = Callable[[memoryview], None]  # keeps the payload of the next blocks in order; raises FileError
+Finish = Callable[[], None]  # makes the whole file last, before its last ACK; raises FileError
 
 
 class Receiver:
@@ -121,7 +122,8 @@ class Receiver:
                 self._write(payload)
             if last < self.blksize:
                 self._finish()
-        except TransferError as error:
+        except (FileError, TransferError) as failed:
+            error = transfer_error(failed) if isinstance(failed, FileError) else failed
             self.outcome, self.deadline = Failure(error.code, error.reason), INF
             return wire.make_error(error.code, error.reason)
         self.octets += size

@@ -14,8 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from ptftpd.errors import TransferError, WireError
+from ptftpd.errors import FileError, TransferError, WireError
 from ptftpd.tftp import wire
+from ptftpd.tftp.codes import transfer_error
 from ptftpd.tftp.outcome import INF, OK, Backoff, Failure, Outcome
 
 # Of so many ACKs that may answer a second copy of a block, one is taken for that. A smaller number costs
@@ -26,7 +27,7 @@ ACK, ERROR, HEADER = wire.ACK, wire.ERROR, wire.HEADER
 unpack_header = wire.unpack_header
 
 # read(views, offset) fills the views from the file at offset and returns the octets read, fewer than
-# they hold only at the end of the file. It raises TransferError. The offset never goes back before the
+# they hold only at the end of the file. It raises FileError. The offset never goes back before the
 # first block that was not acknowledged.
 Read = Callable[[Sequence[memoryview], int], int]
 
@@ -211,7 +212,8 @@ class Sender:
             self._awaited = self._plain = -1
             try:
                 self._fill(first)
-            except TransferError as error:
+            except (FileError, TransferError) as failed:
+                error = transfer_error(failed) if isinstance(failed, FileError) else failed
                 self._fail(Failure(error.code, error.reason))
                 return wire.make_error(error.code, error.reason)
         end = self._end
@@ -242,7 +244,7 @@ class Sender:
         ):
             try:
                 self._ahead = first, self._load(first, 1)
-            except TransferError:
+            except (FileError, TransferError):
                 pass  # it is met again when the window is due
 
     def _fill(self, first: int) -> None:

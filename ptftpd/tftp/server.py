@@ -15,6 +15,7 @@ from ptftpd.settings import Settings
 from ptftpd.tftp import wire
 from ptftpd.tftp.answers import Answers
 from ptftpd.tftp.chunks import Shelf
+from ptftpd.tftp.codes import transfer_error
 from ptftpd.tftp.files import failure
 from ptftpd.tftp.limits import Limits
 from ptftpd.tftp.outcome import OK, Outcome
@@ -200,7 +201,7 @@ class Server:
             if error.errno == errno.EACCES:
                 reason = "the server may not answer: its port is below 1024, or the route is prohibited"
                 raise TransferError(wire.UNDEFINED, reason) from None
-            raise failure(error) from None
+            raise transfer_error(failure(error)) from None
 
     def _vacated_socket(self, request: Request, now: float) -> socket.socket:
         """Return a socket with the port of a transfer that needs it less; TransferError when all need it."""
@@ -209,7 +210,8 @@ class Server:
             own = self._own_socket(request)
             if own:  # else a reload named other ports, or another worker was faster
                 return own
-        raise failure(OSError(errno.EADDRINUSE, ""))
+        reason = "the server is busy: every port that it may answer from is taken"
+        raise TransferError(wire.UNDEFINED, reason)
 
     def _least_needed(self, local: str) -> Transfer | None:
         """Return the transfer that may lose its port of an address, None when all of them are needed.

@@ -10,8 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 
-from ptftpd.errors import TransferError
-from ptftpd.tftp import wire
+from ptftpd.errors import FileError
 from ptftpd.tftp.files import failure
 
 CHUNK = 1 << 16  # octets gathered before a write
@@ -38,7 +37,7 @@ class Upload:
     def __init__(self, directory: int, path: str, name: str, policy: Policy, announced: int | None) -> None:
         """directory: a descriptor of the directory at path, which this object closes.
 
-        announced: the client's tsize in octets. TransferError when the policy, the name or the disk is
+        announced: the client's tsize in octets. FileError when the policy, the name or the disk is
         against it.
         """
         self.path = posixpath.join(path, name)
@@ -55,21 +54,21 @@ class Upload:
         except OSError as error:
             self.close()
             raise failure(error) from None
-        except TransferError:
+        except FileError:
             self.close()
             raise
 
     def write(self, payload: memoryview) -> None:
-        """Keep the next octets; TransferError when there are too many or the disk is full."""
+        """Keep the next octets; FileError when there are too many or the disk is full."""
         self.size += len(payload)
         if self.size > self._policy.limit:
-            raise TransferError(wire.DISK_FULL, f"uploads are limited to {self._policy.limit} octets")
+            raise FileError(FileError.FULL, f"uploads are limited to {self._policy.limit} octets")
         self._pending += payload
         if len(self._pending) >= CHUNK:
             self._flush()
 
     def finish(self) -> None:
-        """Make the file whole, durable and visible, in this order; TransferError when that fails."""
+        """Make the file whole, durable and visible, in this order; FileError when that fails."""
         self._flush()
         try:
             os.fsync(self._fd)
@@ -93,21 +92,21 @@ class Upload:
 
     def _admit(self, announced: int | None) -> None:
         if self._policy.uploads == "none":
-            raise TransferError(wire.ACCESS, "uploads are off here")
+            raise FileError(FileError.DENIED, "uploads are off here")
         if self._exists() and self._policy.uploads == "create":
             raise failure(OSError(errno.EEXIST, ""))
         if announced is not None and announced > self._policy.limit:
-            raise TransferError(wire.DISK_FULL, f"uploads are limited to {self._policy.limit} octets")
+            raise FileError(FileError.FULL, f"uploads are limited to {self._policy.limit} octets")
         self._check_space(announced or 0)
 
     def _exists(self) -> bool:
-        """Return whether there is a file of that name; TransferError when it is not a regular one."""
+        """Return whether there is a file of that name; FileError when it is not a regular one."""
         try:
             mode = os.stat(self._name, dir_fd=self._directory, follow_symlinks=False).st_mode
         except FileNotFoundError:
             return False
         if not stat.S_ISREG(mode):
-            raise TransferError(wire.ACCESS, "something other than a regular file has that name")
+            raise FileError(FileError.DENIED, "something other than a regular file has that name")
         return True
 
     def _create(self) -> None:
@@ -143,7 +142,7 @@ class Upload:
         if not facts.f_blocks:
             return  # some file systems, of FUSE for example, do not tell
         if facts.f_bavail * facts.f_frsize - wanted < self._policy.reserve:
-            raise TransferError(wire.DISK_FULL, "the disk is full")
+            raise FileError(FileError.FULL, "the disk is full")
 
     def _publish(self) -> None:
         """Give the file its name."""

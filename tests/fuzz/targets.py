@@ -10,7 +10,7 @@ from ptftpd.dhcp import options, wire
 from ptftpd.dhcp.bootp import Bootp
 from ptftpd.dhcp.monitor import Monitor
 from ptftpd.dhcp.proxy import Proxy
-from ptftpd.errors import TransferError, WireError
+from ptftpd.errors import FileError, WireError
 from ptftpd.settings import Dhcp, Pxe, Settings
 from ptftpd.tftp import names
 from ptftpd.tftp import options as terms
@@ -74,7 +74,7 @@ def requests(data: bytes) -> None:
         assert made.windowsize >= 1
     try:
         path = names.relative(names.without_serial(names.cleaned(name)))
-    except TransferError:
+    except FileError:
         return
     assert not path.startswith(("/", "../"))
     assert path != ".."

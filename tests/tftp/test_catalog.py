@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from ptftpd.errors import TransferError
+from ptftpd.errors import FileError
 from ptftpd.settings import Directory, Pxe, Remap, Settings, Tftp
-from ptftpd.tftp import wire
 from ptftpd.tftp.catalog import Catalog
 from ptftpd.tftp.names import Facts
 
@@ -38,11 +37,11 @@ def read(made: Catalog, name: str, facts: Facts = DESK) -> tuple[str, tuple[str,
     return buffer.decode(), quirks
 
 
-def refused(made: Catalog, name: str, *, writing: bool = False) -> tuple[int, str]:
-    """Return code and reason with which a name is refused."""
-    with pytest.raises(TransferError) as caught:
+def refused(made: Catalog, name: str, *, writing: bool = False) -> tuple[str, str]:
+    """Return kind and reason with which a name is refused."""
+    with pytest.raises(FileError) as caught:
         made.write(name, DESK, None) if writing else made.read(name, DESK)
-    return caught.value.code, caught.value.reason
+    return caught.value.kind, caught.value.reason
 
 
 def put(root: Path, *names: str) -> None:
@@ -103,8 +102,8 @@ class TestNames:
         root.mkdir()
         put(tmp_path, "root-private/secret", "secret")
         with catalog(root, tftp=Tftp(uploads="overwrite")) as made:
-            assert refused(made, name)[0] == wire.ACCESS
-            assert refused(made, name, writing=True)[0] == wire.ACCESS
+            assert refused(made, name)[0] == FileError.DENIED
+            assert refused(made, name, writing=True)[0] == FileError.DENIED
 
     @pytest.mark.parametrize(("asked", "quirk"), [
         ("file\udcff", "garbage behind the name"),
@@ -137,13 +136,13 @@ class TestNames:
             assert read(made, "Boot\\Bcd") == ("BOOT/BCD", ("case differs",))
             assert read(made, "Boot/Bcd\udcff") == ("BOOT/BCD", ("case differs",))
         with catalog(first) as made:
-            assert refused(made, "boot/bcd")[0] == wire.NOT_FOUND
+            assert refused(made, "boot/bcd")[0] == FileError.NOT_FOUND
 
     def test_the_reason_that_tells_most(self, tmp_path: Path) -> None:
         """A directory of the exact name is told, not that its mended name is absent."""
         (tmp_path / "name:").mkdir()
         with catalog(tmp_path) as made:
-            assert refused(made, "name:") == (wire.ACCESS, "it is a directory")
+            assert refused(made, "name:") == (FileError.DENIED, "it is a directory")
 
 
 class TestOwnDirectories:
@@ -188,12 +187,12 @@ class TestRules:
         root.mkdir()
         put(tmp_path, "secret")
         with catalog(root, remaps={"bad": Remap("^a", "../secret")}) as made:
-            assert refused(made, "a")[0] == wire.ACCESS
+            assert refused(made, "a")[0] == FileError.DENIED
 
     def test_refuse(self, tmp_path: Path) -> None:
         put(tmp_path, "key")
         with catalog(tmp_path, remaps={"no": Remap("^key$", refuse="not by TFTP")}) as made:
-            assert refused(made, "key") == (wire.ACCESS, "not by TFTP (rule no)")
+            assert refused(made, "key") == (FileError.DENIED, "not by TFTP (rule no)")
 
 
 class TestPolicies:
@@ -203,14 +202,14 @@ class TestPolicies:
         """Return what happens to a file that is uploaded."""
         try:
             upload, _ = made.write(name, DESK, None)
-        except TransferError as error:
+        except FileError as error:
             return str(error)
         upload.close()
         return "taken"
 
     def test_off_by_default(self, tmp_path: Path) -> None:
         with catalog(tmp_path) as made:
-            assert refused(made, "new", writing=True) == (wire.ACCESS, "uploads are off")
+            assert refused(made, "new", writing=True) == (FileError.DENIED, "uploads are off")
 
     def test_by_directory(self, tmp_path: Path) -> None:
         for name in ("open/closed/open", "other", "open-not"):
@@ -241,16 +240,16 @@ class TestPolicies:
             path.mkdir()
         (root / "way").symlink_to(target.format(tmp=tmp_path))
         with catalog(root, tftp=Tftp(uploads="overwrite")) as made:
-            assert refused(made, "way/new", writing=True)[0] == wire.ACCESS
+            assert refused(made, "way/new", writing=True)[0] == FileError.DENIED
 
     @pytest.mark.parametrize("name", ["/", ".", "a/..", "way/.."])
     def test_no_name(self, tmp_path: Path, name: str) -> None:
         with catalog(tmp_path, tftp=Tftp(uploads="overwrite")) as made:
-            assert refused(made, name, writing=True) == (wire.ACCESS, "the name is that of a directory")
+            assert refused(made, name, writing=True) == (FileError.DENIED, "the name is that of a directory")
 
     def test_into_the_first_root(self, tmp_path: Path) -> None:
         """Uploads go there, whatever the later ones have."""
         (tmp_path / "1").mkdir()
         (tmp_path / "2/below").mkdir(parents=True)
         with catalog(tmp_path / "1", roots=(tmp_path / "2",), tftp=Tftp(uploads="create")) as made:
-            assert refused(made, "below/new", writing=True)[0] == wire.NOT_FOUND
+            assert refused(made, "below/new", writing=True)[0] == FileError.NOT_FOUND

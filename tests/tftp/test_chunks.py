@@ -42,7 +42,7 @@ class Site:
 
         return Sender(
             read, source.size, Backoff(1.0, 3), blksize=BLKSIZE, windowsize=windowsize, rollover=rollover,
-            shared=Shared(self.shelf, source.fd),
+            shared=Shared(self.shelf, source),
         )  # fmt: skip
 
     def close(self) -> None:

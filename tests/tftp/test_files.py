@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from ptftpd.errors import ConfigError, TransferError
+from ptftpd.errors import ConfigError, FileError
 from ptftpd.tftp import wire
+from ptftpd.tftp.codes import transfer_error
 from ptftpd.tftp.files import IOV_MAX, Source, Tree, failure
 
 MAX_PATH = 4096  # Linux, <linux/limits.h>
@@ -50,12 +51,12 @@ def read(source: Source) -> bytes:
     return bytes(buffer)
 
 
-def refusal(tree: Tree, name: str, *, ignore_case: bool = False) -> int:
-    """Return the code with which a name is refused."""
-    with pytest.raises(TransferError) as caught:
+def refusal(tree: Tree, name: str, *, ignore_case: bool = False) -> str:
+    """Return the kind of error with which a name is refused."""
+    with pytest.raises(FileError) as caught:
         tree.open(name, ignore_case=ignore_case)
     assert caught.value.reason
-    return caught.value.code
+    return caught.value.kind
 
 
 class TestOverlay:
@@ -83,7 +84,7 @@ class TestOverlay:
         (roots[1] / "file").write_text("shim")
         (roots[0] / "link").symlink_to(roots[1] / "file")
         with closing(Tree([*map(str, roots)])) as tree:
-            assert refusal(tree, "link") == wire.ACCESS
+            assert refusal(tree, "link") == FileError.DENIED
 
     def test_what_the_later_root_has_is_served(self, roots: list[Path]) -> None:
         """A directory, or a file out of bounds, of that name in an earlier root does not hide it."""
@@ -96,8 +97,8 @@ class TestOverlay:
         """'it is a directory' in one root counts more than 'no such file' in the others."""
         (roots[1] / "name").mkdir()
         with closing(Tree([*map(str, roots)])) as tree:
-            assert refusal(tree, "name") == wire.ACCESS
-            assert refusal(tree, "absent") == wire.NOT_FOUND
+            assert refusal(tree, "name") == FileError.DENIED
+            assert refusal(tree, "absent") == FileError.NOT_FOUND
 
     @pytest.mark.parametrize(("name", "told"), [
         ("absent", "No such file or directory: create it or name another"),
@@ -140,12 +141,12 @@ class TestConfinement:
     )  # fmt: skip
     def test_links_out(self, root: Path, tree: Tree, target: str) -> None:
         (root / "link").symlink_to(target.format(root=root))
-        assert refusal(tree, "link") == wire.ACCESS
+        assert refusal(tree, "link") == FileError.DENIED
 
     def test_a_directory_that_is_a_link_out(self, root: Path, tree: Tree) -> None:
         """The sibling whose name begins as the root's is as far outside as any other."""
         (root / "out").symlink_to("../root-private")
-        assert refusal(tree, "out/file") == wire.ACCESS
+        assert refusal(tree, "out/file") == FileError.DENIED
 
     @pytest.mark.parametrize("target", ["directory/file", "{root}/directory/file", "../root/directory/file"])
     def test_links_within(self, root: Path, tree: Tree, target: str) -> None:
@@ -169,14 +170,14 @@ class TestConfinement:
         before = len(os.listdir("/proc/self/fd"))
         shutil.rmtree(root)
         for _ in range(2):
-            assert refusal(tree, "file") == wire.NOT_FOUND
-            with pytest.raises(TransferError, match="no such file"):
+            assert refusal(tree, "file") == FileError.NOT_FOUND
+            with pytest.raises(FileError, match="no such file"):
                 tree.directory("")
         root.mkdir()
         (root / "File").write_bytes(b"anew")
         (root / "out").symlink_to("../elsewhere")
         assert read(tree.open("File")) == read(tree.open("FILE", ignore_case=True)) == b"anew"
-        assert refusal(tree, "out/file") == wire.ACCESS
+        assert refusal(tree, "out/file") == FileError.DENIED
         fd, path = tree.directory("")
         os.close(fd)
         assert path == str(root)
@@ -186,7 +187,7 @@ class TestConfinement:
         """Its directories are there all the same."""
         real = os.fstat
         monkeypatch.setattr(os, "fstat", lambda fd: os.stat_result((*real(fd)[:3], 0, *real(fd)[4:])))
-        assert refusal(tree, "absent") == wire.NOT_FOUND
+        assert refusal(tree, "absent") == FileError.NOT_FOUND
         os.close(tree.directory("directory")[0])
 
     def test_the_root_of_the_file_system(self, tmp_path: Path) -> None:
@@ -197,7 +198,7 @@ class TestConfinement:
     def test_links_in_a_circle(self, root: Path, tree: Tree) -> None:
         (root / "a").symlink_to("b")
         (root / "b").symlink_to("a")
-        assert refusal(tree, "a") == wire.ACCESS
+        assert refusal(tree, "a") == FileError.DENIED
 
     def test_a_race(self, root: Path, tree: Tree, tmp_path: Path) -> None:
         """What was checked is what is read, whoever moves files, links and directories meanwhile."""
@@ -222,7 +223,7 @@ class TestConfinement:
         thread = threading.Thread(target=swap)
         thread.start()
         served = refused = 0
-        codes = set()
+        kinds = set()
         try:
             for _ in range(20_000):
                 if min(served, refused) >= 300:
@@ -230,41 +231,41 @@ class TestConfinement:
                 try:
                     assert read(tree.open("directory/file")) == b"inside"
                     served += 1
-                except TransferError as error:
-                    codes.add(error.code)
+                except FileError as error:
+                    kinds.add(error.kind)
                     refused += 1
         finally:
             stop.set()
             thread.join()
         assert min(served, refused) > 0, "both were tried"
-        assert codes <= {wire.ACCESS, wire.NOT_FOUND}
+        assert kinds <= {FileError.DENIED, FileError.NOT_FOUND}
 
 
 class TestKinds:
     """RFC 1350 error 2: only regular files are read."""
 
     def test_a_directory(self, tree: Tree) -> None:
-        assert refusal(tree, "directory") == wire.ACCESS
-        assert refusal(tree, ".") == wire.ACCESS
+        assert refusal(tree, "directory") == FileError.DENIED
+        assert refusal(tree, ".") == FileError.DENIED
 
     def test_a_fifo(self, root: Path, tree: Tree) -> None:
         """It is not even opened: nobody writes to it, and the server would wait for ever."""
         os.mkfifo(root / "fifo")
-        assert refusal(tree, "fifo") == wire.ACCESS
+        assert refusal(tree, "fifo") == FileError.DENIED
 
     def test_a_socket(self, root: Path, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.chdir(root)
         with socket.socket(socket.AF_UNIX) as sock:
             sock.bind("socket")
-            assert refusal(tree, "socket") == wire.ACCESS
+            assert refusal(tree, "socket") == FileError.DENIED
 
     def test_a_device(self) -> None:
         with closing(Tree(["/dev"])) as tree:
-            assert refusal(tree, "zero") == wire.ACCESS
+            assert refusal(tree, "zero") == FileError.DENIED
 
     def test_below_a_file(self, tree: Tree) -> None:
         """As if there were no such file: there is none."""
-        assert refusal(tree, "directory/file/x") == wire.NOT_FOUND
+        assert refusal(tree, "directory/file/x") == FileError.NOT_FOUND
 
     def test_a_path_that_is_too_long_to_be_told(self, tree: Tree, root: Path) -> None:
         """The kernel does not tell one of more than 4096 octets, nor so whether it is below the root."""
@@ -281,8 +282,8 @@ class TestKinds:
         half = "/".join(["d" * 200] * (below // 2))
         (root / "link").symlink_to(half)
         deep = f"link/{'/'.join(['d' * 200] * (below + 1 - below // 2))}"
-        assert refusal(tree, f"{deep}/file") == wire.NOT_FOUND
-        with pytest.raises(TransferError, match="too long"):
+        assert refusal(tree, f"{deep}/file") == FileError.NOT_FOUND
+        with pytest.raises(FileError, match="too long"):
             tree.directory(deep)
         assert len(os.listdir("/proc/self/fd")) == before
 
@@ -309,7 +310,7 @@ class TestCase:
         assert read(tree.open("nAME", ignore_case=True)) == b"NAME", "else the first in the order of names"
 
     def test_not_asked_for(self, tree: Tree) -> None:
-        assert refusal(tree, "DIRECTORY/FILE") == wire.NOT_FOUND
+        assert refusal(tree, "DIRECTORY/FILE") == FileError.NOT_FOUND
 
     def test_a_directory_that_cannot_be_read(self, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
         """A disk or a file server that fails costs the request, not the server."""
@@ -318,11 +319,11 @@ class TestCase:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
         monkeypatch.setattr(os, "listdir", fails)
-        assert refusal(tree, "DIRECTORY/FILE", ignore_case=True) == wire.UNDEFINED
+        assert refusal(tree, "DIRECTORY/FILE", ignore_case=True) == FileError.UNDEFINED
 
     def test_it_leads_nowhere_else(self, root: Path, tree: Tree) -> None:
         (root / "Link").symlink_to("../elsewhere")
-        assert refusal(tree, "link/file", ignore_case=True) == wire.ACCESS
+        assert refusal(tree, "link/file", ignore_case=True) == FileError.DENIED
 
 
 class TestRead:
@@ -351,15 +352,26 @@ class TestRead:
             source.close()
 
 
-@pytest.mark.parametrize(("number", "code"), [
-    (errno.ENOENT, wire.NOT_FOUND), (errno.ENOTDIR, wire.NOT_FOUND), (errno.ENAMETOOLONG, wire.NOT_FOUND),
-    (errno.EACCES, wire.ACCESS), (errno.EPERM, wire.ACCESS), (errno.ELOOP, wire.ACCESS),
-    (errno.EROFS, wire.ACCESS), (errno.ENOSPC, wire.DISK_FULL), (errno.EDQUOT, wire.DISK_FULL),
-    (errno.EFBIG, wire.DISK_FULL), (errno.EEXIST, wire.EXISTS), (errno.EMFILE, wire.UNDEFINED),
-    (errno.EIO, wire.UNDEFINED), (99999, wire.UNDEFINED),
+@pytest.mark.parametrize(("number", "kind"), [
+    (errno.ENOENT, FileError.NOT_FOUND), (errno.ENOTDIR, FileError.NOT_FOUND),
+    (errno.ENAMETOOLONG, FileError.NOT_FOUND), (errno.EACCES, FileError.DENIED),
+    (errno.EPERM, FileError.DENIED), (errno.ELOOP, FileError.DENIED), (errno.EROFS, FileError.DENIED),
+    (errno.ENOSPC, FileError.FULL), (errno.EDQUOT, FileError.FULL), (errno.EFBIG, FileError.FULL),
+    (errno.EEXIST, FileError.EXISTS), (errno.EMFILE, FileError.BUSY), (errno.ENFILE, FileError.BUSY),
+    (errno.EIO, FileError.UNDEFINED), (99999, FileError.UNDEFINED),
 ], ids=str)  # fmt: skip
-def test_errno(number: int, code: int) -> None:
-    """RFC 1350, appendix: each failure has the code that fits, and a reason in words."""
+def test_errno(number: int, kind: str) -> None:
+    """Each failure is of the kind that fits, and has a reason in words."""
     made = failure(OSError(number, os.strerror(number)))
-    assert made.code == code
+    assert made.kind == kind
     assert made.reason
+
+
+@pytest.mark.parametrize(("kind", "code"), [
+    (FileError.NOT_FOUND, wire.NOT_FOUND), (FileError.DENIED, wire.ACCESS), (FileError.EXISTS, wire.EXISTS),
+    (FileError.FULL, wire.DISK_FULL), (FileError.BUSY, wire.UNDEFINED), (FileError.UNDEFINED, wire.UNDEFINED),
+])  # fmt: skip
+def test_codes(kind: str, code: int) -> None:
+    """RFC 1350, appendix: each kind of failure has the code that fits; the reason stays."""
+    made = transfer_error(FileError(kind, "because"))
+    assert (made.code, made.reason) == (code, "because")

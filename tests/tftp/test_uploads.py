@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from ptftpd.errors import TransferError
-from ptftpd.tftp import uploads, wire
+from ptftpd.errors import FileError
+from ptftpd.tftp import uploads
 from ptftpd.tftp.uploads import CHUNK, FLOOR_EVERY, Policy, Upload
 
 
@@ -58,11 +58,11 @@ def upload(
     return Upload(fd, str(directory), name, Policy(allowed, **bounds), announced)
 
 
-def refused(directory: Path, name: str = "new", allowed: str = "create", **more: int) -> tuple[int, str]:
-    """Return code and reason of an upload that was not."""
-    with pytest.raises(TransferError) as caught:
+def refused(directory: Path, name: str = "new", allowed: str = "create", **more: int) -> tuple[str, str]:
+    """Return kind and reason of an upload that was not."""
+    with pytest.raises(FileError) as caught:
         upload(directory, name, allowed, **more)
-    return caught.value.code, caught.value.reason
+    return caught.value.kind, caught.value.reason
 
 
 def put(directory: Path, octets: bytes, name: str = "new", allowed: str = "create", **policy: int) -> None:
@@ -80,11 +80,11 @@ def names(directory: Path) -> set[str]:
 
 class TestPolicy:
     def test_none(self, directory: Path) -> None:
-        assert refused(directory, allowed="none") == (wire.ACCESS, "uploads are off here")
+        assert refused(directory, allowed="none") == (FileError.DENIED, "uploads are off here")
 
     def test_create(self, directory: Path) -> None:
         put(directory, b"first")
-        assert refused(directory) == (wire.EXISTS, "the file exists already")
+        assert refused(directory) == (FileError.EXISTS, "the file exists already")
         assert (directory / "new").read_bytes() == b"first"
 
     def test_overwrite(self, directory: Path) -> None:
@@ -126,7 +126,7 @@ class TestPolicy:
         if sticky:
             protect("rename")
             made = upload(directory, allowed="version")
-            with pytest.raises(TransferError, match="permission"):
+            with pytest.raises(FileError, match="permission"):
                 made.finish()
             made.close()
         else:
@@ -141,7 +141,7 @@ class TestPolicy:
         (directory / "link").symlink_to("elsewhere")
         os.mkfifo(directory / "fifo")
         for name in ("directory", "link", "fifo"):
-            assert refused(directory, name, allowed)[0] == wire.ACCESS
+            assert refused(directory, name, allowed)[0] == FileError.DENIED
         assert names(directory) == {"directory", "link", "fifo"}
 
 
@@ -180,9 +180,9 @@ class TestWhole:
             two.write(memoryview(b"2" * CHUNK))
         two.finish()
         if allowed == "create":
-            with pytest.raises(TransferError) as caught:
+            with pytest.raises(FileError) as caught:
                 one.finish()
-            assert caught.value.code == wire.EXISTS
+            assert caught.value.kind == FileError.EXISTS
         else:
             one.finish()
         for each in (one, two):
@@ -198,7 +198,7 @@ class TestWhole:
             made.write(memoryview(b"x"))
             (directory / allowed).symlink_to("target")
             if allowed == "create":
-                with pytest.raises(TransferError):
+                with pytest.raises(FileError):
                     made.finish()
             else:
                 made.finish()
@@ -212,7 +212,7 @@ class TestWhole:
         made = upload(directory, allowed=allowed)
         made.write(memoryview(b"x"))
         (directory / "new").mkdir()
-        with pytest.raises(TransferError):
+        with pytest.raises(FileError):
             made.finish()
         made.close()
         assert [path.name for path in directory.iterdir()] == ["new"]
@@ -263,15 +263,15 @@ class TestBounds:
 
     def test_announced(self, directory: Path) -> None:
         """RFC 2349: a tsize above the limit is refused before any data."""
-        assert refused(directory, announced=101, limit=100)[0] == wire.DISK_FULL
+        assert refused(directory, announced=101, limit=100)[0] == FileError.FULL
         upload(directory, announced=100, limit=100).close()
 
     def test_the_limit(self, directory: Path) -> None:
         made = upload(directory, limit=100)
         made.write(memoryview(b"x" * 100))
-        with pytest.raises(TransferError, match="uploads are limited to 100 octets") as caught:
+        with pytest.raises(FileError, match="uploads are limited to 100 octets") as caught:
             made.write(memoryview(b"x"))
-        assert caught.value.code == wire.DISK_FULL
+        assert caught.value.kind == FileError.FULL
         made.close()
         assert list(directory.iterdir()) == []
 
@@ -295,21 +295,21 @@ class TestBounds:
             uploads.os, "fstatvfs",
             lambda fd: os.statvfs_result((512, 512, *real(fd)[2:4], free // 512, *real(fd)[5:])),
         )  # fmt: skip
-        assert refused(directory, reserve=free + 1)[0] == wire.DISK_FULL
-        assert refused(directory, announced=free, reserve=1)[0] == wire.DISK_FULL
+        assert refused(directory, reserve=free + 1)[0] == FileError.FULL
+        assert refused(directory, announced=free, reserve=1)[0] == FileError.FULL
         made = upload(directory, reserve=1 << 20)
         free = 1 << 10
-        with pytest.raises(TransferError, match="the disk is full"):
+        with pytest.raises(FileError, match="the disk is full"):
             made.write(memoryview(bytes(FLOOR_EVERY)))
         made.close()
         assert list(directory.iterdir()) == []
 
-    @pytest.mark.parametrize(("call", "number", "code"), [
-        ("write", errno.ENOSPC, wire.DISK_FULL), ("write", errno.EIO, wire.UNDEFINED),
-        ("fsync", errno.ENOSPC, wire.DISK_FULL), ("link", errno.EDQUOT, wire.DISK_FULL),
+    @pytest.mark.parametrize(("call", "number", "kind"), [
+        ("write", errno.ENOSPC, FileError.FULL), ("write", errno.EIO, FileError.UNDEFINED),
+        ("fsync", errno.ENOSPC, FileError.FULL), ("link", errno.EDQUOT, FileError.FULL),
     ])  # fmt: skip
     def test_a_disk_that_fails(
-        self, directory: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int, code: int
+        self, directory: Path, monkeypatch: pytest.MonkeyPatch, call: str, number: int, kind: str
     ) -> None:
         """Whenever it fails, nothing stays behind."""
 
@@ -320,9 +320,9 @@ class TestBounds:
         made.write(memoryview(b"x" * 100))
         with monkeypatch.context() as patch:
             patch.setattr(uploads.os, call, fails)
-            with pytest.raises(TransferError) as caught:
+            with pytest.raises(FileError) as caught:
                 made.finish()
-        assert caught.value.code == code
+        assert caught.value.kind == kind
         made.close()
         assert list(directory.iterdir()) == []
 
@@ -334,5 +334,5 @@ class TestBounds:
 
         fd = os.open(directory, os.O_RDONLY)
         monkeypatch.setattr(uploads.os, "open", fails)
-        with pytest.raises(TransferError, match=r"read-only.*ReadWritePaths="):
+        with pytest.raises(FileError, match=r"read-only.*ReadWritePaths="):
             Upload(fd, "x", "new", Policy("create", 1, 0, 0), None)
