@@ -17,6 +17,11 @@ _DIRT = re.compile(r"[\x00-\x20:\x7f\udc80-\udcff\xff]+\Z")
 # A Raspberry Pi asks for its files in a directory named after its serial number, 8 hex digits, first.
 _SERIAL = re.compile(r"[0-9a-f]{8}/(?=.)")
 
+# The names that shim has built in for what it loads next, beside itself: GRUB, or MokManager for its keys.
+_SECOND_STAGE = re.compile(r"(?P<program>grub|mm)(?P<machine>x64|ia32|aa64|riscv64)\.efi")
+# What Debian's packages grub-efi-*-signed and shim-signed call them; this GRUB is the one for the network.
+_SIGNED = {"grub": "grubnet", "mm": "mm"}
+
 
 @dataclass(frozen=True)
 class Facts:
@@ -66,11 +71,21 @@ def without_serial(name: str) -> str:
     return _SERIAL.sub("", name, count=1) if _SERIAL.match(name) else name
 
 
+def signed_by_debian(name: str) -> str:
+    """Return the name under which Debian has the signed program that shim asks for; others as they are."""
+    directory, slash, base = name.replace("\\", "/").rpartition("/")
+    asked = _SECOND_STAGE.fullmatch(base)
+    if not asked:
+        return name
+    return f"{directory}{slash}{_SIGNED[asked['program']]}{asked['machine']}.efi.signed"
+
+
 # When there is no file of the name asked for, what each of these makes of it is tried, in this order. The
 # words are for the record of the transfer. A quirk of further firmware is a function and a line here.
 QUIRKS: tuple[tuple[Callable[[str], str], str], ...] = (
     (cleaned, "garbage behind the name"),
     (without_serial, "no directory for this Raspberry Pi's serial number"),
+    (signed_by_debian, "the signed one of Debian's package, which has another name"),
 )
 
 

@@ -117,6 +117,16 @@ class TestNames:
         with catalog(tmp_path) as made:
             assert read(made, asked)[1] == (quirk,)
 
+    def test_the_second_stage_of_shim(self, tmp_path: Path) -> None:
+        """With Debian's directories among the roots; an administrator's own GRUB is in an earlier one."""
+        own, packaged = tmp_path / "srv", tmp_path / "usr"
+        put(own, "a")
+        put(packaged, "grubnetx64.efi.signed", "grubx64.efi.signed")
+        with catalog(own, roots=(packaged,)) as made:
+            assert read(made, "grubx64.efi")[0] == "grubnetx64.efi.signed"
+            put(own, "grubx64.efi")
+            assert read(made, "grubx64.efi") == ("grubx64.efi", ())
+
     @pytest.mark.parametrize("name", ["file\udcff", "grub.cfg:", "12ab34cd/file"])
     def test_the_exact_name_comes_first(self, tmp_path: Path, name: str) -> None:
         put(tmp_path, "file", "grub.cfg", name)

@@ -81,6 +81,26 @@ def test_cleaned(name: str, clean: str) -> None:
     assert names.cleaned(name) == clean
 
 
+@pytest.mark.parametrize(
+    ("name", "signed"),
+    [
+        ("grubx64.efi", "grubnetx64.efi.signed"),
+        ("/grubx64.efi", "/grubnetx64.efi.signed"),
+        ("\\boot\\grubx64.efi", "/boot/grubnetx64.efi.signed"),
+        ("debian/grubaa64.efi", "debian/grubnetaa64.efi.signed"),
+        ("grubia32.efi", "grubnetia32.efi.signed"),
+        ("mmx64.efi", "mmx64.efi.signed"),
+        ("grubx64.efi.signed", "grubx64.efi.signed"),
+        ("mygrubx64.efi", "mygrubx64.efi"),
+        ("grubx64.efi/x", "grubx64.efi/x"),
+        ("shimx64.efi", "shimx64.efi"),
+    ],
+)
+def test_what_shim_loads_next(name: str, signed: str) -> None:
+    """shim has the names of its second stage built in; Debian's packages have the files by other names."""
+    assert names.signed_by_debian(name) == signed
+
+
 def test_candidates_begin_in_the_clients_own_directories() -> None:
     """In the order of the setting, and only where all of the placeholders are known."""
     templates = ("{mac}", "clients/{class}/{host}", "{address}", "everybody")
