@@ -1,5 +1,10 @@
 """The exceptions that cross a module boundary. Any other exception is a bug."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 EX_TEMPFAIL = 75  # sysexits.h: another start will do
 EX_CONFIG = 78  # sysexits.h: what was set up, not the program, is at fault; another start ends the same way
 
@@ -66,3 +71,34 @@ class TransferError(Error):
         super().__init__(reason)
         self.code = code
         self.reason = reason
+
+
+class Faults:
+    """Errors met one after the other and told all at once: who mends one is not to be sent for the next."""
+
+    def __init__(self) -> None:
+        self._found: list[Error] = []
+
+    def note(self, error: Error) -> None:
+        """Keep an error for check()."""
+        self._found.append(error)
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Keep the error that ends the block, if one does, and go on behind it."""
+        try:
+            yield
+        except Error as error:
+            self.note(error)
+
+    def check(self) -> None:
+        """Raise what was noted: a single error as it is, several as one that has a line for each.
+
+        That is a ConfigError when one of them is: another start would end the same way.
+        """
+        sentences = dict.fromkeys(line for error in self._found for line in str(error).splitlines())
+        if len(self._found) > 1 and len(sentences) > 1:
+            final = any(error.exit_code == EX_CONFIG for error in self._found)
+            raise (ConfigError if final else Error)("\n".join(sentences))
+        if self._found:
+            raise self._found[0]

@@ -68,6 +68,11 @@ class Log:
         """Record what stops the program or loses service."""
         self.record(ERROR, kind, message, **fields)
 
+    def lines(self, priority: int, kind: str, text: str, *, before: str = "") -> None:
+        """Write one record for each line of a text, such as that of an error."""
+        for line in text.splitlines():
+            self.record(priority, kind, f"{before}{line}")
+
     def record(self, priority: int, kind: str, message: str, **fields: object) -> None:
         """Write one record; fields are named as the journal has them, in capitals (TFTP_FILE)."""
         if priority > self.level:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import signal
 import socket
 from collections.abc import Sequence
@@ -13,12 +14,14 @@ from typing import Protocol
 from systemd import daemon as systemd
 
 from ptftpd import byhand, config
+from ptftpd.change import Change
 from ptftpd.errors import Error
 from ptftpd.links import LinkWatch
-from ptftpd.log import Log
+from ptftpd.log import ERROR, Log
 from ptftpd.loop import INF, Loop
+from ptftpd.orders import DISCARD, PREPARE, Orders
 from ptftpd.program import Loaded, Program
-from ptftpd.workers import SIGNALS, Notify, Supervisor
+from ptftpd.workers import SIGNALS, Notify, Supervisor, record_refusal
 
 STOP_TIMEOUT = 30.0  # seconds that running transfers get after SIGTERM
 PULSE = 10.0  # seconds between two reports of the status to systemd, without a watchdog
@@ -48,8 +51,11 @@ class Daemon(Protocol):
     def serve(self, loop: Loop, log: Log) -> str:
         """Begin to serve; return the sentence that the start is recorded with. Unprivileged."""
 
-    def reload(self, loaded: Loaded) -> None:
-        """Go on with other settings."""
+    def prepare(self, loaded: Loaded) -> Change:
+        """Return the change to other settings, of which nothing is in force yet; Error when it cannot be.
+
+        Before serve() it only has to serve by them.
+        """
 
     def drain(self) -> None:
         """Take no new clients."""
@@ -76,7 +82,9 @@ class Process:
         self.loop = Loop()
         self.deadline = INF
         self._notify: Notify = notify
-        self._first = True  # of the workers: the one that records start, reload and stop
+        self._first = True  # of the workers: the one that records start and stop
+        self._orders: Orders | None = None  # from the supervisor, in a worker
+        self._change = Change()  # in a worker: the reload that was prepared
         self._signals: list[int] = []
         self._stop_at = INF
         self._idle_timeout: float | None = None
@@ -108,7 +116,7 @@ class Process:
         try:
             return self._serve()
         except Error as error:
-            self.log.error("", str(error))
+            self.log.lines(ERROR, "", str(error))
             return error.exit_code
         finally:
             with contextlib.suppress(OSError):  # the pid file may be root's alone: the next start breaks it
@@ -124,23 +132,23 @@ class Process:
             byhand.stay(self.loaded.settings, self.log)
         count = self.daemon.workers()
         if count > 1:
-            return Supervisor(self.log, count, self._work, self._notify).run()
+            return Supervisor(self.log, count, self._work, self._notify, self._prepare_all).run()
         return self._run_loop()
 
-    def _work(self, number: int, notify: Notify, parent: int) -> int:
+    def _work(self, number: int, orders: Orders) -> int:
         """Serve as one of several workers."""
-        self._notify = notify
+        self._orders, self._notify = orders, orders.say
         self._pulse = min(self._pulse, 1.0)
         self._idle_timeout = None  # that this one is idle says nothing about the others
         if number:
             self.daemon, self._first = self.daemon.worker(), False
         self.loop.close()
         self.loop = Loop()  # the inherited one is shared with the other workers
-        self.loop.add(parent, lambda now: self.loop.stop())  # the supervisor is gone
+        self.loop.add(orders.fileno(), self._obey)
         try:
             return self._run_loop()
         except Error as error:
-            self.log.error("", str(error))
+            self.log.lines(ERROR, "", str(error))
             return error.exit_code
 
     def _run_loop(self) -> int:
@@ -191,7 +199,8 @@ class Process:
 
     def _signal(self, number: int, now: float) -> None:
         if number == signal.SIGHUP:
-            self._reload(now)
+            if not self._orders:  # to a worker it is the supervisor that says so
+                self._reload(now)
         elif number == signal.SIGTERM and self._stop_at == INF:
             self._notify("STOPPING=1\nSTATUS=finishing the running transfers")
             self.daemon.drain()
@@ -205,25 +214,68 @@ class Process:
     def _reload(self, now: float) -> None:
         self._notify(f"RELOADING=1\nMONOTONIC_USEC={int(now * 1e6)}")
         try:
-            read = config.load(self.program, self.argv)
-            settings, left = read.settings.until_restart(self.loaded.settings)
-            loaded = replace(read, settings=settings, interface=self.loaded.interface)
-            self.daemon.reload(loaded)
-            self.loaded = loaded
-            if self._first:
-                self.log.info("reloaded", "configuration read again")
-            for sentence in left if self._first else ():
-                self.log.warning("reloaded", sentence)
+            _, change = self._prepare()
+            change.commit()
         except Error as error:
-            for line in str(error).splitlines() if self._first else ():
-                self.log.error("reload-failed", f"the configuration stays as it was: {line}")
+            record_refusal(self.log, str(error))
         self._notify(f"READY=1\nSTATUS={self.daemon.status()}")
+
+    def _prepare(self) -> tuple[Loaded, Change]:
+        """Read the configuration again; return it, and the change to it. Error changes nothing."""
+        read = config.load(self.program, self.argv)
+        settings, left = read.settings.until_restart(self.loaded.settings)
+        loaded = replace(read, settings=settings, interface=self.loaded.interface)
+        change = self._ready_for(loaded)
+
+        def commit() -> None:
+            change.commit()
+            self.log.info("reloaded", "configuration read again")
+            for sentence in left:
+                self.log.warning("reloaded", sentence)
+
+        return loaded, Change(commit, change.discard)
+
+    def _ready_for(self, loaded: Loaded) -> Change:
+        """Return the change to settings that were read already."""
+        change = self.daemon.prepare(loaded)
+
+        def commit() -> None:
+            change.commit()
+            self.loaded = loaded
+
+        return Change(commit, change.discard)
+
+    def _prepare_all(self) -> tuple[bytes, Change]:
+        """Read the configuration again for the workers, and for those that are forked later."""
+        loaded, change = self._prepare()
+        return pickle.dumps(loaded), change
+
+    def _obey(self, now: float) -> None:
+        """Do what the supervisor says: prepare a reload, then commit or discard it."""
+        assert self._orders is not None
+        order = self._orders.take()
+        if order is None:
+            self.loop.stop()  # the supervisor is gone
+            return
+        if order.name == PREPARE:
+            try:
+                self._change = self._ready_for(pickle.loads(order.settings))
+                self._notify("PREPARED=1")
+            except Error as error:
+                self._notify(f"REFUSED={error}")
+            return
+        change, self._change = self._change, Change()
+        if order.name == DISCARD:
+            change.discard()
+        else:
+            change.commit()
+            self._notify(f"READY=1\nSTATUS={self.daemon.status()}")
 
     def _watch_interface(self) -> LinkWatch | None:
         """Follow the address of the interface that is served, if it is only one."""
         if not (self.loaded.interface and self._first):
             return None
-        watch = LinkWatch(self.loaded.interface, self.log, lambda: self.daemon.reload(self.loaded))
+        watch = LinkWatch(self.loaded.interface, self.log, lambda: self.daemon.prepare(self.loaded).commit())
         self.loop.add(watch.fileno(), watch.follow)
         return watch
 

@@ -16,7 +16,7 @@ from systemd import daemon as systemd
 
 from ptftpd import config, net
 from ptftpd.errors import ConfigError, Error
-from ptftpd.log import DEBUG, INFO, Log
+from ptftpd.log import DEBUG, ERROR, INFO, Log
 from ptftpd.process import Daemon, Process, notify
 from ptftpd.program import Loaded, Program
 from ptftpd.values import dump
@@ -28,8 +28,7 @@ def main(program: Program, argv: Sequence[str] | None, make: Callable[[Loaded], 
     try:
         loaded = config.load(program, argv)
     except ConfigError as error:
-        for line in str(error).splitlines():
-            Log(program.name).error("", line)
+        Log(program.name).lines(ERROR, "", str(error))
         return _decline(sockets, error)
     if loaded.action == "dump":
         _show(dump(program, loaded.settings))
@@ -46,7 +45,7 @@ def main(program: Program, argv: Sequence[str] | None, make: Callable[[Loaded], 
             return 0
         return Process(program, argv, loaded, daemon, log).run(sockets)
     except Error as error:
-        log.error("", str(error))
+        log.lines(ERROR, "", str(error))
         return _decline(sockets, error)
 
 

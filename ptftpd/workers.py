@@ -1,7 +1,8 @@
 """Several processes that serve the same sockets, and one that looks after them.
 
-The supervisor serves nobody itself, so that a worker which dies is forked anew from a clean state. Each
-worker reports to it over a pipe; the pipe's end also tells either side that the other one is gone.
+The supervisor serves nobody itself, so that a worker which dies is forked anew from a clean state. It reads
+the configuration when that is to be read again, once for all: every worker prepares it, and only when all
+have done so are they told to take it. What they say to each other is in orders.py.
 """
 
 from __future__ import annotations
@@ -9,36 +10,54 @@ from __future__ import annotations
 import os
 import selectors
 import signal
+import socket
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
-from ptftpd.log import Log
+from ptftpd.change import Change
+from ptftpd.errors import Error
+from ptftpd.log import ERROR, Log
+from ptftpd.loop import INF
+from ptftpd.orders import COMMIT, DISCARD, PREPARE, Orders, Worker
 
 PAUSE = 1.0  # seconds before a worker that died is forked again
+PREPARE_TIMEOUT = 20.0  # seconds for a worker to prepare; one that hangs is the watchdog's to find
 SIGNALS = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)
 
 Notify = Callable[[str], None]  # takes an sd_notify(3) state: READY=1, RELOADING=1, STATUS=...
+Prepare = Callable[[], tuple[bytes, Change]]  # reads the settings: for the workers, and for itself
+
+
+@dataclass
+class Reload:
+    """One that is not decided yet."""
+
+    change: Change  # the supervisor's own
+    waiting: set[int]  # workers that have not answered
+    until: float  # monotonic seconds
+    refusals: list[str] = field(default_factory=list)
 
 
 class Supervisor:
     """Runs count workers until told to stop."""
 
-    def __init__(self, log: Log, count: int, work: Callable[[int, Notify, int], int], notify: Notify) -> None:
-        """work(number, notify, parent) serves in a worker; parent is readable when the supervisor is gone.
+    def __init__(
+        self, log: Log, count: int, work: Callable[[int, Orders], int], notify: Notify, prepare: Prepare
+    ) -> None:
+        """work(number, orders) serves in a worker; it begins with SIGNALS blocked, so that none is lost.
 
-        It begins with SIGNALS blocked, so that none is lost before the worker catches them itself.
+        prepare() reads the configuration again; Error says why it cannot be used.
         """
-        self._log, self._count, self._work, self._notify = log, count, work, notify
+        self._log, self._count, self._work, self._notify, self._prepare = log, count, work, notify, prepare
         self._selector = selectors.DefaultSelector()
-        self._pids: dict[int, int] = {}  # worker number -> process id
-        self._pipes: dict[int, int] = {}  # worker number -> the end its reports come from
-        self._states: dict[int, str] = {}
+        self._workers: dict[int, Worker] = {}  # by number
         self._ready: set[int] = set()
         self._beating: set[int] = set()  # workers that reported since the last sign of life to systemd
         self._caught: list[int] = []
         self._stopping = False
-        self._alive, self._held = os.pipe()  # workers see the end of _alive when this process is gone
+        self._reload: Reload | None = None
         self._wakeup, self._poke = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)  # readable when a signal came
         self._due = dict.fromkeys(range(count), 0.0)  # worker number -> when to fork it
         self._code = 0
@@ -49,82 +68,97 @@ class Supervisor:
         for number in SIGNALS:
             signal.signal(number, lambda caught, frame: self._caught.append(caught))
         signal.set_wakeup_fd(self._poke, warn_on_full_buffer=False)
-        while self._pids or self._due:
-            due = min(self._due.values(), default=None)
-            events = self._selector.select(None if due is None else max(0.0, due - time.monotonic()))
-            for key, _ in events:
+        while self._workers or self._due:
+            for key, _ in self._selector.select(self._patience()):
                 if key.data is None:
                     os.read(self._wakeup, 64)
                 else:
                     self._report(key.data)
+            self._decide()
             self._relay()
             self._start()
         return self._code
 
-    def _fork(self, worker: int) -> None:
+    def _patience(self) -> float | None:
+        """Return the seconds until something is due, None for never."""
+        due = min(self._due.values(), default=INF)
+        if self._reload:
+            due = self._reload.until  # no worker is forked meanwhile
+        return None if due == INF else max(0.0, due - time.monotonic())
+
+    def _fork(self, number: int) -> None:
         """Begin a worker; OSError when the machine has no process or descriptor left."""
-        ours, theirs = os.pipe()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
             pid = os.fork()
         except OSError:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-            os.close(ours)
-            os.close(theirs)
+            ours.close()
+            theirs.close()
             raise
         if pid == 0:
             code = 1
             try:
-                self._become_worker(ours)
-                code = self._work(worker, lambda state: _say(theirs, state), self._alive)
+                ours.close()
+                self._become_worker()
+                code = self._work(number, Orders(theirs))
             except Exception:
                 traceback.print_exc()
             finally:
                 os._exit(code)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-        os.close(theirs)
-        self._pids[worker], self._pipes[worker] = pid, ours
-        self._selector.register(ours, selectors.EVENT_READ, worker)
+        theirs.close()
+        self._workers[number] = Worker(pid, ours)
+        self._selector.register(ours, selectors.EVENT_READ, number)
 
-    def _become_worker(self, ours: int) -> None:
-        """Let go of what is the supervisor's alone."""
+    def _become_worker(self) -> None:
+        """Close what only the supervisor needs."""
         signal.set_wakeup_fd(-1)
-        for fd in (ours, self._held, self._wakeup, self._poke, *self._pipes.values()):
+        for fd in (self._wakeup, self._poke):
             os.close(fd)
+        for other in self._workers.values():
+            other.close()
         self._selector.close()
 
-    def _report(self, worker: int) -> None:
+    def _report(self, number: int) -> None:
         """Take what a worker says; its end of file means that it ended."""
-        lines = os.read(self._pipes[worker], 65536).decode(errors="replace")
-        if not lines:
-            self._ended(worker)
+        state = self._workers[number].heard()
+        if not state:
+            self._ended(number)
             return
-        for state in lines.rstrip("\0").split("\0"):
-            for line in state.splitlines():
-                name, _, value = line.partition("=")
-                if name == "STATUS":
-                    self._states[worker] = value
-                elif name == "READY":
-                    self._ready.add(worker)
-        status = "; ".join(f"worker {each + 1}: {text}" for each, text in sorted(self._states.items()))
-        self._beating.add(worker)
+        name, _, sentence = state.partition("=")
+        if name in {"PREPARED", "REFUSED"}:
+            self._answered(number, sentence if name == "REFUSED" else "")
+            return
+        for line in state.splitlines():
+            name, _, value = line.partition("=")
+            if name == "STATUS":
+                self._workers[number].state = value
+            elif name == "READY":
+                self._ready.add(number)
+        self._beating.add(number)
         news = ""
-        if self._beating >= self._pids.keys():
+        if self._beating >= self._workers.keys():
             self._beating.clear()
             news += "WATCHDOG=1\n"
         if len(self._ready) == self._count:
             self._ready.clear()
             news += "READY=1\n"
-        self._notify(f"{news}STATUS={status}")
+        self._notify(f"{news}STATUS={self._status()}")
 
-    def _ended(self, worker: int) -> None:
-        pipe = self._pipes.pop(worker)
-        self._selector.unregister(pipe)
-        os.close(pipe)
-        _, status = os.waitpid(self._pids.pop(worker), 0)
-        self._states.pop(worker, None)
-        self._beating.discard(worker)
+    def _status(self) -> str:
+        told = sorted((number, worker.state) for number, worker in self._workers.items() if worker.state)
+        return "; ".join(f"worker {number + 1}: {state}" for number, state in told)
+
+    def _ended(self, number: int) -> None:
+        worker = self._workers.pop(number)
+        self._selector.unregister(worker)
+        worker.close()
+        _, status = os.waitpid(worker.pid, 0)
+        self._beating.discard(number)
         code = os.waitstatus_to_exitcode(status)
+        self._answered(number, f"worker {number + 1} ended")
         if self._stopping:
             self._code = self._code or code
         elif code > 0:
@@ -132,38 +166,76 @@ class Supervisor:
             self._code, self._stopping = code, True
             self._caught.append(signal.SIGTERM)
         else:
-            self._log.warning("", f"worker {worker + 1} died ({code}) with its transfers: starting it again")
-            self._due[worker] = time.monotonic() + PAUSE
+            self._log.warning("", f"worker {number + 1} died ({code}) with its transfers: starting it again")
+            self._due[number] = time.monotonic() + PAUSE
 
     def _relay(self) -> None:
-        """Pass on the signals that came."""
-        while self._caught:
+        """Do what the signals that came ask for."""
+        while self._caught and not (self._reload and self._caught[0] == signal.SIGHUP):
             number = self._caught.pop(0)
             if number == signal.SIGHUP:
-                self._ready.clear()  # of one that was forked anew meanwhile: it too is to read the settings
-                self._notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
-            else:
-                self._stopping = True
-                self._due.clear()
-                self._notify("STOPPING=1\nSTATUS=finishing the running transfers")
-            for pid in self._pids.values():
-                os.kill(pid, number)
+                self._begin_reload()
+                continue
+            self._stopping = True
+            self._due.clear()
+            self._notify("STOPPING=1\nSTATUS=finishing the running transfers")
+            for worker in self._workers.values():
+                os.kill(worker.pid, number)
+
+    def _begin_reload(self) -> None:
+        """Read the configuration and have every worker prepare it."""
+        self._notify(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        try:
+            settings, change = self._prepare()
+        except Error as error:
+            self._refuse(str(error))
+            return
+        self._reload = Reload(change, set(self._workers), time.monotonic() + PREPARE_TIMEOUT)
+        for worker in self._workers.values():
+            worker.order(PREPARE, settings)
+
+    def _answered(self, number: int, refusal: str) -> None:
+        """Note whether a worker could prepare the reload that is under way."""
+        if self._reload and number in self._reload.waiting:
+            self._reload.waiting.discard(number)
+            if refusal:
+                self._reload.refusals.append(refusal)
+
+    def _decide(self) -> None:
+        """Once every worker has answered, or one of them too late, have all of them commit, or none."""
+        reload = self._reload
+        if not reload or (reload.waiting and time.monotonic() < reload.until):
+            return
+        self._reload = None
+        late = (f"worker {number + 1} does not answer" for number in sorted(reload.waiting))
+        refusal = next(iter((*reload.refusals, *late)), "")
+        self._ready.clear()
+        for worker in self._workers.values():
+            worker.order(DISCARD if refusal else COMMIT)
+        if refusal:
+            reload.change.discard()
+            self._refuse(refusal)
+        else:
+            reload.change.commit()  # READY=1 follows when all have said that they took it
+
+    def _refuse(self, sentence: str) -> None:
+        record_refusal(self._log, sentence)
+        self._notify(f"READY=1\nSTATUS={self._status()}")
 
     def _start(self) -> None:
         """Fork the workers that are due; those that cannot be now are due again after a pause."""
+        if self._reload:
+            return  # it would begin with the old settings
         now = time.monotonic()
-        for worker in [worker for worker, when in self._due.items() if now >= when]:
-            del self._due[worker]
+        for number in [number for number, when in self._due.items() if now >= when]:
+            del self._due[number]
             try:
-                self._fork(worker)
+                self._fork(number)
             except OSError as error:
-                self._log.error("", f"worker {worker + 1} cannot be started now: {error.strerror}")
-                self._due[worker] = now + PAUSE
+                self._log.error("", f"worker {number + 1} cannot be started now: {error.strerror}")
+                self._due[number] = now + PAUSE
 
 
-def _say(pipe: int, state: str) -> None:
-    """Report to the supervisor; it is gone when that fails, and the worker is about to notice."""
-    try:
-        os.write(pipe, state.encode() + b"\0")
-    except OSError:
-        pass
+def record_refusal(log: Log, sentence: str) -> None:
+    """Record why a reload changes nothing, a record for each line."""
+    log.lines(ERROR, "reload-failed", sentence, before="the configuration stays as it was: ")

@@ -34,7 +34,7 @@ tftp.transfer tftp.catalog client.channel client.local client.trace client.progr
 tftp.clients tftp.uploads client.job
 links runs
 loop net neighbours log tftp.files tftp.chunks dhcp.store
-account
+account orders
 dhcp.explain
 dhcp.machine dhcp.proxy dhcp.bootp
 dhcp.networks
@@ -50,6 +50,7 @@ dhcp.boot
 dhcp.pxe
 tftp.options tftp.outcome tftp.netascii tftp.codes dhcp.options dhcp.registry
 tftp.wire dhcp.wire
+change
 errors option tftp.content client.waiting tftp dhcp client programs
 """
 

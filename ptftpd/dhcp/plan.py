@@ -13,6 +13,7 @@ from ipaddress import IPv4Address, IPv4Network
 from ptftpd.dhcp import options, reservations, wire
 from ptftpd.dhcp.pool import Subnet
 from ptftpd.dhcp.sheet import Sheet, Told, told, with_default_route
+from ptftpd.errors import Faults
 from ptftpd.settings import Settings
 from ptftpd.settings import Subnet as Section
 
@@ -47,7 +48,7 @@ class Plans:
 
 
 def plans(settings: Settings, interface: str, own: IPv4Address, network: IPv4Network) -> Plans:
-    """Return the networks of an interface as they are configured; ConfigError says what does not fit.
+    """Return the networks of an interface as they are configured; ConfigError says all that does not fit.
 
     Leased is the interface's whole network unless ranges are given, never this machine's and the servers'
     addresses.
@@ -56,21 +57,28 @@ def plans(settings: Settings, interface: str, own: IPv4Address, network: IPv4Net
         f"subnet {name}": section for name, section in settings.subnets.items()
     }
     targets = {where: _network(settings, where, section) for where, section in sections.items()}
-    _apart(settings, targets, interface)
-    reservations.check_hosts(settings)
+    faults = Faults()
+    with faults.noted():
+        _apart(settings, targets, interface)
+    with faults.noted():
+        reservations.check_hosts(settings)
     reserved = list(reservations.listed(settings))
     for item in reserved:
         if not any(item.address in target for target in targets.values()):
             elsewhere = ", or of a [subnet]" if len(targets) > 1 else ""
             reason = f"must be an address for a client in {network}, the network of {interface}{elsewhere}"
-            raise settings.misfit(item.section, item.key, str(item.address), reason)
+            faults.note(settings.misfit(item.section, item.key, str(item.address), reason))
     taken = _taken(settings, own)
     networks = []
     for where, section in sections.items():
-        kept = reservations.kept(settings, reserved, targets[where], own)
+        kept: dict[bytes, int] = {}
+        with faults.noted():
+            kept = reservations.kept(settings, reserved, targets[where], own)
         whose = interface if where == OWN else f"[{where}]"
-        subnet = _subnet(settings, where, whose, section, targets[where], taken, kept)
-        networks.append(_plan(settings, where, whose, section, targets[where], subnet))
+        with faults.noted():
+            subnet = _subnet(settings, where, whose, section, targets[where], taken, kept)
+            networks.append(_plan(settings, where, whose, section, targets[where], subnet))
+    faults.check()
     return Plans(tuple(networks), {name: item.names[0] for item in reserved for name in item.names})
 
 
@@ -112,11 +120,13 @@ def _subnet(
     kept: dict[bytes, int],
 ) -> Subnet:
     """Return the addresses of a network and which of them may be leased."""
+    faults = Faults()
     for key, chosen in (("range", section.range), ("exclude", section.exclude)):
         for first, last in chosen:
             if first not in network or last not in network:
                 reason = f"must be in {network}, the network of {whose}"
-                raise settings.misfit(where, key, f"{first}-{last}", reason)
+                faults.note(settings.misfit(where, key, f"{first}-{last}", reason))
+    faults.check()
     never = {int(address) for address in reservations.edges(network) | taken if address in network}
     return Subnet(
         network=int(network.network_address),

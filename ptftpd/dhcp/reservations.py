@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
 from ptftpd.dhcp import request
+from ptftpd.errors import Faults
 from ptftpd.settings import Host, Settings
 
 
@@ -33,19 +34,21 @@ def listed(settings: Settings) -> Iterator[Reservation]:
 def check_hosts(settings: Settings) -> None:
     """Raise ConfigError when two [host] sections are one machine, or what one sets could reach nobody."""
     owners: dict[bytes, str] = {}
+    faults = Faults()
     for section, host in settings.hosts.items():
         known_by = names(host)
         for key, name in known_by.items():
             other = owners.setdefault(name, section)
             if other != section:
                 reason = f"is already that of [host {other}]"
-                raise settings.misfit(f"host {section}", key, name[1:].hex(":"), reason)
+                faults.note(settings.misfit(f"host {section}", key, name[1:].hex(":"), reason))
         told = {"boot_file": host.boot_file, "ipxe_file": host.ipxe_file}
         told["option"] = host.option[0].text if host.option else ""
         for key, value in told.items():
             if value and not known_by:
                 reason = "needs mac, client_id or guid, to identify the host"
-                raise settings.misfit(f"host {section}", key, value, reason)
+                faults.note(settings.misfit(f"host {section}", key, value, reason))
+    faults.check()
 
 
 def names(host: Host) -> dict[str, bytes]:
@@ -65,6 +68,7 @@ def kept(
     reserved: dict[bytes, int] = {}
     owners: dict[IPv4Address, str] = {}
     known: dict[bytes, Reservation] = {}
+    faults = Faults()
     for item in (item for item in items if item.address in network):
         who = request.name_text(item.names[0])
         others = [known.setdefault(name, item) for name in item.names]
@@ -81,7 +85,8 @@ def kept(
         else:
             reserved[item.names[0]] = int(item.address)
             continue
-        raise settings.misfit(item.section, item.key, str(item.address), reason)
+        faults.note(settings.misfit(item.section, item.key, str(item.address), reason))
+    faults.check()
     return reserved
 
 

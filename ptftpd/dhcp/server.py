@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from ptftpd import net
+from ptftpd.change import Change
 from ptftpd.dhcp import options, proxy, wire
 from ptftpd.dhcp.bootp import Bootp
 from ptftpd.dhcp.held import Held
@@ -70,10 +71,22 @@ class Server:
                 partial(self._readable, sock, self._boot_request if at_proxy_port else self._message),
             )
 
+    def prepare(self, settings: Settings, link: net.Link) -> Change:
+        """Return the change to other settings or another address of the interface, with the leases there are.
+
+        ConfigError when the settings cannot be used.
+        """
+        planned = plans(settings, link.name, link.address, link.network)
+        Machine(settings, link.name, int(link.address), Networks(planned))  # it says what is at fault
+
+        def commit() -> None:
+            self._apply(settings, link, Networks(planned, self._machine.networks.leases()))
+
+        return Change(commit)
+
     def reload(self, settings: Settings, link: net.Link) -> None:
         """Answer by other settings or another address of the interface; ConfigError changes nothing."""
-        planned = plans(settings, link.name, link.address, link.network)
-        self._apply(settings, link, Networks(planned, self._machine.networks.leases()))
+        self.prepare(settings, link).commit()
 
     def status(self) -> str:
         """Return how many addresses are leased, or why none are, as a sentence."""

@@ -8,13 +8,14 @@ import sys
 from collections.abc import Sequence
 
 from ptftpd import net, service, units
+from ptftpd.change import Change
 from ptftpd.dhcp import proxy, reply
 from ptftpd.dhcp.decision import Decision
 from ptftpd.dhcp.plan import plans
 from ptftpd.dhcp.rules import circular, unresolvable
 from ptftpd.dhcp.server import Server
 from ptftpd.dhcp.store import Store
-from ptftpd.errors import ConfigError
+from ptftpd.errors import ConfigError, Faults
 from ptftpd.log import Log
 from ptftpd.loop import Loop
 from ptftpd.program import OF_TFTP, Loaded, Positional, Program
@@ -63,17 +64,22 @@ class Dhcpd:
     def check(self, log: Log) -> None:
         """Raise Error when the interface or a port is not there, or a setting does not fit the network."""
         link = net.link(self.interface)
-        Decision(self.settings, int(link.address))
-        self._advise(link, log)
+        faults = Faults()
+        with faults.noted():
+            Decision(self.settings, int(link.address))
+        with faults.noted():
+            self._advise(link, log)
         ours = (
             f"pdhcpd@{self.interface}.socket",
             "pdhcpd@*.socket",
             "pdhcpd-pxe@*.socket",
             "pbootpd@*.socket",
         )
-        self.open({}, shared=units.listening(*ours))
-        for sock in self._sockets:
-            sock.close()
+        with faults.noted():
+            self.open({}, shared=units.listening(*ours))
+            for sock in self._sockets:
+                sock.close()
+        faults.check()
 
     def open(self, activated: dict[str, list[socket.socket]], *, shared: bool = False) -> None:
         """Take the sockets named dhcp and pxe from systemd, or open ports 67 and 4011 on the interface."""
@@ -117,18 +123,27 @@ class Dhcpd:
         self._advise(link, log)
         return f"serving {self.serves} on {self.interface} ({link.address}/{link.network.prefixlen})"
 
-    def reload(self, loaded: Loaded) -> None:
-        """Answer by other settings; the leases stay. ConfigError when these take a port that is not open."""
-        assert self._server is not None
+    def prepare(self, loaded: Loaded) -> Change:
+        """Return the change to other settings; the leases stay.
+
+        ConfigError when these take a port that is not open, or do not fit the network. Boot files are not
+        looked for, as at the start: unless this is a part of pxed, they may be on another machine.
+        """
+        server, settings = self._server, loaded.settings
         served = {sock.getsockname()[1] for sock in self._sockets}
-        for port in self._ports(loaded.settings).values():
+        for port in self._ports(settings).values() if server else ():
             if port not in served:  # for a [menu]: another mode is not taken over by a reload
                 raise ConfigError(f"a [menu] needs UDP port {port}, which is not open yet: restart instead")
         link = net.link(self.interface)
-        self._server.reload(loaded.settings, link)
-        changed, self.settings = loaded.settings is not self.settings, loaded.settings
-        if changed and self._log:
-            self._advise(link, self._log)
+        ready = server.prepare(settings, link) if server else Change()
+
+        def commit() -> None:
+            ready.commit()
+            changed, self.settings = settings is not self.settings, settings
+            if changed and self._log:
+                self._advise(link, self._log)
+
+        return Change(commit, ready.discard)
 
     def _advise(self, link: net.Link, log: Log) -> None:
         """Record what is possible, but hardly meant; ConfigError for what is not possible."""

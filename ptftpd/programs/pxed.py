@@ -5,10 +5,12 @@ from __future__ import annotations
 import socket
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 
-from ptftpd import net, service
-from ptftpd.errors import ConfigError, Error, FileError
-from ptftpd.log import Log
+from ptftpd import service
+from ptftpd.change import Change, together
+from ptftpd.errors import ConfigError, Faults, FileError
+from ptftpd.log import WARNING, Log
 from ptftpd.loop import Loop
 from ptftpd.program import DIRECTORY, Loaded, Positional, Program
 from ptftpd.programs import tftpd
@@ -41,10 +43,13 @@ class Pxed:
 
     def check(self, log: Log) -> None:
         """Raise Error when the interface, a root, a boot file or a port is not there."""
-        net.link(self._tftpd.interface)
-        check_boot_files(self._loaded.settings, log)
+        faults = Faults()
+        with faults.noted():
+            check_boot_files(self._loaded.settings, log)
         for part in self._parts:
-            part.check(log)
+            with faults.noted():
+                part.check(log)
+        faults.check()
 
     def open(self, activated: dict[str, list[socket.socket]]) -> None:
         """Open the sockets of both, or take them from systemd."""
@@ -69,24 +74,24 @@ class Pxed:
         self._advise(log)
         return "; ".join(part.serve(loop, log) for part in self._parts)
 
-    def reload(self, loaded: Loaded) -> None:
-        """Go on with other settings; Error changes nothing, in either part."""
-        self._tftpd.reload(loaded)
-        try:
-            self._dhcpd.reload(loaded)
-        except Error:
-            self._tftpd.reload(self._loaded)
-            raise
-        changed, self._loaded = loaded is not self._loaded, loaded
-        if changed and self._log:
-            self._advise(self._log)
+    def prepare(self, loaded: Loaded) -> Change:
+        """Return the change of both parts. What --check refuses is refused: what is in force is better."""
+        if loaded is not self._loaded and self._log:  # else only the interface's address changed
+            check_boot_files(loaded.settings, self._log)
+        parts = together(*(partial(part.prepare, loaded) for part in self._parts))
+
+        def commit() -> None:
+            parts.commit()
+            self._loaded = loaded
+
+        return Change(commit, parts.discard)
 
     def _advise(self, log: Log) -> None:
         """Say which boot files are missing, which other servers may have."""
         try:
             check_boot_files(self._loaded.settings, log)
         except ConfigError as error:
-            log.warning("", str(error))
+            log.lines(WARNING, "", str(error))
 
     def drain(self) -> None:
         """Take no more requests."""
@@ -118,7 +123,7 @@ def check_boot_files(settings: Settings, log: Log) -> None:
         )
     if settings.pxe.tftp_server:
         return
-    catalog = Catalog(settings)
+    catalog, faults = Catalog(settings), Faults()
     try:
         for source, name in found:
             if "://" in name:
@@ -127,10 +132,10 @@ def check_boot_files(settings: Settings, log: Log) -> None:
                 catalog.read(name, Facts(""))[0].close()
             except FileError as error:
                 roots = ", ".join(settings.pxe.root)
-                reason = f"boot file {name} below {roots}: {error.reason}"
-                raise ConfigError(reason, source=source) from None
+                faults.note(ConfigError(f"boot file {name} below {roots}: {error.reason}", source=source))
     finally:
         catalog.close()
+    faults.check()
 
 
 def _boot_files(settings: Settings) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from ptftpd import net, service, units
-from ptftpd.errors import ConfigError, FileError
+from ptftpd.change import Change
+from ptftpd.errors import ConfigError, Faults, FileError
 from ptftpd.log import Log, amount
 from ptftpd.loop import Loop
 from ptftpd.program import OF_DHCP, Loaded, Positional, Program, Query
@@ -75,15 +76,17 @@ class Tftpd:
 
         What uploads lack is recorded.
         """
-        if self.interface:
-            net.link(self.interface)
-        catalog = Catalog(self.settings)
-        for fault in catalog.upload_faults(writing=False):
-            log.warning("", fault)
-        catalog.close()
-        self.open({}, shared=units.listening("ptftpd.socket", "ptftpd@*.socket"))
-        for sock in self._sockets:
-            sock.close()
+        faults = Faults()
+        with faults.noted():
+            catalog = Catalog(self.settings)
+            for fault in catalog.upload_faults(writing=False):
+                log.warning("", fault)
+            catalog.close()
+        with faults.noted():
+            self.open({}, shared=units.listening("ptftpd.socket", "ptftpd@*.socket"))
+            for sock in self._sockets:
+                sock.close()
+        faults.check()
 
     def open(self, activated: dict[str, list[socket.socket]], *, shared: bool = False) -> None:
         """Take the sockets named tftp from systemd, or open the port on every address configured."""
@@ -141,13 +144,18 @@ class Tftpd:
             if ("tftp", key) in self.settings.sources and values and found != values:
                 yield str(self.settings.misfit("tftp", key, ", ".join(map(str, values)), reason))
 
-    def reload(self, loaded: Loaded) -> None:
-        """Serve new requests by the new settings; running transfers keep theirs."""
-        assert self._server is not None
-        self._server.reload(loaded.settings)
-        changed, self.settings = loaded.settings is not self.settings, loaded.settings
-        if self._first and changed:  # else only the interface's address did
-            self._server.record_faults()
+    def prepare(self, loaded: Loaded) -> Change:
+        """Return the change to other settings for new requests; running transfers keep theirs."""
+        server, settings = self._server, loaded.settings
+        ready = server.prepare(settings) if server else Change()
+
+        def commit() -> None:
+            ready.commit()
+            changed, self.settings = settings is not self.settings, settings
+            if server and self._first and changed:  # else only the interface's address did
+                server.record_faults()
+
+        return Change(commit, ready.discard)
 
     def drain(self) -> None:
         """Take no more requests."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from ptftpd import net, runs
+from ptftpd.change import Change
 from ptftpd.errors import TransferError, WireError
 from ptftpd.log import Log
 from ptftpd.loop import Loop
@@ -54,11 +55,22 @@ class Server:
         for sock in sockets:
             loop.add(sock.fileno(), partial(self.listen, sock), exclusive=True)
 
-    def reload(self, settings: Settings) -> None:
-        """Answer new requests by other settings; running transfers keep theirs. Error changes nothing."""
+    def prepare(self, settings: Settings) -> Change:
+        """Return the change to other settings for new requests; running transfers keep theirs.
+
+        Error when they cannot be used.
+        """
         answers = Answers(settings, self._shelf)
-        self._answers.close()
-        self._apply(settings, answers)
+
+        def commit() -> None:
+            self._answers.close()
+            self._apply(settings, answers)
+
+        return Change(commit, answers.close)
+
+    def reload(self, settings: Settings) -> None:
+        """Answer new requests by other settings. Error changes nothing."""
+        self.prepare(settings).commit()
 
     def record_faults(self) -> None:
         """Record what uploads lack, before a client finds out."""

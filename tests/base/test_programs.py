@@ -20,6 +20,7 @@ import pytest
 
 import ptftpd
 from ptftpd import config, net
+from ptftpd.change import Change
 from ptftpd.errors import Error
 from ptftpd.log import Log
 from ptftpd.loop import Loop
@@ -262,6 +263,22 @@ class TestCheckOfBootFiles:
         assert self.check("-c", f"{tmp_path}/a.conf", str(tmp_path)) == 78
         assert f"{tmp_path}/a.conf:2: boot file absent.0 below {tmp_path}" in capsys.readouterr().err
 
+    def test_all_that_is_wrong_is_told_in_one_run(self, tmp_path: Path, capsys: Output) -> None:
+        """Files that are missing, addresses that do not fit: who mends one is not sent for the next."""
+        (tmp_path / "a.conf").write_text(
+            "[pxe]\nboot_file = absent.0\nboot = x86_64-efi=absent.efi\n"
+            "[dhcp]\nrange = 192.0.2.5-192.0.2.6, 198.51.100.1-198.51.100.2\n"
+            "[host a]\nmac = 52:54:00:12:34:56\naddress = 192.0.2.33\n"
+            "[host b]\nmac = 52:54:00:12:34:57\naddress = 192.0.2.34\nboot_file = b.0\n"
+        )
+        assert self.check("-c", f"{tmp_path}/a.conf", str(tmp_path)) == 78
+        lines = capsys.readouterr().err.splitlines()
+        for told in (
+            "boot file absent.0", "boot file absent.efi", "boot file b.0", "range = 192.0.2.5-192.0.2.6",
+            "range = 198.51.100.1-198.51.100.2", "address = 192.0.2.33", "address = 192.0.2.34",
+        ):  # fmt: skip
+            assert sum(told in line and line.startswith("pxed: error: ") for line in lines) == 1, told
+
     @pytest.mark.parametrize(("name", "rules", "found"), [
         ("/boot/a.efi", "", True),
         (r"boot\A.efi", "ignore_case = yes\n", True),
@@ -338,10 +355,10 @@ def test_another_address_of_the_interface_is_no_new_advice(tmp_path: Path) -> No
     first, second = (config.load(tftpd.PROGRAM, [str(tmp_path)]) for _ in range(2))
     daemon = tftpd.Tftpd(first)
     daemon._server = server = Mock()
-    daemon.reload(first)
+    daemon.prepare(first).commit()
     assert server.record_faults.call_count == 0
-    daemon.reload(second)
-    assert (server.reload.call_count, server.record_faults.call_count) == (2, 1)
+    daemon.prepare(second).commit()
+    assert (server.prepare.call_count, server.record_faults.call_count) == (2, 1)
 
 
 def test_pxed_takes_over_settings_in_both_parts_or_in_neither(
@@ -350,38 +367,43 @@ def test_pxed_takes_over_settings_in_both_parts_or_in_neither(
     """What DHCP cannot use is not what TFTP goes on with."""
     took: list[tuple[str, str]] = []
 
-    def take(daemon: object, part: str, loaded: Loaded) -> None:
-        if part == "DHCP" and loaded.settings.pxe.boot_file == "bad":
+    def prepare(daemon: object, part: str, loaded: Loaded) -> Change:
+        file = loaded.settings.pxe.boot_file
+        if part == "DHCP" and file == "bad":
             raise Error("must be good")
-        took.append((part, loaded.settings.pxe.boot_file))
+        return Change(lambda: took.append((part, file)), lambda: took.append((f"not {part}", file)))
 
-    monkeypatch.setattr(tftpd.Tftpd, "reload", partialmethod(take, "TFTP"))
-    monkeypatch.setattr(dhcpd.Dhcpd, "reload", partialmethod(take, "DHCP"))
+    monkeypatch.setattr(tftpd.Tftpd, "prepare", partialmethod(prepare, "TFTP"))
+    monkeypatch.setattr(dhcpd.Dhcpd, "prepare", partialmethod(prepare, "DHCP"))
     first, second, bad = (
         config.load(pxed.PROGRAM, ["eth0", str(tmp_path), name]) for name in ("first", "second", "bad")
     )
     daemon = pxed.Pxed(first)
-    daemon.reload(second)
+    change = daemon.prepare(second)
+    assert took == []
+    change.commit()
     with pytest.raises(Error, match="must be good"):
-        daemon.reload(bad)
-    assert took == [("TFTP", "second"), ("DHCP", "second"), ("TFTP", "bad"), ("TFTP", "second")]
+        daemon.prepare(bad)
+    assert took == [("TFTP", "second"), ("DHCP", "second"), ("not TFTP", "bad")]
 
 
-def test_pxed_warns_of_what_cannot_be_booted_at_the_start_and_at_a_reload(
+def test_pxed_warns_of_what_cannot_be_booted_at_the_start_and_refuses_it_in_a_reload(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
 ) -> None:
-    """Another server may have the file, so that it serves all the same. Another address says nothing new."""
+    """To serve the rest is better than nothing, and what is in force better than either."""
     for part in (tftpd.Tftpd, dhcpd.Dhcpd):
         monkeypatch.setattr(part, "serve", lambda *_: "")
-        monkeypatch.setattr(part, "reload", lambda *_: None)
+        monkeypatch.setattr(part, "prepare", lambda *_: Change())
     first, second = (config.load(pxed.PROGRAM, ["eth0", str(tmp_path), name]) for name in ("one", "other"))
     daemon = pxed.Pxed(first)
     daemon.serve(Loop(), Log("pxed"))
     assert f"warning: BOOTFILE: boot file one below {tmp_path}: no such file" in capsys.readouterr().err
-    daemon.reload(first)
+    daemon.prepare(first).commit()  # the interface's address changed: that says nothing new
     assert capsys.readouterr().err == ""
-    daemon.reload(second)
-    assert f"warning: BOOTFILE: boot file other below {tmp_path}: no such file" in capsys.readouterr().err
+    with pytest.raises(Error, match=f"BOOTFILE: boot file other below {tmp_path}: no such file"):
+        daemon.prepare(second)
+    (tmp_path / "other").touch()
+    daemon.prepare(second).commit()
 
 
 def test_pdhcpd_warns_of_a_server_that_nobody_can_find_at_a_reload_too(
@@ -393,7 +415,7 @@ def test_pdhcpd_warns_of_a_server_that_nobody_can_find_at_a_reload_too(
     daemon = dhcpd.Dhcpd(plain)
     daemon._sockets = [Mock(getsockname=lambda: ("0.0.0.0", 67))]
     daemon.serve(Loop(), Log("pdhcpd"))
-    daemon.reload(plain)
+    daemon.prepare(plain).commit()
     assert capsys.readouterr().err == ""
-    daemon.reload(named)
+    daemon.prepare(named).commit()
     assert "clients get no DNS server to find that host" in capsys.readouterr().err

@@ -19,20 +19,27 @@ from tests.base.running import PATIENCE, Daemon, Manager, gone
 from tests.base.tftp_peer import get
 from tests.lab import Argument, Lab, Namespace, program, wait_until
 
-SERVER, OTHER = "10.0.0.1", "10.0.1.1"
+SERVER, CLIENT, OTHER = "10.0.0.1", "10.0.0.9", "10.0.1.1"
 USER = "nobody"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Namespace]:
-    """Return a machine with two interfaces, and a client beyond each."""
+def machines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Namespace, Namespace]]:
+    """Return a machine with two interfaces, and the client beyond the first."""
     with Lab(tmp_path_factory.mktemp("service")) as lab:
         server, client, other = (lab.namespace(name) for name in ("server", "client", "other"))
         lab.cable(server, client)
         lab.cable(server, other, one_device="eth1")
         server.address(f"{SERVER}/24")
         server.address(f"{OTHER}/24", "eth1")
-        yield server
+        client.address(f"{CLIENT}/24")
+        yield server, client
+
+
+@pytest.fixture
+def server(machines: tuple[Namespace, Namespace]) -> Namespace:
+    """Return the machine with two interfaces."""
+    return machines[0]
 
 
 @pytest.fixture
@@ -124,6 +131,32 @@ class TestPrivileges:
             assert daemon.end() == 1
             assert "ptftpd: error: cannot become user nobody: " in daemon.log()
             assert "Traceback" not in daemon.log()
+
+    def test_workers_take_a_reload_together_or_not_at_all(
+        self, machines: tuple[Namespace, Namespace], place: Path
+    ) -> None:
+        """DHCP, which one process serves, cannot use the new settings: TFTP keeps the old ones in each."""
+        server, client = machines
+        good = "[daemon]\nuser = root\n[tftp]\nworkers = 3\n"
+        (place / "conf").write_text(good)
+        words = ("-c", place / "conf", "--state-dir", place / "state", "eth0", place / "root")
+        with start(server, place, "pxed", *words) as daemon:
+            daemon.manager.wait("READY=1")
+            renamed = "[remap a]\nmatch = ^other$\nreplace = file\n"
+            (place / "conf").write_text(good + renamed + "[dhcp]\nrange = 192.0.2.1-192.0.2.9\n")
+            daemon.send(signal.SIGHUP)
+            daemon.wait_for("stays as it was")
+            daemon.manager.wait("READY=1")
+            for _ in range(12):  # whichever worker takes it
+                with client.entered(), pytest.raises(AssertionError, match="not DATA"):
+                    get(69, "other", SERVER)
+            (place / "conf").write_text(good + renamed)
+            daemon.send(signal.SIGHUP)
+            daemon.wait_for("configuration read again")
+            daemon.manager.wait("READY=1")
+            with client.entered():
+                assert {get(69, "other", SERVER) for _ in range(12)} == {b"x" * 1000}
+            assert daemon.log().count("stays as it was") == daemon.log().count("read again") == 1
 
     def test_the_state_directory(self, server: Namespace, place: Path) -> None:
         """Made with its parents, given to the user, closed to others."""
