@@ -310,7 +310,7 @@ class Dhcp:
     answer_all: bool = option(
         False,
         flag,
-        "answer every DHCP client, not only those that boot by PXE",
+        "answer every DHCP client, not only those that boot over the network or that a rule names",
         short="a",
         aliases=("--answer-all-dhcp-requests",),
     )

@@ -58,6 +58,11 @@ class Rule:
         return self == plain and IPXE not in self.architectures
 
     @property
+    def is_narrow(self) -> bool:
+        """Whether it names its clients by more than what most machines are: one of them is meant."""
+        return bool(self.machine or self.mac or self.circuit_id or self.vendor_class or self.ipxe)
+
+    @property
     def generality(self) -> tuple[bool, bool, bool, int, bool, int]:
         """Sorts the more specific rule first: iPXE, one machine, switch port, prefix, class.
 

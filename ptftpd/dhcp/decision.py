@@ -1,13 +1,19 @@
-"""The one boot decision for each client: the file of the most specific rule, or the menu."""
+"""Who is answered, and the one boot decision for each client: the most specific rule, or the menu.
+
+Whom to answer and what to tell are decided together. A client is answered that says it boots over the network
+(Client.boots), or that a rule narrower than the architecture tells something: a [host], or a [class] by
+hardware address, vendor class or switch port, with a boot file, options or a delay of its own.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from ptftpd.dhcp import menu
 from ptftpd.dhcp.boot import Boot, Rule, Rules, by_rule
 from ptftpd.dhcp.pxe import Client
-from ptftpd.dhcp.rules import boot_rules, class_rules
+from ptftpd.dhcp.rules import boot_rules, class_rules, host_rules
 from ptftpd.settings import Settings
 
 
@@ -23,7 +29,24 @@ class Decision:
         slow = {f"[class {name}]": group for name, group in settings.classes.items() if group.reply_delay}
         self._slow = Rules(rule for name, group in slow.items() for rule in class_rules(name, group))
         self._delays = {name: group.reply_delay for name, group in slow.items()}
+        self._named = Rules(_narrow_rules(settings))
         self._prompt, self._timeout = settings.pxe.menu_prompt, settings.pxe.menu_timeout
+
+    def answers(self, client: Client) -> bool:
+        """Return whether a client is for this server, lease or not; HTTP Boot only where it has a file."""
+        if client.is_http:
+            return self.boot(client) is not None
+        return client.boots or bool(self._named.matching(client))
+
+    def answers_as_proxy(self, client: Client) -> bool:
+        """Return whether a proxy has an offer for a client.
+
+        Not for firmware that would take an offer without address for one, nor for all that runs on a machine
+        whose address is known: an installed system may do the same. A [class] by vendor class means it.
+        """
+        rule = self._rules.choose(client)
+        named = rule is not None and bool(rule.vendor_class)
+        return named or (client.boots and not client.takes_first_offer)
 
     def boot(self, client: Client) -> Boot | None:
         """Return what a client is to boot, None when there is nothing for it.
@@ -69,3 +92,13 @@ class Decision:
         shown = [entry for entry, _ in suitable]
         first = suitable[0][1] or Boot(self._server, "", f"[menu {shown[0].text.decode('ascii')}] local")
         return replace(first, menu=menu.encode(shown, self._own, self._prompt, self._timeout))
+
+
+def _narrow_rules(settings: Settings) -> Iterator[Rule]:
+    """Yield the rules of the sections that name their clients, and have something to tell them."""
+    for name, group in settings.classes.items():
+        if group.boot_file or group.ipxe_file or group.option or group.reply_delay:
+            yield from (rule for rule in class_rules(f"[class {name}]", group) if rule.is_narrow)
+    for name, host in settings.hosts.items():
+        if host.boot_file or host.ipxe_file or host.option:
+            yield from host_rules(f"[host {name}]", host)

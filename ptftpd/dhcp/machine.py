@@ -8,10 +8,10 @@ A client's address is in one of these states, and moved by these messages and by
     leased -> free       RELEASE, or the end of the lease; the client gets it back while nobody needs it
     leased -> quarantine DECLINE by the client that has it; free after the time set
 
-Answered are clients that boot over the network, and every other one whose machine holds a lease or a
-reservation here: the installer and the installed system that a boot led to go on renewing. answer_all widens
-that to everyone. What tells machines apart is request.identity's to say. Clients behind relay agents are
-served from their own network's addresses.
+Answered are clients that boot over the network or that a rule names (decision.py), and every other one whose
+machine holds a lease or a reservation here: the installer and the installed system that a boot led to go on
+renewing. answer_all widens that to everyone. What tells machines apart is request.identity's to say. Clients
+behind relay agents are served from their own network's addresses.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from ptftpd.dhcp.decision import Decision
 from ptftpd.dhcp.networks import Network, Networks
 from ptftpd.dhcp.outcome import Outcome
 from ptftpd.dhcp.pool import Lease
-from ptftpd.dhcp.pxe import Client
 from ptftpd.dhcp.request import RENEWING, SELECTING, Request
 from ptftpd.dhcp.sheet import Sheet
 from ptftpd.dhcp.sheets import Sheets
@@ -111,13 +110,9 @@ class Machine:
         if network is None:
             return "relayed from a network that is not configured"
         known = asked.key in network.plan.subnet.reserved or (lease is not None and lease.expires > now)
-        if known or self._settings.answer_all or self._boots(asked.client):
+        if known or self._settings.answer_all or self._decision.answers(asked.client):
             return ""
         return "not a PXE client (answer_all is off)"
-
-    def _boots(self, client: Client) -> bool:
-        """Return whether it boots over the network; for HTTP Boot there may be no file here."""
-        return client.boots and not (client.is_http and self._decision.boot(client) is None)
 
     def _discover(self, asked: Request, network: Network, outcome: Outcome, now: float) -> None:
         lease = network.pool.offer(asked.key, asked.address, now)

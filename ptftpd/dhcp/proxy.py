@@ -42,8 +42,8 @@ class Proxy:
             outcome.ignored = "is for the DHCP server, not for this proxy"
         elif asked.has_stray_option_82 and not self._trust_option_82:
             outcome.ignored = "option 82 without a relay agent"
-        elif not (asked.client.is_pxe or asked.client.is_http):
-            outcome.ignored = "not a PXE client"
+        elif not self._decision.answers_as_proxy(asked.client):
+            outcome.ignored = "takes no proxy's offer" if asked.client.boots else "not a PXE client"
         elif boot is None:
             outcome.ignored = "no boot file for this client"
         else:
@@ -58,7 +58,7 @@ class Proxy:
         boot = self._decision.chosen(asked.client, item)
         if message.op != wire.BOOTREQUEST or asked.kind not in {options.REQUEST, options.INFORM}:
             outcome.ignored = "not a request for a boot file"
-        elif not (asked.client.is_pxe or asked.client.is_http):
+        elif not (asked.client.boots or self._decision.answers_as_proxy(asked.client)):
             outcome.ignored = "not a PXE client"
         elif boot is None:  # PXE 2.1: silence
             outcome.ignored = "asks for a boot file that is not served here"

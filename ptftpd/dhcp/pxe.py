@@ -68,6 +68,39 @@ BOOT_ITEM = 71  # sub-option of option 43: which boot server, which layer (PXE 2
 NAMES = tuple(dict.fromkeys(ARCHITECTURES.values()))
 
 
+class Firmware(NamedTuple):
+    """One kind of boot program, known by option 60. pxe: by PXE 2.1, with menus, and files by TFTP alone."""
+
+    name: str
+    vendor_class: str  # regular expression for the beginning of option 60
+    pxe: bool = False
+    boots: bool = True  # False: option 60 does not say that it boots over the network, option 93 may
+    # It takes the first offer for an address, even one without: a proxy's would keep it from booting.
+    takes_first_offer: bool = False
+
+
+# By option 60, the first that matches. What is not here and names an architecture in option 93 boots all the
+# same (RFC 4578 §2.1). U-Boot passes over offers without an address, or reads the boot file in them.
+FIRMWARE = (
+    Firmware("PXE", "PXEClient", pxe=True),
+    Firmware("HTTP Boot", "HTTPClient"),
+    Firmware("BlueField UEFI", "NVIDIA/BF/PXE", pxe=True),
+    Firmware("U-Boot", "U-Boot"),  # as in U-Boot.armv8
+    Firmware("U-Boot SPL", r".* U-Boot (?:\w+ )?SPL"),  # AM335x U-Boot SPL
+    Firmware("TI boot ROM", r"(?:AM|DM|DRA|OMAP)\w* ROM"),  # AM335x ROM
+    Firmware("u-root", "PXE UROOT", takes_first_offer=True),
+    Firmware("ONIE", "onie_vendor:", takes_first_offer=True),
+    Firmware("Petitboot", "udhcp", boots=False, takes_first_offer=True),  # OpenPOWER; busybox is its client
+    Firmware("SLOF, s390-ccw", r"\Z", boots=False, takes_first_offer=True),  # no option 60
+)
+
+
+@lru_cache(maxsize=1024)  # a network has machines of few kinds
+def firmware(vendor_class: str) -> Firmware | None:
+    """Return the row of FIRMWARE for a vendor class, None when there is none."""
+    return next((row for row in FIRMWARE if re.match(row.vendor_class, vendor_class)), None)
+
+
 def architecture_name(text: str) -> str:
     """Return the name of an architecture given by name or option 93 number, or 'ipxe'; else ValueError.
 
@@ -101,16 +134,27 @@ class Client(NamedTuple):
     guid: bytes = b""  # option 97 without its type octet
     client_id: bytes = b""  # option 61
     circuit_id: str = ""  # option 82.1: the switch port, as a relay agent knows it
+    says_architecture: bool = False  # in this message; else architectures may be of an earlier one
+
+    @property
+    def firmware(self) -> Firmware | None:
+        """The kind of boot program by option 60, None for an unknown one."""
+        return firmware(self.vendor_class)
 
     @property
     def is_pxe(self) -> bool:
-        """Whether it boots over the network: firmware, or iPXE whatever vendor class it was built with."""
-        return self.ipxe or self.vendor_class.startswith("PXEClient") or self.is_raspberry_pi
+        """Whether it boots by PXE: firmware, or iPXE whatever vendor class it was built with."""
+        return self.ipxe or self.is_pxe_firmware or self.is_raspberry_pi
+
+    @property
+    def is_pxe_firmware(self) -> bool:
+        """Whether its vendor class says PXE."""
+        return self.firmware is not None and self.firmware.pxe
 
     @property
     def shows_menus(self) -> bool:
         """Whether it is PXE firmware, which shows the menu that it is offered."""
-        return self.vendor_class.startswith("PXEClient") and not self.is_raspberry_pi
+        return self.is_pxe_firmware and not self.is_raspberry_pi
 
     @property
     def is_http(self) -> bool:
@@ -121,12 +165,19 @@ class Client(NamedTuple):
         """Return whether it can load a file: HTTP Boot only a URL, other firmware only what TFTP has."""
         if self.is_http:
             return "://" in boot_file
-        return self.ipxe or not self.vendor_class.startswith("PXEClient") or "://" not in boot_file
+        return self.ipxe or not self.is_pxe_firmware or "://" not in boot_file
 
     @property
     def boots(self) -> bool:
-        """Whether it boots a machine in any way. U-Boot takes an address, but no proxy's offer."""
-        return self.is_pxe or self.is_http or self.vendor_class.startswith("U-Boot")
+        """Whether it says that it boots over the network: by option 93, by option 60, or as iPXE or a Pi."""
+        return self.says_architecture or self.is_pxe or (self.firmware is not None and self.firmware.boots)
+
+    @property
+    def takes_first_offer(self) -> bool:
+        """Whether it would take a proxy's offer, which has no address, for that of a DHCP server."""
+        if self.ipxe or self.is_raspberry_pi:
+            return False
+        return self.firmware is not None and self.firmware.takes_first_offer
 
     @property
     def is_raspberry_pi(self) -> bool:
@@ -160,6 +211,7 @@ def identify(message: Message) -> Client:
         guid=get(options.GUID, b"")[1:],
         client_id=get(options.CLIENT_ID, b""),
         circuit_id=options.text(circuit) if circuit else "",
+        says_architecture=bool(architectures),
     )
 
 

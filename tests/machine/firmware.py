@@ -179,8 +179,20 @@ def edk2_http(replies: Sequence[Heard], ask: Ask4011) -> Booted:
 
 
 def uboot(replies: Sequence[Heard], ask: Ask4011) -> Booted:
-    """Take the first offer; siaddr and file count, and nothing else that names them."""
-    offer = replies[0]
-    if not (offer.message.yiaddr and offer.message.siaddr and offer.message.file):
-        raise RefusedError("no address, or no siaddr and file")
-    return Booted(offer.message.file, offer.message.siaddr)
+    """Take the first offer with an address; siaddr and file count, and nothing else that names them.
+
+    CONFIG_SERVERIP_FROM_PROXYDHCP reads them in an offer without address too; other builds pass over that.
+    """
+    _with_address(replies)
+    source = next((each.message for each in replies if each.message.siaddr and each.message.file), None)
+    if source is None:
+        raise RefusedError("no siaddr and file")
+    return Booted(source.file, source.siaddr)
+
+
+def first_offer(replies: Sequence[Heard], ask: Ask4011) -> Booted:
+    """Take the first offer whatever is in it, as busybox' client, SLOF and u-root do."""
+    offer = replies[0].message
+    if not offer.yiaddr:
+        raise RefusedError("asks the first server for the address 0.0.0.0")
+    return Booted(offer.file or replies[0].option(options.BOOT_FILE), offer.siaddr)

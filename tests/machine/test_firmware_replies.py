@@ -196,15 +196,26 @@ SAYS: dict[str, dict[str, Any]] = {
     "u-boot": {
         "vendor": b"U-Boot.armv8", "o93": b"\0\x16", "o57": b"\2\x40", "o55": bytes([1, 3, 6, 12, 15, 17]),
     },
+    "petitboot": {"vendor": b"udhcp 1.36.1", "o93": b"\0\x0e", "o55": bytes([1, 3, 6, 66, 67, 209, 210])},
+    "s390-ccw": {"vendor": b"", "o93": b"\0\x1f", "o55": bytes([1, 3, 6, 66, 67])},
+    "u-root": {"vendor": b"PXE UROOT", "o55": bytes([1, 66, 67])},
 }  # fmt: skip
 MODELS = {
     "ipxe": firmware.ipxe, "edk2": firmware.edk2, "edk2-http": firmware.edk2_http, "u-boot": firmware.uboot,
+    "petitboot": firmware.first_offer, "s390-ccw": firmware.first_offer, "u-root": firmware.first_offer,
 }  # fmt: skip
 URL = "http://10.0.0.1/boot.efi"
 PXE_SETTINGS = Pxe(
-    boot=(("bios", "bios.0"), ("x86_64-efi", "efi.efi"), ("x86_64-efi-http", URL), ("arm64-uboot", "arm.img"))
+    boot_file="any.img",
+    boot=(
+        ("bios", "bios.0"),
+        ("x86_64-efi", "efi.efi"),
+        ("x86_64-efi-http", URL),
+        ("arm64-uboot", "arm.img"),
+    ),
 )
 FILES = {"ipxe": b"bios.0", "edk2": b"efi.efi", "edk2-http": URL.encode(), "u-boot": b"arm.img"}
+FILES |= dict.fromkeys(("petitboot", "s390-ccw", "u-root"), b"any.img")
 MENUS = {"First": Menu(boot=PXE_SETTINGS.boot), "Disk": Menu(local=True)}
 LARGE = tuple(option(f"always {code}=text:{'x' * 120}") for code in range(224, 236))
 
@@ -245,14 +256,16 @@ SERVICES = {
     "proxy": Settings(dhcp=PROXY, pxe=PXE_SETTINGS),
     "proxy, menu": Settings(dhcp=PROXY, pxe=PXE_SETTINGS, menus=MENUS),
 }
-WITHOUT_PROXY = {"u-boot"}  # it would take a proxy's offer for its address
+
+
+FIRST_OFFER = {name for name, model in MODELS.items() if model is firmware.first_offer}
 
 
 @pytest.mark.parametrize("service", SERVICES)
 @pytest.mark.parametrize("name", MODELS)
 def test_every_firmware_boots_its_file_by_our_replies(name: str, service: str) -> None:
     settings = SERVICES[service]
-    if settings.dhcp.mode == "proxy" and name in WITHOUT_PROXY:
+    if settings.dhcp.mode == "proxy" and name in FIRST_OFFER:
         asked = message(options.DISCOVER, **SAYS[name])
         assert not Proxy(settings, "eth0", int(OWN)).receive(asked, direct=False).data
         return
