@@ -31,7 +31,7 @@ tftp.server client.transfer dhcp.server
 client.attempt tftp.answers
 dhcp.prober dhcp.held
 tftp.transfer tftp.catalog client.channel client.local client.trace client.progress
-tftp.clients tftp.uploads client.job
+tftp.clients tftp.uploads client.job client.place
 links runs
 loop net neighbours log tftp.files tftp.chunks dhcp.store
 account orders

@@ -107,8 +107,13 @@ def make_parser(program: str = "tftp", *, like_atftp: bool = False) -> Parser:
     else:
         add("-l", "--literal", action="store_true", help="a : in a file name does not end a host name")
     add("-o", "--output", default="", metavar="FILE", help="where to put the file; - is stdout")
-    add("-f", "--force", action="store_true", help="replace an existing file")
-    add("--sha256", type=_sha256, metavar="HEX", help="keep the file only if this is its SHA-256")
+    add(
+        "-f",
+        "--force",
+        action="store_true",
+        help="replace an existing file, or show a binary one on a terminal",
+    )
+    add("--sha256", type=_sha256, metavar="HEX", help="keep the file only if this is its SHA-256; what goes to stdout is out by then")
     group = parser.add_argument_group("transfer")
     for key, item in SETTINGS.items():
         _add_setting(group, key, item.metadata, taken="lr" if like_atftp else "")

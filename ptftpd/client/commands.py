@@ -27,7 +27,8 @@ COMMANDS = (
     Command(
         "get", "[-f] REMOTE [LOCAL]", "get a file", short="g",
         more="get [-f] REMOTE REMOTE REMOTE... gets three or more, each under its own name. An existing file "
-        f"is only replaced with -f, and only by a complete one. {REMOTE}",
+        "is only replaced with -f, and only by a complete one; a terminal (LOCAL -) gets binary files only "
+        f"with -f, too. {REMOTE}",
     ),
     Command(
         "put", "LOCAL [REMOTE]", "send a file", short="p",

@@ -7,22 +7,30 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ptftpd.client import place
 from ptftpd.errors import Error, FileError, TransferError
+from ptftpd.log import amount
 from ptftpd.tftp import wire
 from ptftpd.tftp.codes import transfer_error
 from ptftpd.tftp.files import Source, failure
-from ptftpd.tftp.uploads import Policy, Upload
+from ptftpd.tftp.outcome import INF
+from ptftpd.tftp.uploads import FLOOR_EVERY, Policy, Upload
 
 if TYPE_CHECKING:
     from hashlib import _Hash
 
 STANDARD = "-"  # standard input or output
 NO_LIMIT = 1 << 63
+RESERVE = 64 << 20  # octets of a disk that are left free where the server sends without end
 CHUNK = 1 << 16  # octets worth a system call
+_CONTROL = re.compile(
+    rb"[\0-\x08\x0b\x0e-\x1f\x7f]|\xc2[\x80-\x9f]"
+)  # but tab and line and page ends; C1 in UTF-8
 BUFFER = 1 << 18  # octets that wait at most: more than a chunk and a window
 
 
@@ -109,68 +117,89 @@ class Target:
 
 
 class Download(Target):
-    """A regular file, written aside and renamed."""
+    """A regular file, written aside and renamed.
+
+    Its size is bounded by the disk: what is announced must find room before anything is got, and what comes
+    beyond that, or unannounced, leaves RESERVE octets free.
+    """
 
     def __init__(self, path: str, sha256: str = "", *, force: bool = False) -> None:
         """force: it may take the place of another. Error when it has no chance to be kept."""
         super().__init__(path, sha256)
-        # A link stays one: what it leads to is replaced.
-        self._directory, self._name = os.path.split(os.path.realpath(path))
         self._force = force
         self._upload: Upload | None = None
-        if os.path.exists(path) and not force:
-            raise Error(f"{path} exists already: use -f to replace it, or name another file")
-        if not os.path.isdir(self._directory):
-            raise Error(f"{path}: there is no directory {os.path.dirname(path)}: create it first")
-        if not os.access(self._directory, os.W_OK | os.X_OK):
-            where = os.path.dirname(path) or "the current directory"
-            if os.statvfs(self._directory).f_flag & os.ST_RDONLY:
-                raise Error(f"{path}: {where} is on a read-only file system: name a file elsewhere")
-            raise Error(f"{path}: you may not write in {where}: name a file elsewhere, or change its mode")
+        self._announced = 0
+        self._look_at = FLOOR_EVERY  # the size at which the free space is looked at next
+        self._place = place.find(path, force=force)
 
     def close(self) -> None:
         """Release it; what was not finished is gone."""
+        self._drop()
+        self._place.close()
+
+    def _drop(self) -> None:
         if self._upload:
             self._upload.close()
             self._upload = None
 
     def _open(self, announced: int | None) -> None:
-        self.close()
-        policy = Policy("overwrite" if self._force else "create", NO_LIMIT, 0, self._umask())
+        self._drop()
+        self._announced = announced or 0
+        self._look_at = self._announced + FLOOR_EVERY
+        free = self._free()
+        if self._announced > free:
+            raise TransferError(
+                wire.DISK_FULL,
+                f"{amount(self._announced)} are announced, and the disk has {amount(free)} free",
+            )
+        policy = Policy("overwrite" if self._force else "create", NO_LIMIT, 0, self._place.umask)
         try:
-            directory = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            directory = os.dup(self._place.directory)
         except OSError as error:
             raise failure(error) from None
-        self._upload = Upload(directory, self._directory, self._name, policy, announced)
+        self._upload = Upload(directory, "", self._place.name, policy, None)
 
     def _keep(self, payload: memoryview) -> None:
         assert self._upload
+        if self.size >= self._look_at:
+            self._look_at = self.size + FLOOR_EVERY
+            if (free := self._free()) < RESERVE:
+                beyond = (
+                    f"beyond the {self._announced} octets announced" if self._announced else "unannounced"
+                )
+                raise TransferError(
+                    wire.DISK_FULL, f"{self.size} octets came, {beyond}, and the disk has {amount(free)} free"
+                )
         self._upload.write(payload)
+
+    def _free(self) -> float:
+        """Return the octets of free space; some file systems, of FUSE for example, do not tell."""
+        facts = os.fstatvfs(self._place.directory)
+        return facts.f_bavail * facts.f_frsize if facts.f_blocks else INF
 
     def _commit(self) -> None:
         assert self._upload
         self._upload.finish()
 
-    def _umask(self) -> int:
-        """Return the permission bits to leave out: those the replaced file lacks, else the process's own."""
-        try:
-            return ~os.stat(os.path.join(self._directory, self._name)).st_mode & 0o777
-        except OSError:
-            mask = os.umask(0o077)
-            os.umask(mask)
-            return mask
-
 
 class Stream(Target):
-    """Standard output, a device, a pipe: written as it comes, for none of them can be renamed."""
+    """Standard output, a device, a pipe: written as it comes, for none of them can be renamed.
 
-    def __init__(self, path: str, sha256: str = "") -> None:
-        """Error when it cannot be opened."""
+    A terminal gets text only: control sequences from a server could make it do, and type, anything.
+    """
+
+    def __init__(self, path: str, sha256: str = "", *, force: bool = False) -> None:
+        """force: whatever comes may go to a terminal. Error when it cannot be opened."""
         super().__init__(path, sha256)
         try:
-            self._fd = os.dup(1) if path == STANDARD else os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+            # O_CREAT makes nothing, as it is there; by it the kernel knows that it is not to be somebody
+            # else's FIFO in a directory that everybody may write (fs.protected_fifos).
+            flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+            self._fd = os.dup(1) if path == STANDARD else os.open(path, flags, 0o600)
         except OSError as error:
             raise Error(f"{path} cannot be written: {error.strerror}") from None
+        self._only_text = os.isatty(self._fd) and not force
+        self._last = b""  # octet: a control character of UTF-8 may lie across two payloads
 
     def close(self) -> None:
         """Release it."""
@@ -180,6 +209,13 @@ class Stream(Target):
         """Nothing to prepare."""
 
     def _keep(self, payload: memoryview) -> None:
+        if self._only_text:
+            octets = self._last + payload
+            if _CONTROL.search(octets):
+                raise TransferError(
+                    wire.UNDEFINED, "it is not text, and this is a terminal: -f shows it anyway"
+                )
+            self._last = octets[-1:]
         try:
             _write(self._fd, payload)
         except OSError as error:
@@ -192,14 +228,14 @@ class Stream(Target):
 def target(path: str, sha256: str = "", *, force: bool = False) -> Target:
     """Return where to put what is got as path ('-': standard output); Error says why it cannot be."""
     if path == STANDARD:
-        return Stream(path, sha256)
+        return Stream(path, sha256, force=force)
     try:
         mode = os.stat(path).st_mode
     except OSError:
         return Download(path, sha256, force=force)
     if stat.S_ISDIR(mode):
         raise Error(f"{path} is a directory: name a file in it")
-    return Download(path, sha256, force=force) if stat.S_ISREG(mode) else Stream(path, sha256)
+    return Download(path, sha256, force=force) if stat.S_ISREG(mode) else Stream(path, sha256, force=force)
 
 
 def source(path: str) -> Source:

@@ -162,6 +162,8 @@ class Session:
             what = f"{at.name} {there}" if at.name else server.name  # only a probe needs no file
             way = f"keep {at.name} as {path}" if local else f"{verb} {what}"
             self.display.error(f"cannot {way}: {reason}")
+        elif result.remark:
+            self.display.error(f"{at.name}: {result.remark}")
         if self.display.records:
             terms = result.terms
             about: dict[str, object] = {
@@ -172,6 +174,8 @@ class Session:
             }  # fmt: skip
             if isinstance(result.outcome, Failure):
                 about |= {"code": result.outcome.code, "error": reason}
+            elif result.remark:
+                about["warning"] = result.remark
             self.display.record(about, aside=_is_stdout(verb, path))
         return not reason
 
@@ -184,6 +188,9 @@ def _here(name: str, path: str) -> str:
     """Return where to put a file called name on the server; Error when that cannot be told."""
     if path and not path.endswith("/") and not os.path.isdir(path):
         return path
+    if any(character < " " or "\x7f" <= character < "\xa0" for character in base(name)):
+        # A file of such a name plays tricks on whoever lists it, and on scripts. Typed as LOCAL it is meant.
+        raise Error(f"{name} has control characters: name its file here, by get NAME LOCAL or -o FILE")
     if base(name) in ("", ".", ".."):
         raise Error(f"{name or 'the URL'} names no file: add the name to get")
     return os.path.join(path or ("." if base(name) == local.STANDARD else ""), base(name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -11,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from ptftpd.client import local
-from ptftpd.client.local import Download, Stream, Target
+from ptftpd.client.local import RESERVE, Download, Stream, Target
 from ptftpd.errors import Error, TransferError
 from ptftpd.tftp import wire
+from ptftpd.tftp.uploads import FLOOR_EVERY, Upload
 
 OLD, NEW = b"what was there before", b"what came"
 WRONG = "0" * 64
@@ -148,6 +150,62 @@ def test_more_than_the_disk_has(tmp_path: Path) -> None:
         target.begin(1 << 60)
     target.close()
     assert caught.value.code == wire.DISK_FULL
+
+
+@pytest.mark.parametrize("announced", [None, 100, 3 * FLOOR_EVERY])
+@pytest.mark.parametrize("free", [RESERVE, RESERVE - 1])
+def test_endless_data_leave_room_on_the_disk(
+    announced: int | None, free: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was not announced never takes the last RESERVE octets; what was announced is not stopped."""
+    target = Download(str(tmp_path / "a"))
+    target.begin(announced)
+    monkeypatch.setattr(Download, "_free", lambda self: free)
+    monkeypatch.setattr(Upload, "write", lambda self, payload: None)  # there is no need to fill a disk
+    block, came = memoryview(bytes(1 << 16)), 0
+    bound = (announced or 0) + FLOOR_EVERY + local.BUFFER
+    with contextlib.closing(target), contextlib.suppress(TransferError):
+        while came < bound:
+            target.write(block)
+            target.idle()
+            came += len(block)
+    assert (target.trouble is not None) == (free < RESERVE)
+    assert came >= (announced or 0)
+    assert came <= bound + len(block)
+
+
+TEXT = "plain text,\twith tabs, lines\r\n and \N{LATIN SMALL LETTER E WITH ACUTE}\n".encode()
+BINARY = [b"\x1b]0;title\x07", b"\0", b"\x7f", b"\x08", "\x9b2J".encode()]
+
+
+def on_a_terminal(blocks: list[bytes], *, force: bool = False) -> tuple[Target, bytes]:
+    """Return what became of blocks that were to be shown on a terminal, and what it got."""
+    end, terminal = os.openpty()
+    os.set_blocking(end, False)
+    with open(end, "rb", buffering=0) as screen, open(terminal, "rb", buffering=0):
+        with contextlib.closing(local.target(os.ttyname(terminal), force=force)) as target:
+            target.begin(None)
+            with contextlib.suppress(TransferError):
+                for block in blocks:
+                    target.write(memoryview(block))
+                    target._store()
+        return target, screen.read(1000) or b""
+
+
+def test_a_terminal_shows_text() -> None:
+    target, shown = on_a_terminal([TEXT])
+    assert target.trouble is None
+    assert shown == TEXT.replace(b"\n", b"\r\n")  # as terminals have it
+
+
+@pytest.mark.parametrize("octets", BINARY)
+def test_a_terminal_shows_nothing_binary(octets: bytes) -> None:
+    """Wherever it comes, and however it is cut; -f shows it."""
+    for cut in range(len(octets)):
+        target, shown = on_a_terminal([b"text", octets[:cut], octets[cut:]])
+        assert target.trouble is not None, cut
+        assert octets not in shown
+    assert on_a_terminal([octets], force=True)[0].trouble is None
 
 
 def read(path: str) -> bytes:

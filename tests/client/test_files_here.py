@@ -6,6 +6,7 @@ import hashlib
 import os
 import resource
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -48,10 +49,11 @@ def test_a_full_disk(desk: Desk) -> None:
     (desk.directory / "small").mkdir()
     script = 'printf old >small/f; "$@"; s=$?; cat small/*; exit $s'
     wrap = mounted(desk.directory / "small", "size=1m", script)
-    for options in ((), ("--rfc1350",)):
+    sentences = {(): "3.0 MB are announced, and the disk has 1.0 MB free", ("--rfc1350",): "the disk is full"}
+    for options, reason in sentences.items():
         done = desk.tftp(*options, "-f", "get", f"{URL}/f3000000", "-o", "small/f", wrap=wrap)
         assert (done.returncode, done.stdout) == (1, b"old")
-        sentence = "the disk is full: free some space or name a file elsewhere"
+        sentence = f"{reason}: free some space or name a file elsewhere"
         assert done.stderr.decode() == f"tftp: cannot keep f3000000 as small/f: {sentence}\n"
 
 
@@ -91,3 +93,24 @@ def test_what_one_may_not_read(desk: Desk) -> None:
     done = desk.tftp("put", "secret", f"{URL}/", wrap=NOBODY)
     assert done.returncode == 1
     assert done.stderr == b"tftp: secret: you may not read it: check its owner and mode\n"
+
+
+@pytest.mark.parametrize("name", ["a%1B[2J", "a%0Ab", "d/a%7f", "a%C2%9Bb", "%00"])
+def test_a_name_with_control_characters(name: str, desk: Desk) -> None:
+    """No file gets such a name because a URL has it; the server is not asked."""
+    done = desk.tftp("get", f"{URL}/{name}")
+    assert done.returncode == 1 if name != "%00" else 2
+    assert b"\x1b" not in done.stderr
+    assert list(desk.directory.iterdir()) == []
+
+
+def test_a_name_with_control_characters_on_the_server(desk: Desk, served: Path) -> None:
+    """It may have one here that is typed, even the same."""
+    name = "a\x1bb"
+    (served / name).write_bytes(content(5))
+    done = desk.tftp(SERVER, "-c", "get", name)
+    sentence = "has control characters: name its file here, by get NAME LOCAL or -o FILE"
+    assert (done.returncode, done.stderr.decode()) == (1, f"tftp: a\\x1bb {sentence}\n")
+    assert desk.tftp(SERVER, "-c", "get", name, "here").returncode == 0
+    assert desk.tftp(SERVER, "-c", "get", name, f"./{name}").returncode == 0
+    assert sorted(os.listdir(desk.directory)) == [name, "here"]
