@@ -113,7 +113,12 @@ def make_parser(program: str = "tftp", *, like_atftp: bool = False) -> Parser:
         action="store_true",
         help="replace an existing file, or show a binary one on a terminal",
     )
-    add("--sha256", type=_sha256, metavar="HEX", help="keep the file only if this is its SHA-256; what goes to stdout is out by then")
+    add(
+        "--sha256",
+        type=_sha256,
+        metavar="HEX",
+        help="keep the file only if this is its SHA-256; what goes to stdout is out by then",
+    )
     group = parser.add_argument_group("transfer")
     for key, item in SETTINGS.items():
         _add_setting(group, key, item.metadata, taken="lr" if like_atftp else "")

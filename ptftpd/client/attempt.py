@@ -56,6 +56,7 @@ class Attempt:
         finally:
             if self._machine:
                 result.octets, result.resent = self._job.octets(self._machine), self._machine.resent
+                result.remark = self._job.remark
 
     def _tell(self, code: int, reason: str) -> None:
         """Send an ERROR, if the server is there still."""

@@ -18,6 +18,7 @@ class Job:
     """A file to be read or written: the request for it, and the machine that transfers it."""
 
     opcode: int  # RRQ or WRQ
+    remark = ""  # what to say of a transfer that went well
 
     def __init__(self, name: str, mode: str, tsize: int | None) -> None:
         """name: on the server. tsize: octets to announce, 0 to be told them, None for neither."""
@@ -61,3 +62,4 @@ class Result:
     round_trip: float | None = None  # seconds from the request to its answer, when it was sent once
     answered: bool = False  # whether the server said anything at all
     misread: bool = False  # whether the options may be why it failed
+    remark: str = ""  # what is odd about it though it went well

@@ -18,7 +18,7 @@ from ptftpd.tftp.outcome import DEFAULT_TIMEOUT, MAX_WAIT
 
 PROMPT = "tftp> "
 SETTING_OF = {"rexmt": "timeout"}  # tftp-hpa has that name for it, and timeout for another thing
-STATUS = ("mode", "blksize", "windowsize", "rexmt", "timeout", "retries", "port-range", "rfc1350")
+STATUS = ("mode", "blksize", "windowsize", "rexmt", "timeout", "retries", "max-size", "port-range", "rfc1350")
 
 
 class LeaveError(Exception):

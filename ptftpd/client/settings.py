@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ptftpd.option import option
-from ptftpd.syntax import auto, flag, integer, port_range, seconds, transfer_mode
+from ptftpd.syntax import auto, flag, integer, octets, port_range, seconds, transfer_mode
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,12 @@ class Settings:
         "retransmissions without an answer before giving up; auto: 6. A number also makes the client wait "
         "for a server that is not there yet",
         metavar="N",
+    )
+    max_size: int | None = option(
+        None,
+        auto(octets(1, 1 << 62)),
+        "the largest file to get, in octets, or with K, M or G; auto: as large as the disk has room for",
+        metavar="SIZE",
     )
     port_range: tuple[int, int] | None = option(
         None,

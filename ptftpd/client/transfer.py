@@ -15,7 +15,7 @@ from ptftpd.client.local import Target
 from ptftpd.client.settings import Settings
 from ptftpd.errors import Error, TransferError
 from ptftpd.tftp import netascii, options, wire
-from ptftpd.tftp.outcome import Backoff, Failure
+from ptftpd.tftp.outcome import INF, Backoff, Failure
 from ptftpd.tftp.receiver import Receiver
 from ptftpd.tftp.sender import Read, Sender
 
@@ -76,24 +76,31 @@ def unreachable(error: OSError) -> Failure:
 
 
 class Get(Job):
-    """A file to be got: read from the server, written to a target."""
+    """A file to be got: read from the server, written to a target.
+
+    The size that the server announces is information (RFC 2349): a file that ends early is a part and is not
+    kept, while one that is longer is, for some servers announce 1, or the size modulo 2^32, and a log grows.
+    """
 
     opcode = wire.RRQ
 
-    def __init__(self, name: str, mode: str, target: Target) -> None:
-        """target has the file when the outcome is OK."""
+    def __init__(self, name: str, mode: str, target: Target, limit: int | None = None) -> None:
+        """target has the file when the outcome is OK. limit: the octets that it may have at most."""
         super().__init__(name, mode, None if mode == "netascii" else 0)
         self._target = target
+        self._limit = INF if limit is None else limit
         self._decoder: netascii.Decoder | None = None
         self._announced: int | None = None
 
     def machine(self, terms: options.Terms, backoff: Backoff) -> Machine:
         """Return a Receiver; TransferError when there is no room."""
-        write = self._target.write
+        write = self._write if self._limit < INF else self._target.write
         self._announced = terms.tsize or None  # 0 may be no more than the question come back
         if self.mode == "netascii":
             self._decoder = netascii.Decoder(write)
             write, self._announced = self._decoder.write, None
+        if (self._announced or 0) > self._limit:
+            raise self._too_large(f"{self._announced} octets are announced")
         self._target.begin(self._announced)
         return Receiver(write, self._finish, backoff, blksize=terms.blksize, windowsize=terms.windowsize)
 
@@ -105,16 +112,27 @@ class Get(Job):
         """Store what came."""
         self._target.idle()
 
+    def _write(self, payload: memoryview) -> None:
+        if self._target.size + len(payload) > self._limit:
+            raise self._too_large("more came")
+        self._target.write(payload)
+
+    def _too_large(self, how: str) -> TransferError:
+        return TransferError(wire.DISK_FULL, f"{how}, and at most {self._limit} are wanted")
+
     def _finish(self) -> None:
         if self._decoder:
             self._decoder.finish()
-        elif self._announced not in (None, self._target.size):
+        came, announced = self._target.size, self._announced or 0
+        if came < announced:
             raise TransferError(
                 wire.ILLEGAL,
-                f"{self._announced} octets were announced, but {self._target.size} came: "
+                f"{announced} octets were announced, but {came} came: "
                 "if the file is changing, --rfc1350 gets it without its size",
             )
         self._target.finish()
+        if announced and came > announced:
+            self.remark = f"{announced} octets were announced, but {came} came; they are kept"
 
 
 class Put(Job):
@@ -150,7 +168,7 @@ class Client:
 
     def get(self, server: Server, name: str, target: Target) -> Result:
         """Return how getting the file called name went; target has it if the outcome is OK."""
-        return self._run(server, Get(name, self.settings.mode, target))
+        return self._run(server, Get(name, self.settings.mode, target, self.settings.max_size))
 
     def put(self, server: Server, name: str, read: Read, size: int) -> Result:
         """Return how sending a file of size octets under name went."""

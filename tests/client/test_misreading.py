@@ -208,20 +208,6 @@ def test_strangers_are_not_heard(fake: Fake, desk: Desk) -> None:
         assert finish(fake, desk, client) == ""
 
 
-@pytest.mark.parametrize("size", [3, 7])
-def test_another_size_than_announced(fake: Fake, desk: Desk, size: int) -> None:
-    """The server is told, and nothing kept."""
-    client = get(desk)
-    fake.request()
-    fake.send(wire.make_oack({"tsize": "5"}))
-    fake.expect(ack(0))
-    fake.send(data(1, content(size)))
-    assert error_code(fake.receive()) == wire.ILLEGAL
-    reason = f"5 octets were announced, but {size} came: if the file is changing, --rfc1350 gets it without"
-    assert end(client, 1).startswith(f"tftp: cannot get a from {SERVER}: {reason}")
-    assert list(desk.directory.iterdir()) == []
-
-
 def test_a_size_of_nothing(fake: Fake, desk: Desk) -> None:
     """RFC 2349: 0 is what was asked; a server that only repeats it has announced nothing."""
     client = get(desk)
