@@ -56,7 +56,7 @@ class Decision:
         """
         rule = self._rules.choose(client)
         if self._menu and client.shows_menus and (rule is None or rule.is_default):
-            offered = self._offer(client)
+            offered = self._offer(client, rule)
             if offered:
                 return offered
         return by_rule(rule, client, self._server)
@@ -83,15 +83,22 @@ class Decision:
         """Return every rule with a boot file that the client could load, the most specific first."""
         return [rule for rule in self._rules.matching(client) if rule.is_loadable(client)]
 
-    def _offer(self, client: Client) -> Boot | None:
-        """Return the menu of the entries that suit a client, None when none does."""
+    def _offer(self, client: Client, rule: Rule | None) -> Boot | None:
+        """Return the menu of the entries that suit a client, None when none does.
+
+        The local disk is offered alone where that is the whole menu, or where rule, which decides without a
+        menu, is None: EDK2 that hears of nothing to boot looks for offers for a minute before it turns to the
+        disk, and turns there at once when it is told to.
+        """
         found = [(entry, by_rule(entry.rules.choose(client), client, self._server)) for entry in self._menu]
         suitable = [(entry, boot) for entry, boot in found if boot or entry.type == menu.LOCAL]
-        if not any(boot for _, boot in suitable):
+        only_local = not any(boot for _, boot in suitable)
+        if not suitable or (only_local and rule is not None and len(suitable) < len(found)):
             return None
         shown = [entry for entry, _ in suitable]
         first = suitable[0][1] or Boot(self._server, "", f"[menu {shown[0].text.decode('ascii')}] local")
-        return replace(first, menu=menu.encode(shown, self._own, self._prompt, self._timeout))
+        timeout = 0 if only_local else self._timeout  # with nothing to choose there is nothing to wait for
+        return replace(first, menu=menu.encode(shown, self._own, self._prompt, timeout))
 
 
 def _narrow_rules(settings: Settings) -> Iterator[Rule]:

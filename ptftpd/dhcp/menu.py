@@ -63,7 +63,7 @@ def encode(shown: Sequence[Entry], server: int, prompt: str, timeout: int) -> by
     )
     return (
         _suboption(DISCOVERY_CONTROL, wire.octets(LISTED_ONLY, 1))
-        + _suboption(BOOT_SERVERS, servers)
+        + (_suboption(BOOT_SERVERS, servers) if servers else b"")
         + _suboption(BOOT_MENU, lines)
         + _suboption(PROMPT, wire.octets(timeout, 1) + prompt.encode("ascii"))
         + wire.octets(END, 1)

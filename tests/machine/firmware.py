@@ -20,6 +20,10 @@ class RefusedError(Exception):
     """The firmware does not boot; the text says why."""
 
 
+class LocalDiskError(RefusedError):
+    """The firmware turns to the local disk at once, and waits for no other offer."""
+
+
 @dataclass(frozen=True)
 class Heard:
     """A reply as it arrives. raw_file: the file field with whatever is overloaded into it."""
@@ -68,8 +72,11 @@ def heard(data: bytes, **fields: object) -> Heard:
 
 
 def _first_item(reply: Heard) -> bytes:
-    """Return the boot item of the first entry in a menu."""
-    return pxe.suboption(reply.message, options.VENDOR, BOOT_MENU)[:2] + b"\0\0"
+    """Return the boot item of the first entry in a menu; LocalDiskError for type 0 (PXE 2.1 §2.4.2)."""
+    item = pxe.suboption(reply.message, options.VENDOR, BOOT_MENU)[:2]
+    if item == bytes(2):
+        raise LocalDiskError("boot item 0")
+    return item + b"\0\0"
 
 
 def _with_address(replies: Sequence[Heard]) -> Heard:

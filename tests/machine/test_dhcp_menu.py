@@ -98,6 +98,37 @@ def test_entries_that_the_architecture_has_a_file_for() -> None:
     assert reply.options[options.VENDOR] == b"\x06\x01\x08\xff"
 
 
+DISK = {"Local disk": Menu(local=True)}
+
+
+@pytest.mark.parametrize("pxe", [Pxe(menu_timeout=10), Pxe(boot_file="default.0", menu_timeout=10)])
+@pytest.mark.parametrize("client", [AT_BIOS, AT_UEFI], ids=["bios", "uefi"])
+def test_a_menu_of_the_local_disk_alone(client: dict[str, Any], pxe: Pxe) -> None:
+    """Item 0, at once: EDK2 turns to its disk after 4 s, and after 62 s without an option 43."""
+    made = proxy(DISK, pxe=pxe)
+    full = answer(Site(pxe=pxe, menus=DISK).discover(**client))
+    for reply in (offer(made, **client), full):
+        assert suboptions(reply.options[options.VENDOR]) == {
+            6: b"\7", 9: b"\0\0\x0aLocal disk", 10: b"\0Press F8 for the boot menu",
+        }  # fmt: skip
+        assert reply.options[options.VENDOR_CLASS] == b"PXEClient"
+        assert reply.file == b""
+
+
+def test_the_local_disk_where_nothing_else_is_for_the_architecture() -> None:
+    """No rule has a file for it, so it is told that the disk is all there is; without [menu], nothing."""
+    menus = {"Memory test": MENU["Memory test"], "Local disk": Menu(local=True)}
+    nothing = Pxe(boot=(("bios", "pxelinux.0"),))
+    assert texts(offer(proxy(menus, pxe=nothing), **AT_UEFI)) == [b"Local disk"]
+    without = Proxy(Settings(pxe=nothing), "eth0", int(OWN))
+    assert (
+        without.receive(message(options.DISCOVER, **AT_UEFI), direct=False).ignored
+        == "no boot file for this client"
+    )
+    alone = answer(Site(pxe=nothing).discover(**AT_UEFI))
+    assert not {options.VENDOR, options.VENDOR_CLASS} & set(alone.options)
+
+
 def test_in_full_mode_the_menu_comes_with_the_address() -> None:
     """Option 60 as well, or the firmware would not look into 43; both in offer and acknowledgement."""
     site = Site(menus=MENU)

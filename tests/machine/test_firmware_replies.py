@@ -22,7 +22,7 @@ from ptftpd.dhcp.wire import Message
 from ptftpd.settings import Dhcp, Menu, Pxe, Settings
 from tests.machine import firmware
 from tests.machine.dhcp_site import BIOS, EFI, MAC, NETWORK, OWN, message, ranges
-from tests.machine.firmware import Booted, Heard, RefusedError
+from tests.machine.firmware import Booted, Heard, LocalDiskError, RefusedError
 
 A, B, CLIENT = 0x0A4D0001, 0x0A4D0002, 0x0A4D0063  # the server, a proxy beside it, the client
 FILE = b"bootA.bin"
@@ -272,6 +272,16 @@ def test_every_firmware_boots_its_file_by_our_replies(name: str, service: str) -
     booted = boots(name, settings)
     assert (booted.file, booted.server) == (FILES[name], int(OWN))
     assert booted.asked == (bool(settings.menus) and name in {"ipxe", "edk2"})
+
+
+@pytest.mark.parametrize("mode", ["full", "proxy"])
+@pytest.mark.parametrize("name", ["ipxe", "edk2"])
+@pytest.mark.parametrize("menus", [{"Disk": Menu(local=True)}, {"Disk": Menu(local=True)} | MENUS])
+def test_a_menu_sends_them_to_the_local_disk(menus: dict[str, Menu], name: str, mode: str) -> None:
+    """As the first entry, alone or before others: neither waits for what does not come."""
+    settings = Settings(dhcp=replace(FULL, mode=mode), pxe=Pxe(), menus=menus)
+    with pytest.raises(LocalDiskError):
+        boots(name, settings)
 
 
 @pytest.mark.parametrize("service", ["full", "full, much to tell", "proxy"])
