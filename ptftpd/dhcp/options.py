@@ -14,7 +14,7 @@ STATIC_ROUTES = 33
 VENDOR = 43  # encapsulated; of PXE where option 60 says so
 REQUESTED_ADDRESS = 50
 LEASE_TIME = 51
-MESSAGE_TYPE = 53
+MESSAGE_TYPE = wire.MESSAGE_TYPE
 SERVER_ID = 54
 PARAMETER_LIST = 55
 MESSAGE = 56
@@ -50,20 +50,31 @@ NAMES = {
 
 
 def number(message: Message, code: int, size: int) -> int:
-    """Return the number of size octets in an option, 0 when it is absent; WireError for another length."""
+    """Return the number of size octets in an option, 0 when it is absent; WireError for another length.
+
+    One that comes twice and says the same is right.
+    """
     value = message.options.get(code)
     if value is None:
         return 0
-    if len(value) != size:
+    if len(value) != size and not (value and value == value[:size] * (len(value) // size)):
         raise WireError(
             f"option {code} must have {size} octets, not {len(value)}", message.offsets.get(code, 0)
         )
-    return wire.number(value)
+    return wire.number(value[:size])
 
 
 def address(message: Message, code: int) -> int:
     """Return the IPv4 address in an option, 0 when it is absent; WireError for another length."""
     return number(message, code, 4)
+
+
+def readable_address(message: Message, code: int) -> int:
+    """Return the IPv4 address in an option, 0 when it is absent or has another length."""
+    try:
+        return number(message, code, 4)
+    except WireError:
+        return 0
 
 
 def text(value: bytes) -> str:

@@ -16,6 +16,7 @@ MAX_SIZE = 1500  # and the most ever sent: what fits one Ethernet frame
 HEADERS = 28  # octets of IP and UDP headers, which option 57 counts
 LEAST_ROOM = MIN_SIZE - HEADERS  # octets of a reply that every client takes
 LINK_SELECTION, SERVER_OVERRIDE = 5, 11  # sub-options of option 82 (RFC 3527, RFC 5107)
+_NAMES_A_SERVER = frozenset({options.REQUEST, options.DECLINE, options.RELEASE})  # RFC 2131 table 5
 # What stands before the octets of a name, in place of the hardware type that is before hardware addresses.
 _CLIENT_ID, _GUID = b"\0", b"\xff"
 
@@ -75,13 +76,13 @@ class Request:
 
 
 def parse(message: Message, direct: bool, identify_by: str = AUTO) -> Request:
-    """Return what a message asks; WireError when an option it rests on is malformed.
+    """Return what a message asks; WireError when an option that its answer hangs on is malformed.
 
     direct: it was sent to this server's address, not broadcast; that tells RENEWING from REBINDING.
     """
     kind = options.number(message, options.MESSAGE_TYPE, 1)
-    server_id = options.address(message, options.SERVER_ID)
-    requested = options.address(message, options.REQUESTED_ADDRESS)
+    server_id = options.address(message, options.SERVER_ID) if kind in _NAMES_A_SERVER else 0
+    requested = options.readable_address(message, options.REQUESTED_ADDRESS)
     state = _state(message, server_id, direct) if kind == options.REQUEST else ""
     return Request(
         message=message,

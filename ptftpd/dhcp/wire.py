@@ -15,7 +15,8 @@ from ptftpd.errors import WireError
 BOOTREQUEST, BOOTREPLY = 1, 2
 BROADCAST = 0x8000  # the only flag (RFC 2131 §2)
 COOKIE = b"\x63\x82\x53\x63"
-PAD, OVERLOAD, RELAY_AGENT, END = 0, 52, 82, 255
+PAD, OVERLOAD, MESSAGE_TYPE, RELAY_AGENT, END = 0, 52, 53, 82, 255
+VITAL = frozenset({OVERLOAD, MESSAGE_TYPE, RELAY_AGENT})  # what an answer hangs on
 IN_FILE, IN_SNAME = 1, 2  # bits of OVERLOAD (RFC 2132 §9.3)
 MAX_MESSAGE = 65507  # octets of the largest UDP datagram
 MIN_REPLY = 300  # octets of a BOOTP message; relays and old clients drop shorter ones (RFC 1542 §2.1)
@@ -52,7 +53,12 @@ class Message:
 
 
 def decode(data: bytes) -> Message:
-    """Return the message in a datagram; WireError when it is none. Options may lack their END (255)."""
+    """Return the message in a datagram; WireError when it is none. Options may lack their END (255).
+
+    One broken detail does not condemn a message: an option that is cut off ends the field that it is in, and
+    what came before it counts. It is an error where the answer hangs on it: when it is option 52, 53 or 82,
+    or when there is no option 53, which may have stood in what is lost.
+    """
     if len(data) < _VEND:
         raise WireError(f"{len(data)} octets are too few for a BOOTP message", len(data))
     message = Message(*_HEADER.unpack_from(data))  # its first fields, in this order
@@ -61,22 +67,27 @@ def decode(data: bytes) -> Message:
         raise WireError(f"hardware address of {message.hlen} octets", 2)
     overload = 0
     if message.cookie:
-        _walk(data, _OPTIONS, len(data), message)
+        damage = _walk(data, _OPTIONS, len(data), message)
         overload = _take_overload(message)
         # RFC 3396 §5: the options field, then file, then sname, are one aggregate buffer.
         if overload & IN_FILE:
-            _walk(data, _FILE, _VEND, message)
+            damage = _walk(data, _FILE, _VEND, message) or damage
         if overload & IN_SNAME:
-            _walk(data, _SNAME, _FILE, message)
+            damage = _walk(data, _SNAME, _FILE, message) or damage
         if overload:
             _take_overload(message)
+        if damage and MESSAGE_TYPE not in message.options:
+            raise damage
     message.file = b"" if overload & IN_FILE else message.file.partition(b"\0")[0]
     message.sname = b"" if overload & IN_SNAME else message.sname.partition(b"\0")[0]
     return message
 
 
-def _walk(data: bytes, position: int, end: int, message: Message) -> None:
-    """Add the options in data[position:end] to the message."""
+def _walk(data: bytes, position: int, end: int, message: Message) -> WireError | None:
+    """Add the options in data[position:end] to the message; return what is wrong with the last, if anything.
+
+    WireError when that is an option on which the answer hangs.
+    """
     options = message.options
     while position < end:
         code = data[position]
@@ -84,19 +95,27 @@ def _walk(data: bytes, position: int, end: int, message: Message) -> None:
             position += 1
             continue
         if code == END:
-            return
+            return None
         if position + 1 >= end:
-            raise WireError(f"option {code} has no length", position)
+            return _damaged(code, f"option {code} has no length", position)
         start = position + 2
         stop = start + data[position + 1]
         if stop > end:
-            raise WireError(f"option {code}: {stop - end} octets past the end", position)
+            return _damaged(code, f"option {code}: {stop - end} octets past the end", position)
         if code in options:
             options[code] += data[start:stop]
         else:
             options[code] = data[start:stop]
             message.offsets[code] = position
         position = stop
+    return None
+
+
+def _damaged(code: int, reason: str, position: int) -> WireError:
+    error = WireError(reason, position)
+    if code in VITAL:
+        raise error
+    return error
 
 
 def _take_overload(message: Message) -> int:

@@ -55,8 +55,8 @@ def test_the_address_asked_for() -> None:
 
 
 def test_a_malformed_option_is_named_with_its_place() -> None:
-    message = wire.decode(wire.encode(asks(o50=b"\1\2\3")))
-    with pytest.raises(WireError, match=r"option 50 must have 4 octets, not 3 \(at octet 243\)"):
+    message = wire.decode(wire.encode(asks(o54=b"\1\2\3")))
+    with pytest.raises(WireError, match=r"option 54 must have 4 octets, not 3 \(at octet 243\)"):
         request.parse(message, False)
 
 
