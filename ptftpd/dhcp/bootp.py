@@ -41,9 +41,9 @@ class Bootp:
         self._boot_server = int(settings.pxe.tftp_server or own)
         self._sheets = Sheets(settings)
 
-    def receive(self, message: Message, now: float) -> Outcome:
-        """Return what comes of a message without option 53; WireError when it is malformed."""
-        asked = request.parse(message, direct=False)
+    def receive(self, message: Message, now: float, source: int = 0) -> Outcome:
+        """Return what comes of a message without option 53 from an address; WireError when malformed."""
+        asked = request.parse(message, direct=False, source=source)
         asked.key = self.networks.identify(asked, request.AUTO)
         network = self.networks.find(asked)
         outcome = Outcome(asked, self._interface)

@@ -53,12 +53,13 @@ class Machine:
             options.INFORM: self._inform,
         }
 
-    def receive(self, message: Message, now: float, *, direct: bool) -> Outcome:
+    def receive(self, message: Message, now: float, *, direct: bool, source: int = 0) -> Outcome:
         """Return what comes of a message; WireError when it is malformed.
 
-        direct: it was sent to this server's own address; now in monotonic seconds.
+        direct: it was sent to this server's own address; source: the address that it came from, 0 for
+        none; now in monotonic seconds.
         """
-        asked = request.parse(message, direct, self._settings.identity)
+        asked = request.parse(message, direct, self._settings.identity, source)
         asked.key = self.networks.identify(asked, self._settings.identity)
         network = self.networks.find(asked)
         lease = network.pool.find(asked.key) if network else None
@@ -201,7 +202,7 @@ class Machine:
 
     def _inform(self, asked: Request, network: Network, outcome: Outcome, now: float) -> None:
         """Tell a client that has an address already everything but that (RFC 2131 §4.3.5)."""
-        if asked.message.ciaddr not in network.plan.subnet:
+        if asked.ciaddr not in network.plan.subnet:
             outcome.ignored = "DHCPINFORM from another network"  # the reply would go wherever it says
             return
         self._send(asked, network, outcome, options.ACK, 0)
@@ -212,7 +213,7 @@ class Machine:
         body = self._body(asked, network.plan.seconds(asked.seconds) if yiaddr else 0, sheet, boot)
         answer = reply.offer_or_ack(asked, kind, yiaddr, body)
         booted = f", {boot.about}" if boot else ", no boot file is set for it" if outcome.boots else ""
-        self._answer(asked, outcome, answer, yiaddr or asked.message.ciaddr, booted)
+        self._answer(asked, outcome, answer, yiaddr or asked.ciaddr, booted)
         if boot:
             outcome.fields["DHCP_BOOT_FILE"] = boot.file
             outcome.fields["DHCP_BOOT_RULE"] = boot.origin

@@ -31,9 +31,12 @@ class Proxy:
         self._decision = Decision(settings, own)
         self._trust_option_82 = settings.dhcp.trust_option_82
 
-    def receive(self, message: Message, *, direct: bool) -> Outcome:
-        """Return what comes of a message to port 67; WireError when it is malformed."""
-        asked = request.parse(message, direct)
+    def receive(self, message: Message, *, direct: bool, source: int = 0) -> Outcome:
+        """Return what comes of a message to port 67; WireError when it is malformed.
+
+        direct: it was sent to this server's own address; source: the address that it came from.
+        """
+        asked = request.parse(message, direct, source=source)
         outcome = Outcome(asked, self._interface)
         boot = self._decision.boot(asked.client)
         if message.op != wire.BOOTREQUEST:

@@ -64,8 +64,8 @@ def offer_or_ack(request: Request, kind: int, yiaddr: int, body: Body) -> Messag
     """Return a DHCPOFFER or DHCPACK for an address; yiaddr 0 answers DHCPINFORM."""
     reply = _to(request, kind, body.options)
     reply.yiaddr = yiaddr
-    if kind == options.ACK and yiaddr in {0, request.message.ciaddr}:  # a forged one would be sent the reply
-        reply.ciaddr = request.message.ciaddr
+    if kind == options.ACK and yiaddr in {0, request.ciaddr}:  # a forged one would be sent the reply
+        reply.ciaddr = request.ciaddr
     reply.siaddr, reply.sname, reply.file = body.siaddr, body.sname, body.file
     _echo(request, reply)
     return reply

@@ -1,4 +1,16 @@
-"""What a client asks, made out once: kind, state, identity (RFC 2131 §4.3)."""
+"""What a client asks, made out once: kind, state, identity (RFC 2131 §4.3).
+
+A field counts only in the state that has it (RFC 2131 tables 4 and 5). What a client puts there in any other
+state is what it happened to have in its memory, or what somebody forged:
+
+    state                  the address it is about          ciaddr, where an answer may go
+    DISCOVER, DECLINE      option 50                        -
+    SELECTING              option 50; ciaddr in RFC 1541    -
+    INIT-REBOOT            option 50                        -
+    RENEWING, REBINDING    ciaddr                           ciaddr
+    RELEASE                ciaddr                           ciaddr
+    INFORM                 ciaddr, else the IP source       the same
+"""
 
 from __future__ import annotations
 
@@ -16,14 +28,16 @@ MAX_SIZE = 1500  # and the most ever sent: what fits one Ethernet frame
 HEADERS = 28  # octets of IP and UDP headers, which option 57 counts
 LEAST_ROOM = MIN_SIZE - HEADERS  # octets of a reply that every client takes
 LINK_SELECTION, SERVER_OVERRIDE = 5, 11  # sub-options of option 82 (RFC 3527, RFC 5107)
-_NAMES_A_SERVER = frozenset({options.REQUEST, options.DECLINE, options.RELEASE})  # RFC 2131 table 5
+# RFC 2131 table 5: the messages in which option 54 counts, and those, by kind or state, that have no ciaddr.
+_NAMES_A_SERVER = frozenset({options.REQUEST, options.DECLINE, options.RELEASE})
+_WITHOUT_CIADDR = frozenset({options.DISCOVER, options.DECLINE, SELECTING, INIT_REBOOT})
 # What stands before the octets of a name, in place of the hardware type that is before hardware addresses.
 _CLIENT_ID, _GUID = b"\0", b"\xff"
 
 
 @dataclass(slots=True)
 class Request:
-    """A client's message. address is the one it is about: ciaddr of a renewal, else option 50 or ciaddr."""
+    """A client's message. address and ciaddr are those of its state, 0 where that has none."""
 
     message: Message
     client: pxe.Client
@@ -31,6 +45,8 @@ class Request:
     state: str  # of a DHCPREQUEST, else ''
     key: bytes  # who asks; b'' when it cannot be told
     address: int
+    ciaddr: int
+    source: int  # the address that the datagram came from, 0 for none
     server_id: int
     parameters: bytes  # option 55: numbers of options, in the order in which they are wanted
     direct: bool  # sent to this server's address, not broadcast
@@ -72,30 +88,41 @@ class Request:
         ):
             if len(octets) == 4 and any(octets):
                 return wire.number(octets)
-        return message.giaddr or (message.ciaddr if self.direct else 0)
+        return message.giaddr or (self.ciaddr if self.direct else 0)
 
 
-def parse(message: Message, direct: bool, identify_by: str = AUTO) -> Request:
+def parse(message: Message, direct: bool, identify_by: str = AUTO, source: int = 0) -> Request:
     """Return what a message asks; WireError when an option that its answer hangs on is malformed.
 
     direct: it was sent to this server's address, not broadcast; that tells RENEWING from REBINDING.
+    source: the address that it came from.
     """
     kind = options.number(message, options.MESSAGE_TYPE, 1)
     server_id = options.address(message, options.SERVER_ID) if kind in _NAMES_A_SERVER else 0
-    requested = options.readable_address(message, options.REQUESTED_ADDRESS)
     state = _state(message, server_id, direct) if kind == options.REQUEST else ""
+    has_ciaddr = (state or kind) not in _WITHOUT_CIADDR
+    ciaddr = message.ciaddr if has_ciaddr else 0
+    if kind == options.INFORM and not ciaddr:
+        ciaddr = source
     return Request(
         message=message,
         client=pxe.identify(message),
         kind=kind,
         state=state,
         key=identity(message, identify_by),
-        address=(0 if state in {RENEWING, REBINDING} else requested) or message.ciaddr,
+        address=ciaddr if has_ciaddr else _requested(message, state),
+        ciaddr=ciaddr,
+        source=source,
         server_id=server_id,
         parameters=message.options.get(options.PARAMETER_LIST, b""),
         direct=direct,
         hardware=hardware_text(message),
     )
+
+
+def _requested(message: Message, state: str) -> int:
+    requested = options.readable_address(message, options.REQUESTED_ADDRESS)
+    return requested or (message.ciaddr if state == SELECTING else 0)
 
 
 def _state(message: Message, server_id: int, direct: bool) -> str:

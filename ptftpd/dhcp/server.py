@@ -226,15 +226,16 @@ class Server:
         if self._monitor.receive(message):
             self._judge()
             return None
+        source = wire.number(socket.inet_aton(peer[0]))
         if options.MESSAGE_TYPE not in message.options and self._answers_bootp:
-            return self._bootp.receive(message, now)
+            return self._bootp.receive(message, now, source)
         if self._only_bootp:
             return Outcome(None, self._link.name, ignored="DHCP, not BOOTP")
         if self._silent:
             return Outcome(None, self._link.name, ignored="still looking for another DHCP server")
         if self._proxies:
-            return self._proxy.receive(message, direct=direct)
-        return self._machine.receive(message, now, direct=direct)
+            return self._proxy.receive(message, direct=direct, source=source)
+        return self._machine.receive(message, now, direct=direct, source=source)
 
     def _boot_request(
         self, message: wire.Message, peer: tuple[str, int], now: float, direct: bool

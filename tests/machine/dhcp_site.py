@@ -66,9 +66,20 @@ class Site:
         self.pool = self.networks.own.pool
         self.machine = Machine(self.settings, "eth0", int(OWN), self.networks)
 
-    def say(self, kind: int, hardware: bytes = MAC, *, direct: bool = False, **fields: Any) -> Outcome:
-        """Return what comes of a client's message."""
-        return self.machine.receive(message(kind, hardware, **fields), self.now, direct=direct)
+    def say(
+        self,
+        kind: int,
+        hardware: bytes = MAC,
+        *,
+        direct: bool = False,
+        source: int | None = None,
+        **fields: Any,
+    ) -> Outcome:
+        """Return what comes of a client's message, from its relay agent, its own address, or none yet."""
+        if source is None:
+            source = fields.get("giaddr") or fields.get("ciaddr") or 0
+        said = message(kind, hardware, **fields)
+        return self.machine.receive(said, self.now, direct=direct, source=source)
 
     def discover(self, hardware: bytes = MAC, **fields: Any) -> Outcome:
         """Return what comes of a DHCPDISCOVER."""

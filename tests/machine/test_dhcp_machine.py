@@ -245,6 +245,16 @@ def test_no_answer_goes_where_a_request_says_and_this_server_does_not(server: di
     assert answer(outcome).ciaddr == 0
 
 
+def test_a_client_that_puts_the_offered_address_into_ciaddr_too() -> None:
+    """RFC 1541 had it so, and VPCS does it: nobody answers ARP for that address yet, so unicast is lost."""
+    site = Site()
+    address = answer(site.discover()).yiaddr
+    outcome = site.select(address, ciaddr=address)
+    assert (kind(answer(outcome)), answer(outcome).yiaddr) == (options.ACK, address)
+    assert outcome.destination == ("255.255.255.255", 68)
+    assert answer(outcome).ciaddr == 0
+
+
 # RELEASE, DECLINE, INFORM
 
 
@@ -303,6 +313,15 @@ def test_inform() -> None:
     assert not outcome.commit
     assert not {options.LEASE_TIME, options.RENEWAL_TIME, options.REBINDING_TIME} & set(ack.options)
     assert ack.file == b"boot.efi"
+
+
+def test_inform_without_ciaddr() -> None:
+    """What it was sent from is its address, if that is one of the network."""
+    outcome = Site().say(options.INFORM, source=ip(".77"))
+    assert (kind(answer(outcome)), answer(outcome).ciaddr) == (options.ACK, ip(".77"))
+    assert outcome.destination == ("10.0.0.77", 68)
+    assert silent(Site().say(options.INFORM, source=ip("8.8.8.8"))) == "DHCPINFORM from another network"
+    assert silent(Site().say(options.INFORM)) == "DHCPINFORM from another network"
 
 
 def test_inform_does_not_send_to_other_networks() -> None:

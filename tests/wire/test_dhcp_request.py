@@ -47,11 +47,34 @@ def test_bootp_has_no_kind() -> None:
     assert request.parse(Message(cookie=False), False).kind == 0
 
 
-def test_the_address_asked_for() -> None:
-    """RFC 2131 table 5: option 50 in SELECTING and INIT-REBOOT, ciaddr in RENEWING and REBINDING."""
-    assert request.parse(asks(o50=NINE), False).address == 0x0A000009
-    assert request.parse(asks(o50=NINE, o54=SERVER, ciaddr=7), False).address == 0x0A000009
-    assert request.parse(asks(o50=NINE, ciaddr=7), False).address == 7
+EVERYTHING = {"o50": NINE, "o54": SERVER, "o51": wire.octets(77, 4), "ciaddr": 7}
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "address", "ciaddr", "server"),
+    [
+        (options.DISCOVER, EVERYTHING, 0x0A000009, 0, 0),
+        (options.DISCOVER, {"ciaddr": 7}, 0, 0, 0),
+        (options.REQUEST, EVERYTHING, 0x0A000009, 0, 0x0A000001),  # SELECTING
+        (options.REQUEST, {"o54": SERVER, "ciaddr": 7}, 7, 0, 0x0A000001),  # SELECTING by RFC 1541
+        (options.REQUEST, {"o50": NINE}, 0x0A000009, 0, 0),  # INIT-REBOOT
+        (options.REQUEST, {"o50": NINE, "ciaddr": 7}, 7, 7, 0),  # RENEWING or REBINDING
+        (options.DECLINE, EVERYTHING, 0x0A000009, 0, 0x0A000001),
+        (options.DECLINE, {"o54": SERVER, "ciaddr": 7}, 0, 0, 0x0A000001),
+        (options.RELEASE, EVERYTHING, 7, 7, 0x0A000001),
+        (options.RELEASE, {"o50": NINE}, 0, 0, 0),
+        (options.INFORM, EVERYTHING, 7, 7, 0),
+        (options.INFORM, {"o50": NINE}, 5, 5, 0),  # where it came from
+    ],
+)
+def test_a_field_counts_only_in_the_state_that_has_it(
+    kind: int, said: dict[str, object], address: int, ciaddr: int, server: int
+) -> None:
+    """RFC 2131 table 5: the address it is about, the one an answer may go to, the server it names."""
+    message = asks(**said)
+    message.options[options.MESSAGE_TYPE] = bytes([kind])
+    asked = request.parse(message, False, source=5)
+    assert (asked.address, asked.ciaddr, asked.server_id) == (address, ciaddr, server)
 
 
 def test_a_malformed_option_is_named_with_its_place() -> None:
