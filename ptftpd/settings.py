@@ -328,6 +328,14 @@ class Dhcp:
     trust_option_82: bool = option(
         False, flag, "accept option 82 from switches that add it without being a relay agent (giaddr 0)"
     )
+    relays: tuple[IPv4Address, ...] = option(
+        (),
+        address4,
+        "relay agents (giaddr) that are answered though they are in no network described here and send from "
+        "another address, such as those that put a loopback address there",
+        metavar="ADDRESS",
+        many=True,
+    )
     reserve: tuple[tuple[bytes, IPv4Address], ...] = option(
         (), reservation, "address reserved for one hardware address", metavar="MAC=ADDRESS", many=True
     )

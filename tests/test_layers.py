@@ -38,7 +38,7 @@ account orders
 dhcp.explain
 dhcp.machine dhcp.proxy dhcp.bootp
 dhcp.networks
-dhcp.outcome dhcp.plan
+dhcp.outcome dhcp.plan dhcp.origin
 dhcp.reservations
 tftp.sender tftp.receiver tftp.names tftp.limits dhcp.pool dhcp.sheets dhcp.decision
 dhcp.rules dhcp.menu dhcp.monitor

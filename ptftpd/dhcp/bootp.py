@@ -41,9 +41,12 @@ class Bootp:
         self._boot_server = int(settings.pxe.tftp_server or own)
         self._sheets = Sheets(settings)
 
-    def receive(self, message: Message, now: float, source: int = 0) -> Outcome:
-        """Return what comes of a message without option 53 from an address; WireError when malformed."""
-        asked = request.parse(message, direct=False, source=source)
+    def receive(self, message: Message, now: float, *, direct: bool = False, source: int = 0) -> Outcome:
+        """Return what comes of a message without option 53; WireError when it is malformed.
+
+        direct: it was sent to this server's own address; source: the address that it came from.
+        """
+        asked = request.parse(message, direct, source=source)
         asked.key = self.networks.identify(asked, request.AUTO)
         network = self.networks.find(asked)
         outcome = Outcome(asked, self._interface)
@@ -56,7 +59,9 @@ class Bootp:
         elif asked.has_stray_option_82 and not self._trust_option_82:
             outcome.ignored = "option 82 without a relay agent"
         elif network is None:
-            outcome.ignored = "relayed from a network that is not configured"
+            outcome.ignored = "relayed from a network that is not configured: describe it in a [subnet]"
+        elif fault := self.networks.origins.fault(asked):
+            outcome.ignored = fault
         elif message.ciaddr and message.ciaddr not in network.plan.subnet:
             outcome.ignored = "BOOTREQUEST from another network"  # the reply would go wherever it says
         else:

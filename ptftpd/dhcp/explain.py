@@ -36,7 +36,7 @@ class Explainer:
         """own is the server's address on the interface; networks has the leases as they are."""
         self._settings, self._networks = settings, networks
         self._machine = Machine(settings, interface, own, networks)
-        self._proxy = Proxy(settings, interface, own)
+        self._proxy = Proxy(settings, interface, own, networks.origins)
         self._bootp = Bootp(settings, interface, own, networks, frozenset())
         self._decision = Decision(settings, own)
         self._is_proxy = settings.dhcp.mode == "proxy"
@@ -74,10 +74,10 @@ class Explainer:
 
     def _outcome(self, message: Message, now: float) -> Outcome:
         if options.MESSAGE_TYPE not in message.options:
-            return self._bootp.receive(message, now)
+            return self._bootp.receive(message, now, source=message.giaddr)
         if self._is_proxy:
-            return self._proxy.receive(message, direct=False)
-        return self._machine.receive(message, now, direct=False)
+            return self._proxy.receive(message, direct=False, source=message.giaddr)
+        return self._machine.receive(message, now, direct=False, source=message.giaddr)
 
 
 def _had(asked: Request, network: Network | None, now: float) -> str:

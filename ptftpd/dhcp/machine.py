@@ -67,7 +67,7 @@ class Machine:
             # syslinux.efi, for one, repeats DHCP without options 60 and 93.
             asked.client = asked.client._replace(architectures=(lease.architecture,))
         outcome = Outcome(asked, self._interface)
-        outcome.ignored = self._unwanted(asked, network, lease, now)
+        outcome.ignored = self._unwanted(asked, network, lease, now) or self.networks.origins.fault(asked)
         if network and not outcome.ignored:
             self._handlers[asked.kind](asked, network, outcome, now)
         return outcome
@@ -109,7 +109,7 @@ class Machine:
         if asked.has_stray_option_82 and not self._settings.trust_option_82:
             return "option 82 without a relay agent"
         if network is None:
-            return "relayed from a network that is not configured"
+            return "relayed from a network that is not configured: describe it in a [subnet]"
         known = asked.key in network.plan.subnet.reserved or (lease is not None and lease.expires > now)
         if known or self._settings.answer_all or self._decision.answers(asked.client):
             return ""

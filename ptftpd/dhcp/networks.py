@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ptftpd.dhcp import request
+from ptftpd.dhcp.origin import Origins
 from ptftpd.dhcp.plan import Plan, Plans
 from ptftpd.dhcp.pool import Lease, Pool
 from ptftpd.dhcp.request import Request
@@ -34,6 +35,7 @@ class Networks:
         # Their clients go by them all the same, and the next reload may have a place for them again.
         self._elsewhere = [lease for lease in known if id(lease) not in placed]
         self._names = plans.names
+        self.origins = Origins((plan.subnet for plan in plans.networks), plans.relays)
         # Hardware address -> the reservation that another name of the machine led to: the installed system
         # does not tell the GUID that its firmware told. Bounded: one for each reservation.
         reserved = set(plans.names.values())

@@ -41,10 +41,14 @@ class Plan:
 
 @dataclass(frozen=True)
 class Plans:
-    """Every network, the interface's own first; names: what a machine may be known by -> its lease key."""
+    """Every network, the interface's own first; names: what a machine may be known by -> its lease key.
+
+    relays: relay agents that are in none of them.
+    """
 
     networks: tuple[Plan, ...]
     names: dict[bytes, bytes] = field(default_factory=dict)
+    relays: tuple[int, ...] = ()
 
 
 def plans(settings: Settings, interface: str, own: IPv4Address, network: IPv4Network) -> Plans:
@@ -79,7 +83,8 @@ def plans(settings: Settings, interface: str, own: IPv4Address, network: IPv4Net
             subnet = _subnet(settings, where, whose, section, targets[where], taken, kept)
             networks.append(_plan(settings, where, whose, section, targets[where], subnet))
     faults.check()
-    return Plans(tuple(networks), {name: item.names[0] for item in reserved for name in item.names})
+    names = {name: item.names[0] for item in reserved for name in item.names}
+    return Plans(tuple(networks), names, tuple(map(int, settings.dhcp.relays)))
 
 
 def _own_section(settings: Settings, network: IPv4Network) -> Section:

@@ -33,6 +33,11 @@ class Subnet:
     def __contains__(self, address: int) -> bool:
         return address & self.mask == self.network
 
+    def is_edge(self, address: int) -> bool:
+        """Return whether no host has the address: the network's own and broadcast; a /31 has none such."""
+        hosts = ~self.mask & 0xFFFFFFFF
+        return hosts > 1 and address & hosts in {0, hosts}
+
     def is_dynamic(self, address: int) -> bool:
         """Return whether any client may be given the address."""
         return any(first <= address <= last for first, last in self.ranges) and address not in self.excluded

@@ -13,6 +13,7 @@ from __future__ import annotations
 from ptftpd.dhcp import options, pxe, reply, request, wire
 from ptftpd.dhcp.boot import Boot
 from ptftpd.dhcp.decision import Decision
+from ptftpd.dhcp.origin import Origins
 from ptftpd.dhcp.outcome import Outcome
 from ptftpd.dhcp.request import Request
 from ptftpd.dhcp.wire import Message
@@ -24,8 +25,9 @@ PORT = 4011
 class Proxy:
     """Answers the PXE clients of one interface."""
 
-    def __init__(self, settings: Settings, interface: str, own: int) -> None:
-        """own is this server's address on the interface."""
+    def __init__(self, settings: Settings, interface: str, own: int, origins: Origins | None = None) -> None:
+        """own is this server's address on the interface; origins judges where messages come from."""
+        self._origins = origins or Origins()
         self._interface = interface
         self._own = own
         self._decision = Decision(settings, own)
@@ -45,6 +47,8 @@ class Proxy:
             outcome.ignored = "is for the DHCP server, not for this proxy"
         elif asked.has_stray_option_82 and not self._trust_option_82:
             outcome.ignored = "option 82 without a relay agent"
+        elif fault := self._origins.fault(asked):
+            outcome.ignored = fault
         elif not self._decision.answers_as_proxy(asked.client):
             outcome.ignored = "takes no proxy's offer" if asked.client.boots else "not a PXE client"
         elif boot is None:

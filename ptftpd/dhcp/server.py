@@ -132,7 +132,7 @@ class Server:
         # Neither is taken before both are made: either may find fault.
         self._machine, self._proxy = (
             Machine(settings, link.name, own, networks),
-            Proxy(settings, link.name, own),
+            Proxy(settings, link.name, own, networks.origins),
         )
         self._link, self._address = link, str(link.address)
         self._mode = "full" if self._only_bootp else settings.dhcp.mode
@@ -228,7 +228,7 @@ class Server:
             return None
         source = wire.number(socket.inet_aton(peer[0]))
         if options.MESSAGE_TYPE not in message.options and self._answers_bootp:
-            return self._bootp.receive(message, now, source)
+            return self._bootp.receive(message, now, direct=direct, source=source)
         if self._only_bootp:
             return Outcome(None, self._link.name, ignored="DHCP, not BOOTP")
         if self._silent:

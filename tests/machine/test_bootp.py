@@ -47,7 +47,7 @@ class Site:
     def ask(self, hardware: bytes = MAC, now: float = NOW, **fields: Any) -> Outcome:
         """Return what comes of a BOOTREQUEST."""
         message = Message(**({"xid": 7, "chaddr": hardware.ljust(16, b"\0")} | fields))
-        return self.machine.receive(message, now)
+        return self.machine.receive(message, now, source=message.giaddr or message.ciaddr)
 
 
 def test_the_reply() -> None:
@@ -188,7 +188,8 @@ def test_one_address_for_ever_though_the_machine_speaks_dhcp_too() -> None:
     dhcp = Machine(site.settings, "eth0", int(OWN), site.networks)
 
     def says(kind: int, now: float, **fields: Any) -> Outcome:
-        return dhcp.receive(message(kind, mac(1), vendor=b"", **fields), now, direct=True)
+        said = message(kind, mac(1), vendor=b"", **fields)
+        return dhcp.receive(said, now, direct=True, source=said.ciaddr)
 
     ack = says(options.REQUEST, NOW, ciaddr=address)
     assert options.number(answer(ack), options.LEASE_TIME, 4) == 3600
@@ -242,7 +243,10 @@ def test_where_the_reply_goes(fields: dict[str, int], to: tuple[str, int]) -> No
     [
         ({"op": wire.BOOTREPLY}, "a server's message"),
         ({"hlen": 0}, "BOOTREQUEST without hardware address"),
-        ({"giaddr": ip("10.9.0.1")}, "relayed from a network that is not configured"),
+        (
+            {"giaddr": ip("10.9.0.1")},
+            "relayed from a network that is not configured: describe it in a [subnet]",
+        ),
     ],
 )
 def test_what_is_not_answered(fields: dict[str, int], why: str) -> None:

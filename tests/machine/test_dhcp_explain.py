@@ -141,7 +141,9 @@ def test_why_there_is_no_reply() -> None:
         ["it did not say what it is: firmware does, as with --arch bios or --arch x86_64-efi"],
     ]
     why = explained(site(), arch="7", relay="192.168.9.9")[-1]
-    assert why == ["is not answered: relayed from a network that is not configured"]
+    assert why == [
+        "is not answered: relayed from a network that is not configured: describe it in a [subnet]"
+    ]
     full = site()
     for number in range(3):
         full.lease(mac(number))

@@ -469,7 +469,7 @@ def test_a_relayed_refusal_is_broadcast_by_the_relay() -> None:
 
 
 def test_what_relays_must_not_do() -> None:
-    why = "relayed from a network that is not configured"
+    why = "relayed from a network that is not configured: describe it in a [subnet]"
     assert silent(Site().discover(giaddr=ip("192.168.1.1"))) == why
     assert silent(Site().discover(o82=b"\x01\x01x")) == "option 82 without a relay agent"
 

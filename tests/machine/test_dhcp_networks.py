@@ -152,7 +152,7 @@ def test_the_relay_agent_stands_for_the_server() -> None:
 
 
 def test_a_network_that_is_not_configured() -> None:
-    why = "relayed from a network that is not configured"
+    why = "relayed from a network that is not configured: describe it in a [subnet]"
     assert silent(Site(subnets=far()).discover(giaddr=ip("192.168.8.1"))) == why
     assert silent(Site(subnets=far()).discover(giaddr=RELAY, o118=wire.addresses(ip("192.168.8.1")))) == why
 

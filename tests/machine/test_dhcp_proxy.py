@@ -24,7 +24,8 @@ def proxy(pxe: Pxe | None = None) -> Proxy:
 
 def offer(vendor: bytes = EFI, **fields: object) -> Outcome:
     """Return what comes of a DISCOVER."""
-    return proxy().receive(message(options.DISCOVER, vendor=vendor, **fields), direct=False)
+    asked = message(options.DISCOVER, vendor=vendor, **fields)
+    return proxy().receive(asked, direct=False, source=asked.giaddr)
 
 
 @pytest.mark.parametrize("vendor", [BIOS, EFI], ids=["BIOS", "EFI"])
@@ -197,7 +198,8 @@ def test_full_dhcp_never_says_pxeclient() -> None:
 
 def files(settings: Settings, **fields: object) -> object:
     """Return the boot file that a proxy with these settings offers."""
-    found = Proxy(settings, "eth0", int(OWN)).receive(message(options.DISCOVER, **fields), direct=False)
+    asked = message(options.DISCOVER, **fields)
+    found = Proxy(settings, "eth0", int(OWN)).receive(asked, direct=False, source=asked.giaddr)
     return found.fields.get("DHCP_BOOT_FILE")
 
 

@@ -161,7 +161,7 @@ def replied(quirk: Quirk) -> Outcome:
         return machine.receive(Message(chaddr=MAC.ljust(16, b"\0"), **quirk.says), 0.0)
     asked = message(quirk.kind, says.pop("hardware", MAC), **says)
     if settings.dhcp.mode == "proxy":
-        return Proxy(settings, "eth0", int(OWN)).receive(asked, direct=False)
+        return Proxy(settings, "eth0", int(OWN)).receive(asked, direct=False, source=asked.giaddr)
     return Site(**named).machine.receive(asked, 0.0, direct=False)
 
 
