@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from ptftpd.dhcp import pxe
 from ptftpd.option import NO, YES
+from ptftpd.patterns import longest
 
 T = TypeVar("T")
 
@@ -245,9 +246,10 @@ def transfer_mode(value: str) -> str:
 
 
 def pattern(value: str) -> str:
-    """Return a regular expression that compiles."""
+    """Return a regular expression that compiles, and that no name takes too long."""
     try:
         re.compile(value)
+        longest(value)
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"must be a regular expression: {error}") from None
     return value

@@ -51,7 +51,7 @@ dhcp.pxe
 tftp.options tftp.outcome tftp.netascii tftp.codes dhcp.options dhcp.registry
 tftp.wire dhcp.wire
 change
-errors option tftp.content client.waiting tftp dhcp client programs
+errors option patterns tftp.content client.waiting tftp dhcp client programs
 """
 
 # A machine is handed octets and the time; with these it could fetch them, and its tests would not be exact.
