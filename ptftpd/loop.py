@@ -20,6 +20,8 @@ MAX_EVENTS = 256  # descriptors handled a wake-up, so that timers are looked at 
 LOOK = 60e-6
 SLEEPS = 64  # so many waits that short, and it begins to look; one that is longer, and it sleeps again
 
+FEW = 64  # dead timers that are not worth a compaction of the heap
+
 
 class Timed(Protocol):
     """What has a deadline, in monotonic seconds (INF when idle), and wants to be told when it is over.
@@ -43,15 +45,20 @@ class Loop:
         self._handlers: dict[int, Callable[[float], None]] = {}
         self._heap: list[tuple[float, int, Timed]] = []
         self._sequence = 0  # breaks ties in the heap, so that Timed objects are never compared
+        self._dead = 0  # entries of the heap that a nearer one replaced, or whose timer was cancelled
         self._after: list[Callable[[float], None]] = []
         self._running = False
-        # A client on a machine with one processor needs that.
-        self._sleeps = SLEEPS if (os.cpu_count() or 1) > 1 else INF
+        # A client on the same processor needs that. What counts is what this process may run on (CPUAffinity=).
+        self._sleeps = SLEEPS if len(os.sched_getaffinity(0)) > 1 else INF
 
     def add(self, fd: int, handler: Callable[[float], None], *, exclusive: bool = False) -> None:
         """Call handler(now) whenever fd is readable; exclusive: wake one of several processes only."""
         self._handlers[fd] = handler
         self._epoll.register(fd, select.EPOLLIN | (select.EPOLLEXCLUSIVE if exclusive else 0))
+
+    def replace(self, fd: int, handler: Callable[[float], None]) -> None:
+        """Call another handler from now on for fd, which was added."""
+        self._handlers[fd] = handler
 
     def remove(self, fd: int) -> None:
         """Forget fd, which must be open still."""
@@ -65,9 +72,30 @@ class Loop:
         costs nothing, the entry that comes up early is pushed again.
         """
         if timed.deadline < timed.scheduled:
+            if timed.scheduled != INF:
+                self._bury()
             timed.scheduled = when = min(timed.deadline, self.now + LONGEST)
             self._sequence += 1
             heapq.heappush(self._heap, (when, self._sequence, timed))
+
+    def cancel(self, timed: Timed) -> None:
+        """Let go of an object that is done: timed.tick() is not called any more."""
+        timed.deadline = INF
+        if timed.scheduled != INF:
+            timed.scheduled = INF
+            self._bury()
+
+    def _bury(self) -> None:
+        """Count one more dead entry, and compact the heap once most of it is dead.
+
+        What ended leaves nothing behind: a peer that chose a timeout of minutes would else have each of its
+        requests remembered for as long. The heap holds at most twice what is alive, and FEW.
+        """
+        self._dead += 1
+        if self._dead > FEW and 2 * self._dead > len(self._heap):
+            self._heap[:] = [entry for entry in self._heap if entry[0] == entry[2].scheduled]  # run() has it
+            heapq.heapify(self._heap)
+            self._dead = 0
 
     def every_wakeup(self, handler: Callable[[float], None]) -> None:
         """Call handler(now) after the descriptors of each wake-up were handled: batches end there."""
@@ -119,7 +147,8 @@ class Loop:
         while heap and heap[0][0] <= now:
             when, _, timed = heapq.heappop(heap)
             if when != timed.scheduled:
-                continue  # an entry that a nearer one replaced
+                self._dead -= 1
+                continue  # an entry that a nearer one replaced, or a timer that was cancelled
             timed.scheduled = INF
             if timed.deadline <= now:
                 timed.tick(now)

@@ -213,6 +213,36 @@ class TestTimers:
         run_until(loop, 110)
         assert other.ticks == []
 
+    @given(st.lists(st.tuples(st.sampled_from(["begin", "nearer", "end"]), st.floats(1, 255)), max_size=300))
+    def test_what_ended_leaves_nothing(self, steps: list[tuple[str, float]]) -> None:
+        """Whatever deadlines ended timers had, the heap is no larger than what lives calls for."""
+        loop, alive = Loop(), []
+        for step, (what, after) in enumerate(steps * 3):
+            if what == "begin" or not alive:
+                alive.append(Timer(loop, loop.now + after))
+            elif what == "nearer":
+                alive[step % len(alive)].deadline /= 2
+                loop.schedule(alive[step % len(alive)])
+            else:
+                timer = alive.pop(step % len(alive))
+                loop.cancel(timer)
+                assert timer.deadline == INF
+            assert len(loop._heap) <= 2 * len(alive) + module.FEW + 1
+        loop.close()
+
+    def test_a_cancelled_timer_is_not_called(self, world: World) -> None:
+        """Nor is another one in its place, and it can be used again."""
+        loop = Loop()
+        timers = [Timer(loop, world.now + 1 + number) for number in range(3 * module.FEW)]
+        for timer in timers[::2] + timers[1::4]:
+            loop.cancel(timer)
+        loop.cancel(timers[0])
+        timers[0].deadline = world.now + 5
+        loop.schedule(timers[0])
+        run_until(loop, world.now + 4 * module.FEW)
+        rung = [number for number, timer in enumerate(timers) if timer.ticks]
+        assert rung == [0, *range(3, 3 * module.FEW, 4)]
+
     def test_equal_deadlines_are_called_in_order(self, world: World) -> None:
         """Timers are never compared with each other."""
         loop = Loop()
@@ -303,6 +333,15 @@ class TestDescriptors:
         loop.remove(5)
         assert world.registered == {}
 
+    def test_another_handler(self, world: World) -> None:
+        """From the next wake-up on."""
+        called: list[str] = []
+        loop = Loop()
+        loop.add(5, lambda now: called.append("old") or loop.replace(5, lambda now: called.append("new")))
+        world.arrivals = [(101.0, [5]), (102.0, [5])]
+        run_until(loop, 103.0)
+        assert called == ["old", "new"]
+
     def test_added_by_another(self, world: World) -> None:
         loop = Loop()
         called: list[float] = []
@@ -375,7 +414,7 @@ class TestLooking:
     def world(self, world: World, monkeypatch: pytest.MonkeyPatch) -> World:
         """Return a world in which a look takes time, with two processors."""
         world.look = module.LOOK / 10
-        monkeypatch.setattr(module.os, "cpu_count", lambda: 2)
+        monkeypatch.setattr(module.os, "sched_getaffinity", lambda pid: {0, 1})
         return world
 
     def answer(self, world: World, loop: Loop, times: int, after: float) -> int:
@@ -421,7 +460,7 @@ class TestLooking:
     def test_the_only_processor_is_left_to_the_client(
         self, world: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(module.os, "cpu_count", lambda: 1)
+        monkeypatch.setattr(module.os, "sched_getaffinity", lambda pid: {1})
         assert self.answer(world, Loop(), 1000, module.LOOK / 2) == 1000
 
 
