@@ -48,7 +48,7 @@ class Loop:
         self._dead = 0  # entries of the heap that a nearer one replaced, or whose timer was cancelled
         self._after: list[Callable[[float], None]] = []
         self._running = False
-        # A client on the same processor needs that. What counts is what this process may run on (CPUAffinity=).
+        # A client on the same processor needs that: what counts is what this process may run on.
         self._sleeps = SLEEPS if len(os.sched_getaffinity(0)) > 1 else INF
 
     def add(self, fd: int, handler: Callable[[float], None], *, exclusive: bool = False) -> None:

@@ -31,7 +31,7 @@ tftp.server client.transfer dhcp.server
 client.attempt tftp.answers
 dhcp.prober dhcp.held
 tftp.transfer tftp.catalog client.channel client.local client.trace client.progress
-tftp.clients tftp.uploads client.job client.place
+tftp.clients tftp.uploads tftp.sources client.job client.place
 links runs
 loop net neighbours log tftp.files tftp.chunks dhcp.store
 account orders
@@ -48,7 +48,7 @@ dhcp.reply
 dhcp.request dhcp.sheet
 dhcp.boot
 dhcp.pxe
-tftp.options tftp.outcome tftp.netascii tftp.codes dhcp.options dhcp.registry
+tftp.options tftp.outcome tftp.netascii tftp.codes tftp.rates dhcp.options dhcp.registry
 tftp.wire dhcp.wire
 change
 errors option patterns tftp.content client.waiting tftp dhcp client programs

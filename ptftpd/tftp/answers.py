@@ -16,7 +16,7 @@ from ptftpd.tftp.codes import transfer_error
 from ptftpd.tftp.content import Content
 from ptftpd.tftp.files import failure
 from ptftpd.tftp.names import Facts
-from ptftpd.tftp.outcome import Backoff
+from ptftpd.tftp.outcome import PATIENCE, Backoff
 from ptftpd.tftp.receiver import Receiver
 from ptftpd.tftp.sender import Sender
 from ptftpd.tftp.transfer import File, Peer, Request
@@ -107,7 +107,7 @@ class Answers:
         tftp = self._settings
         return Backoff(
             terms.timeout or tftp.timeout, tftp.retries, fixed=terms.timeout is not None,
-            opening=min(tftp.opening_retries, tftp.retries),
+            opening=min(tftp.opening_retries, tftp.retries), patience=PATIENCE,
         )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from math import inf
 INF = inf
 
 MIN_WAIT = 0.1  # seconds: below it the timer would race firmware that polls its network card
+PATIENCE = 60.0  # seconds of silence at most that a server endures at an interval its peer chose (RFC 2349)
 MAX_WAIT = 8.0  # seconds: long enough for a switch port that comes up, short enough to notice the end
 
 DEFAULT_TIMEOUT = 1.0  # seconds, until the round trip is measured
@@ -42,12 +43,24 @@ class Backoff:
     __slots__ = ("_fixed", "_once_answered", "_rto", "_srtt", "_var", "initial", "retries", "tries", "wait")
 
     def __init__(
-        self, initial: float, retries: int, *, fixed: bool = False, opening: int | None = None
+        self,
+        initial: float,
+        retries: int,
+        *,
+        fixed: bool = False,
+        opening: int | None = None,
+        patience: float = INF,
     ) -> None:
         """initial: seconds, until measured. fixed: the peer chose it (RFC 2349), nothing changes it.
 
-        opening: retries until the peer has answered for the first time, when other than retries.
+        opening: retries until the peer has answered for the first time, when other than retries. patience:
+        seconds that a fixed time and its retries last at most; an interval above the half of it is cut, so
+        that one retry is left.
         """
+        if fixed:
+            initial = min(initial, patience / 2)
+            retries = int(min(retries, patience // initial - 1)) if patience < INF else retries
+            opening = None if opening is None else min(opening, retries)
         self.initial = self.wait = self._rto = initial
         self._once_answered = retries
         self.retries = retries if opening is None else opening

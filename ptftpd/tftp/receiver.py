@@ -68,6 +68,11 @@ class Receiver:
         """The number of blocks received in order."""
         return self._expected - 1
 
+    @property
+    def answered(self) -> bool:
+        """Whether the peer sent a block, so that what is sent arrives there."""
+        return self._expected > 1
+
     def start(self, now: float) -> bytes:
         """Return the first datagram: the OACK of a server, or the ACK 0 that asks for block 1."""
         self._sent_at, self.deadline = now, now + self._backoff.wait

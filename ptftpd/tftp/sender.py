@@ -53,8 +53,9 @@ class Sender:
 
     __slots__ = (
         "_ahead", "_awaited", "_backoff", "_base", "_buffers", "_clean", "_doubts", "_end", "_final",
-        "_first", "_modulus", "_oack", "_plain", "_quiet", "_read", "_sent", "_sent_at", "_shared", "_size",
-        "_slots", "_span", "_view", "blksize", "deadline", "outcome", "resent", "segment", "windowsize",
+        "_first", "_modulus", "_oack", "_opened", "_plain", "_quiet", "_read", "_sent", "_sent_at",
+        "_shared", "_size", "_slots", "_span", "_view", "blksize", "deadline", "outcome", "resent", "segment",
+        "windowsize",
     )  # fmt: skip
 
     def __init__(
@@ -79,6 +80,7 @@ class Sender:
         self.blksize = blksize
         self.windowsize = windowsize
         self._oack = oack
+        self._opened = False  # the OACK was acknowledged
         self._modulus = 65536 - rollover  # with rollover 1 the numbers are 1..65535 and 0 only at the start
         self.segment = HEADER + blksize
         self._final = INF if size is None else size // blksize + 1  # the last block, which is a short one
@@ -107,6 +109,11 @@ class Sender:
     def blocks(self) -> int:
         """The number of blocks acknowledged."""
         return self._base
+
+    @property
+    def answered(self) -> bool:
+        """Whether the peer acknowledged anything, so that what is sent arrives there."""
+        return self._opened or self._base > 0
 
     @property
     def octets(self) -> int:
@@ -140,7 +147,7 @@ class Sender:
         if self._oack:
             if block != 0:
                 return None
-            self._oack = b""
+            self._oack, self._opened = b"", True
             self._backoff.answered(now - self._sent_at if self._clean else None)
             return self._window(now, 0)
         return self._acknowledged(block, now)

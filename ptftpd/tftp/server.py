@@ -18,11 +18,13 @@ from ptftpd.tftp.answers import Answers
 from ptftpd.tftp.chunks import Shelf
 from ptftpd.tftp.codes import transfer_error
 from ptftpd.tftp.files import failure
-from ptftpd.tftp.limits import Limits
+from ptftpd.tftp.limits import ONCE, REFUSED, Limits, least_done
 from ptftpd.tftp.outcome import OK, Outcome
-from ptftpd.tftp.transfer import Peer, Request, Transfer
+from ptftpd.tftp.sources import Sources
+from ptftpd.tftp.transfer import STALLED, Peer, Request, Transfer
 
 _OF_A_TRANSFER = (wire.make_data(0, b"")[:2], wire.make_ack(0)[:2])
+_REQUESTS = (b"\0\1", b"\0\2")  # as RRQ and WRQ begin
 BATCH = 64  # requests taken a wake-up, so that a flood of them does not starve running transfers
 
 
@@ -42,11 +44,15 @@ class Server:
         self.loop, self.log = loop, log
         self.buffer = bytearray(65536)
         self.outbox: list[Transfer] = []  # transfers that have something to send in this wake-up
-        self.transfers: dict[tuple[Peer, str], Transfer] = {}  # bounded by max_transfers, and the dallying
+        self.transfers: dict[Transfer, None] = {}  # bounded by max_transfers, and the dallying
+        # By the client's TID and the address that it asked, oldest first. There is more than one only until
+        # the newest is acknowledged: a request may be forged, and what runs is not ended for it.
+        self._by_tid: dict[tuple[Peer, str], list[Transfer]] = {}
         self.sent = self.received = 0
         self._shelf = Shelf()
         tftp = settings.tftp
         self.limits = Limits[Transfer](tftp.max_transfers, tftp.max_client_transfers, tftp.request_rate)
+        self._sources = Sources()
         self._ifindex = ifindex
         self._draining = False
         self._sockets = tuple(sockets)
@@ -90,7 +96,7 @@ class Server:
 
     def close(self) -> None:
         """Stop listening and drop the transfers that are running."""
-        for transfer in list(self.transfers.values()):
+        for transfer in list(self.transfers):
             transfer.abandon("the server was stopped", self.loop.now)
         self._close_sockets()
         self._answers.close()
@@ -101,9 +107,15 @@ class Server:
             sock.close()
         self._sockets = ()
 
+    def answered(self, transfer: Transfer) -> None:
+        """End what its client had running before, now that it is known to want this instead."""
+        rivals = self._by_tid.get((transfer.request.peer, transfer.request.local), [])
+        for older in rivals[: rivals.index(transfer)]:
+            older.abandon("the client started over", self.loop.now)
+
     def ended(self, transfer: Transfer, outcome: Outcome) -> None:
         """Count a transfer whose outcome is known; it may dally on."""
-        self.limits.end(transfer.request.peer[0], transfer)
+        self.limits.end(transfer)
         if outcome is OK:
             self.received += transfer.request.writing
             self.sent += not transfer.request.writing
@@ -111,10 +123,13 @@ class Server:
     def closed(self, transfer: Transfer) -> None:
         """Forget a transfer."""
         key = transfer.request.peer, transfer.request.local
-        if self.transfers.get(key) is transfer:
-            del self.transfers[key]
-            if not self.transfers:
-                self._shelf.clear()
+        del self.transfers[transfer]
+        rivals = self._by_tid[key]
+        rivals.remove(transfer)
+        if not rivals:
+            del self._by_tid[key]
+        if not self.transfers:
+            self._shelf.clear()
 
     def _flush(self, now: float) -> None:
         for transfer in self.outbox:
@@ -149,41 +164,63 @@ class Server:
 
     def _is_answer(self, size: int, peer: Peer, local: str, now: float) -> bool:
         """Return whether the datagram belongs to a transfer on the shared port, which then has got it."""
-        transfer = self.transfers.get((peer, local))
-        if transfer is None or self.buffer[1] in (wire.RRQ, wire.WRQ):
+        transfers = self._by_tid.get((peer, local))
+        if not transfers or self.buffer[1] in (wire.RRQ, wire.WRQ):
             return False
-        transfer.take(self.buffer, size, now)
+        transfers[0].take(self.buffer, size, now)
         return True
 
     def _request(
         self, sock: socket.socket, datagram: bytes, peer: Peer, local: str, ifindex: int, now: float
     ) -> None:
+        client = self._sources.of(peer[0], ifindex, now)
         try:
-            request = Request(datagram, peer, local, ifindex, *wire.request(datagram))
+            asked = wire.request(datagram)
         except WireError as error:
             self.log.drop("malformed TFTP request", now, f"{peer[0]}: {error}")
-            if self._settings.single_port and datagram[:2] in _OF_A_TRANSFER:
-                self._disown(sock, peer, local, now)
+            if datagram[:2] in _REQUESTS and len(datagram) >= wire.HEADER:
+                # Silence would cost the device its timeouts.
+                self._tell(sock, peer, local, client, wire.make_error(wire.ILLEGAL, str(error)), now)
+            elif self._settings.single_port and datagram[:2] in _OF_A_TRANSFER:
+                # RFC 1350 §4: its transfer ended, or never was. Where each has its own port, ICMP says so.
+                reason = "no transfer with this port is known here"
+                self._tell(sock, peer, local, client, wire.make_error(wire.UNKNOWN_TID, reason), now)
             return
-        if self.limits.too_fast(peer[0], now):
+        verdict = self.limits.admit(client, (peer[1], datagram), now)
+        if verdict == REFUSED:
             self.log.drop("TFTP requests above request_rate", now, peer[0])
             return
-        running = self.transfers.get((peer, local))
-        if running is not None:
+        for running in reversed(self._by_tid.get((peer, local), ())):
+            if verdict == ONCE and running.request.datagram == datagram:
+                return  # what comes above the rate has nothing sent again
             if running.repeated(datagram, now):
                 return
+        if self._settings.single_port and not self._vacate(peer, local, now):
+            return
+        self._begin(sock, Request(datagram, peer, local, ifindex, *asked, client, verdict == ONCE), now)
+
+    def _vacate(self, peer: Peer, local: str, now: float) -> bool:
+        """Make room for another transfer to a client's TID on the shared port; return whether that may be.
+
+        Its ACKs could be for either transfer, so that there is one only. The one that runs stays until it
+        stands still: the request may be forged, and a client that started over asks again.
+        """
+        for running in self._by_tid.get((peer, local), [])[:]:
+            if running.answered and not running.ended and now - running.heard < STALLED:
+                self.log.drop("TFTP requests from the port of a running transfer", now, peer[0])
+                return False
             running.abandon("the client started over", now)
-        self._begin(sock, request, now)
+        return True
 
     def _begin(self, sock: socket.socket, request: Request, now: float) -> None:
         """Start the transfer that answers a request, or refuse it; only a start costs another its place."""
-        client, shared = request.peer[0], self._settings.single_port
+        client, shared = request.client, self._settings.single_port
         own = file = None
         try:
             if not shared:
                 own = self._own_socket(request)
             busy = self.limits.busy(client)
-            if busy and not self.limits.in_the_way(client):
+            if busy and not self.limits.in_the_way(client, now):
                 raise TransferError(wire.UNDEFINED, busy)
             file, machine, terms = self._answers.answer(own or sock, request)
             if not (own or shared):
@@ -193,10 +230,11 @@ class Server:
                 file.close()
             self._refuse_request(own or sock, request, error, shared=own is None)
             return
-        while busy and (silent := self.limits.in_the_way(client)):
-            self._displace(silent, now)
+        while busy and (least := self.limits.in_the_way(client, now)):
+            self._displace(least, now)
         transfer = Transfer(self, request, own or sock, file, machine, terms, shared=shared)
-        self.transfers[request.peer, request.local] = transfer
+        self.transfers[transfer] = None
+        self._by_tid.setdefault((request.peer, request.local), []).append(transfer)
         self.limits.begin(client, transfer)
         transfer.start(now)
 
@@ -217,7 +255,7 @@ class Server:
 
     def _vacated_socket(self, request: Request, now: float) -> socket.socket:
         """Return a socket with the port of a transfer that needs it less; TransferError when all need it."""
-        while least := self._least_needed(request.local):
+        while least := self._least_needed(request.local, now):
             self._displace(least, now)
             own = self._own_socket(request)
             if own:  # else a reload named other ports, or another worker was faster
@@ -225,29 +263,30 @@ class Server:
         reason = "the server is busy: every port that it may answer from is taken"
         raise TransferError(wire.UNDEFINED, reason)
 
-    def _least_needed(self, local: str) -> Transfer | None:
+    def _least_needed(self, local: str, now: float) -> Transfer | None:
         """Return the transfer that may lose its port of an address, None when all of them are needed.
 
-        It is the oldest that only dallies, as its file is whole, else the oldest that was never answered.
+        It is the oldest that only dallies, as its file is whole, else the oldest that was never answered,
+        else the one least done of those that stand still.
         """
-        here = (each for each in self.transfers.values() if each.request.local == local)
+        here = [each for each in self.transfers if each.request.local == local]
         spare = (each for each in here if each.ended or not each.answered)
-        return min(spare, key=lambda each: not each.ended, default=None)
+        return min(spare, key=lambda each: not each.ended, default=None) or least_done(here, now)
 
     def _displace(self, transfer: Transfer, now: float) -> None:
         """End a transfer for a newer one."""
         if not transfer.ended:
-            reason = "TFTP requests whose client never answered, to make room for newer ones"
-            self.log.drop(reason, now, transfer.request.peer[0])
+            what = "stood still" if transfer.answered else "were never answered"
+            self.log.drop(
+                f"TFTP transfers that {what}, to make room for newer ones", now, transfer.request.peer[0]
+            )
         transfer.give_way()
 
-    def _disown(self, sock: socket.socket, peer: Peer, local: str, now: float) -> None:
-        """Tell who sends for a transfer that there is none (RFC 1350 §4); it ended, or never was.
-
-        Where each transfer has a port of its own, the kernel says so by ICMP.
-        """
-        if not self.limits.too_fast(peer[0], now):
-            answer = wire.make_error(wire.UNKNOWN_TID, "no transfer with this port is known here")
+    def _tell(
+        self, sock: socket.socket, peer: Peer, local: str, client: str, answer: bytes, now: float
+    ) -> None:
+        """Send an answer from the port of requests, unless it comes above the client's rate."""
+        if not self.limits.too_fast(client, now):
             runs.Burst(sock, len(answer), peer=peer, local=local).send(answer)
 
     def _refuse_request(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from ptftpd import runs
-from ptftpd.log import Log, amount
+from ptftpd.log import INFO, WARNING, Log, amount
 from ptftpd.loop import INF, Loop
 from ptftpd.tftp import options, wire
 from ptftpd.tftp.outcome import OK, Failure, Outcome
@@ -19,6 +20,8 @@ WIDE = 16  # windowsize from which on the next window is read while the client i
 MANY = 64  # datagrams, or runs of them, of one upload taken a wake-up, so that it does not starve the others
 COPIED = 0.1  # seconds within which the same request again is the network's copy: no client repeats so soon
 STALLED = 1.0  # seconds without a datagram after which the same request means that the client started over
+
+CLOSED = Failure(wire.UNDEFINED, "it closed its port")  # as ICMP says
 
 Peer = tuple[str, int]
 
@@ -40,6 +43,9 @@ class Owner(Protocol):
     buffer: bytearray
     outbox: list[Transfer]
 
+    def answered(self, transfer: Transfer) -> None:
+        """Note that the client of a transfer acknowledged something for the first time."""
+
     def ended(self, transfer: Transfer, outcome: Outcome) -> None:
         """Note that the outcome of a transfer is known."""
 
@@ -51,7 +57,8 @@ class Owner(Protocol):
 class Request:
     """What a client asked, as it came in datagram: name is how it calls the file, asked are the options.
 
-    ifindex: the interface that it came through. quirks: what was done to the name.
+    ifindex: the interface that it came through. client: what the peer is counted as. once: its first datagram
+    is not sent again without an answer. quirks: what was done to the name.
     """
 
     datagram: bytes
@@ -62,6 +69,8 @@ class Request:
     name: str
     mode: str
     asked: dict[str, str]
+    client: str = ""
+    once: bool = False
     quirks: tuple[str, ...] = ()
 
     @property
@@ -74,8 +83,9 @@ class Transfer:
     """Runs a machine on a socket until it has ended, and writes its one record."""
 
     __slots__ = (
-        "_closed", "_ended", "_fd", "_file", "_owner", "_read_ahead", "_recv_into", "_run", "_seen",
-        "_send", "_shared", "_sock", "_started", "_terms", "deadline", "machine", "request", "scheduled",
+        "_closed", "_ended", "_fd", "_file", "_opening", "_owner", "_read_ahead", "_ready", "_recv_into",
+        "_run", "_send", "_shared", "_sock", "_started", "_terms", "deadline", "heard", "machine", "request",
+        "scheduled",
     )  # fmt: skip
 
     def __init__(
@@ -96,9 +106,11 @@ class Transfer:
         self._fd = sock.fileno()
         self._recv_into = sock.recv_into
         self._ended = self._closed = False
-        self._started = self._seen = 0.0
+        self._opening = True  # the client has not acknowledged anything yet
+        self._started = self.heard = 0.0  # heard: when the client was, last
         self._run: memoryview | bytes = b""
         self._send: Callable[[memoryview | bytes], object]
+        self._ready: Callable[[float], None]
         self._read_ahead: Callable[[], None] | None = None
         if isinstance(machine, Sender) and machine.windowsize >= WIDE:
             self._read_ahead = machine.read_ahead
@@ -111,13 +123,20 @@ class Transfer:
 
     def start(self, now: float) -> None:
         """Send the first datagram and wait for the answers."""
-        self._started = self._seen = now
+        self._started = self.heard = now
         if not self._shared:
             windows = isinstance(self.machine, Receiver) and self.machine.windowsize > 1
             if windows:
                 runs.accept_runs(self._sock)
-            self._owner.loop.add(self._fd, self.ready_many if windows else self.ready)
+            self._ready = self.ready_many if windows else self.ready
+            self._owner.loop.add(self._fd, self.ready_first)
         self._go_on(self.machine.start(now), now)
+
+    def ready_first(self, now: float) -> None:
+        """Take datagrams until one acknowledges something; later ones are not looked at for that."""
+        self._ready(now)
+        if not self._closed and self._is_answered():
+            self._owner.loop.replace(self._fd, self._ready)
 
     def ready(self, now: float) -> None:
         """Take one datagram: in lock-step there is no second one to look for."""
@@ -129,7 +148,7 @@ class Transfer:
             return
         except OSError:
             return  # an ICMP error of the way, such as 'no route': like a lost datagram
-        self._seen = now
+        self.heard = now
         machine = self.machine
         run = machine.receive(owner.buffer, size, now)
         if run is None or machine.deadline < self.scheduled or machine.outcome is not None:
@@ -160,12 +179,14 @@ class Transfer:
         self.flush(now)  # the machine uses the buffer of what it had to say again
         if self._closed:
             return
-        self._seen = now
+        self.heard = now
         machine = self.machine
         if 0 < segment < size and isinstance(machine, Receiver):
             answer: memoryview | bytes | None = machine.receive_run(buffer, size, segment, now)
         else:
             answer = machine.receive(buffer, size, now)
+        if self._opening:
+            self._is_answered()
         self._go_on(answer, now)
 
     def flush(self, now: float) -> None:
@@ -188,24 +209,29 @@ class Transfer:
 
     def tick(self, now: float) -> None:
         """Send again what was not answered in time, or stop dallying."""
+        if self.request.once and self._opening:
+            self.give_way()
+            return
         self._go_on(self.machine.tick(now), now)
 
     def repeated(self, datagram: bytes, now: float) -> bool:
         """Return whether this transfer goes on when a request comes from its client's TID again.
 
         The request repeated is answered with the first datagram again while nothing was acknowledged, and
-        ignored later; any other request, or one after a silence, means that the client started over.
+        ignored later; any other request, or one after a silence, may mean that the client started over.
         """
-        self.flush(now)  # which may end it
-        if self._ended or datagram != self.request.datagram:
+        if self._closed or datagram != self.request.datagram:
             return False
-        if now - self._seen < COPIED:
+        self.flush(now)  # which may end it
+        if self._ended:
+            return False
+        if now - self.heard < COPIED:
             return True  # curl and atftp answer a doubled OACK to a WRQ with blocks that were not asked for
-        again = self.machine.repeat(now)
-        if again is None:
-            return now - self._seen < STALLED
-        self._go_on(again, now)
-        return True
+        if not self.answered and not self.request.once:
+            self.heard = now  # what comes at once again is a copy of this one
+            self._go_on(self.machine.repeat(now), now)
+            return True
+        return now - self.heard < STALLED
 
     @property
     def ended(self) -> bool:
@@ -214,12 +240,22 @@ class Transfer:
 
     @property
     def answered(self) -> bool:
-        """Whether the client has said anything since its request."""
-        return self._seen > self._started
+        """Whether the client has acknowledged anything, which shows that it gets what is sent."""
+        return not self._opening
+
+    @property
+    def octets(self) -> int:
+        """How much of the file is done."""
+        return self.machine.octets
 
     def give_way(self) -> None:
-        """End it without a record of its own."""
+        """End it without a record of its own; a client that had answered is told."""
         if not self._ended:
+            if self.answered:
+                with contextlib.suppress(OSError):
+                    self._send(
+                        wire.make_error(wire.UNDEFINED, "the server is busy: this transfer stood still")
+                    )
             self._release(Failure(wire.UNDEFINED, "gave way"))
         self.close()
 
@@ -238,11 +274,18 @@ class Transfer:
             self._owner.loop.remove(self._fd)
             self._sock.close()
         self._run = b""
-        # The loop's heap holds this object until what was its deadline. The machine and its buffer, and what
-        # was asked, must not hang on it: a storm of short transfers would fill the memory.
+        # The loop's heap may hold this object for a while: the machine, its buffer, and the request must not
+        # hang on it.
         del self.machine, self.request
         self._read_ahead = None
-        self.deadline = INF
+        self._owner.loop.cancel(self)
+
+    def _is_answered(self) -> bool:
+        """Note it once when the client has acknowledged something; return whether it has."""
+        if self._opening and self.machine.answered:
+            self._opening = False
+            self._owner.answered(self)
+        return not self._opening
 
     def _go_on(self, run: memoryview | bytes | None, now: float) -> None:
         machine = self.machine
@@ -261,7 +304,7 @@ class Transfer:
 
     def _refused(self, now: float) -> None:
         """End it, as the client's port is closed (ICMP); what the machine has come to counts nevertheless."""
-        self._end(self.machine.outcome or Failure(wire.UNDEFINED, "it closed its port"), now)
+        self._end(self.machine.outcome or CLOSED, now)
         self.close()
 
     def _end(self, outcome: Outcome, now: float) -> None:
@@ -274,6 +317,7 @@ class Transfer:
     def _release(self, outcome: Outcome) -> None:
         """Count it, and let go of the file: to dally takes the socket only."""
         self._ended = True
+        self._is_answered()  # by the one ACK that ended it
         self._owner.ended(self, outcome)
         self._file.close()
 
@@ -300,15 +344,21 @@ def record(
     extra = "".join(f", {remark}" for remark in (*remarks, *request.quirks))
     way = f"{name} from {client}" if request.writing else f"{name} to {client}"
     if isinstance(outcome, Failure):
-        if outcome.from_peer and outcome.code == wire.OPTIONS and machine.blocks == 0:
-            # EDK2 asks for tsize, hangs up with ERROR 8 and asks again: its way, not a failure.
+        hung_up = outcome.from_peer or outcome is CLOSED
+        if hung_up and options.TSIZE in request.asked and not (machine.blocks or request.writing):
+            # Firmware asks for tsize, hangs up, and asks again. Each says something else then: EDK2 ERROR 8,
+            # a Raspberry Pi "Early terminate", iPXE "TFTP Aborted", PXELINUX "No error, file close".
             log.debug(f"{client} only asked for the size of {name}")
             return
         said = "the client said: " if outcome.from_peer else ""
         reason = f"{said}{outcome.reason or f'error {outcome.code}'}"
-        log.warning(
+        # A client that closes a file in the middle says so by code 0: what it wanted, it has.
+        stopped = outcome.from_peer and outcome.code == wire.UNDEFINED
+        log.record(
+            INFO if stopped else WARNING,
             "receive-failed" if request.writing else "send-failed",
-            f"{way} failed after {amount(octets)}{extra}: {reason}", **facts, TFTP_ERROR=outcome.code,
+            f"{way} {'stopped' if stopped else 'failed'} after {amount(octets)}{extra}: {reason}",
+            **facts, TFTP_ERROR=outcome.code,
         )  # fmt: skip
     elif outcome is OK:
         rate = f" ({amount(octets / seconds)}/s)" if octets >= 100_000 else ""

@@ -174,9 +174,9 @@ def test_tftp_server(server: tuple[Server, socket.socket]) -> None:
             running._flush(float(turn))
             running.loop._tick(float(turn))
             if turn % 40 == 39:
-                for transfer in list(running.transfers.values()):
+                for transfer in list(running.transfers):
                     transfer.abandon("the storm is over", float(turn))
-        for transfer in list(running.transfers.values()):
+        for transfer in list(running.transfers):
             transfer.abandon("the storm is over", float(count))
 
     storm(200)  # what is allocated once is allocated now

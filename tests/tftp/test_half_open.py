@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ptftpd.tftp import wire
+from ptftpd.tftp.limits import STALLED
 from tests.netns.tftp_site import ack, content, data, error_code, options, rrq, wrq
 from tests.tftp.serving import LOCAL, LOCAL6, Serving
 
@@ -82,6 +83,38 @@ def test_all_of_them_answered(serving: Serving) -> None:
         peer.answer(ack(2))
         peer.rest(b"", 3)
     assert late.get(rrq("file")) == content(1200)
+
+
+def test_what_stands_still_makes_room(serving: Serving) -> None:
+    """Of clients that answered once and are silent, with any timeout: least done first; they are told."""
+    peers = [serving.peer() for _ in range(FULL)]
+    for number, peer in enumerate(peers):
+        peer.ask(rrq("file", timeout=255))
+        peer.receive()
+        peer.answer(ack(0))
+        peer.receive()
+        if number:
+            peer.answer(ack(1))
+            peer.receive()
+    serving.turn(STALLED / 2)
+    peers[1].answer(ack(2))
+    peers[1].receive()
+    serving.turn(STALLED / 2)
+    for number in (0, 2, 3, 4):
+        late = serving.peer()
+        late.ask(rrq("file"))
+        late.expect(data(1, content(512)))
+        serving.turn()
+        late.answer(ack(1))
+        late.receive()
+        assert error_code(peers[number].receive()) == 0
+    one_more = serving.peer()
+    one_more.ask(rrq("file"))
+    assert error_code(one_more.receive()) == 0
+    peers[1].answer(ack(3))
+    assert serving.log.of("send-failed") == []
+    serving.log.report(serving.now + 100)
+    assert any("that stood still" in record.message for record in serving.log.of("dropped"))
 
 
 def test_a_request_that_is_refused_takes_no_place(serving: Serving) -> None:

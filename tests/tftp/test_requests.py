@@ -15,6 +15,7 @@ from ptftpd.errors import Error
 from ptftpd.log import DEBUG, INFO, WARNING
 from ptftpd.settings import Class, Pxe, Remap, Tftp
 from ptftpd.tftp import wire
+from ptftpd.tftp.outcome import PATIENCE
 from ptftpd.tftp.transfer import COPIED, STALLED
 from tests.netns.tftp_site import ack, content, data, error, error_code, options, rrq, wrq
 from tests.tftp.serving import LOCAL, LOCAL6, LocalPeer, Serving
@@ -112,6 +113,28 @@ class TestReading:
             serving.turn(0.1)
             assert options(peer.receive()) == {"timeout": "5"}
 
+    @pytest.mark.parametrize("timeout", [1, 8, 9, 20, 29, 30, 31, 59, 60, 61, 255])
+    @pytest.mark.parametrize("retries", [1, 6, 50])
+    def test_patience(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, timeout: int, retries: int
+    ) -> None:
+        """Whatever time the client chose: it is echoed and used, but its silence is endured for a minute."""
+        (tmp_path / "file").write_bytes(OCTETS)
+        with Serving(monkeypatch, tmp_path, retries=retries, opening_retries=retries) as serving:
+            peer = serving.peer()
+            peer.ask(rrq("file", timeout=timeout))
+            assert options(peer.receive()) == {"timeout": str(timeout)}
+            peer.answer(ack(0))
+            peer.receive()
+            began, again = serving.now, []
+            while serving.server.transfers:
+                serving.turn(0.5)
+                if peer.listen():
+                    again.append(serving.now - began)
+            assert serving.now - began <= PATIENCE
+            assert again == [n * min(timeout, PATIENCE / 2) for n in range(1, len(again) + 1)]
+            assert len(again) == max(1, min(retries, int(PATIENCE / timeout) - 1))
+
 
 class TestRefusing:
     @pytest.mark.parametrize("writing", [False, True])
@@ -146,8 +169,8 @@ class TestRefusing:
 
     @pytest.mark.parametrize(
         "datagram",
-        [b"", b"\0", b"\0\1", b"\0\1file", b"\0\1file\0", b"\0\1file\0octet", b"\0\1\0octet\0", ack(0),
-         data(1, b"x"), error(0), b"\0\6blksize\x008\0", b"\0\7x\0octet\0", b"\xff" * 600],
+        [b"", b"\0", b"\0\1", ack(0), data(1, b"x"), error(0), b"\0\6blksize\x008\0", b"\0\7x\0octet\0",
+         b"\xff" * 600],
         ids=repr,
     )  # fmt: skip
     def test_no_request(self, serving: Serving, datagram: bytes) -> None:
@@ -157,6 +180,23 @@ class TestRefusing:
         peer.expect_silence()
         assert "malformed TFTP request" in serving.log.only("dropped").message
         assert peer.get(rrq("file")) == OCTETS
+
+    @pytest.mark.parametrize(
+        "datagram",
+        [b"\0\1file", b"\0\2file", b"\0\1file\0", b"\0\1file\0octet", b"\0\1\0octet\0", b"\0\2\0octet\0"],
+        ids=repr,
+    )
+    def test_a_request_that_is_malformed(self, serving: Serving, datagram: bytes) -> None:
+        """Error 4 at once, as a device that is told nothing waits; no more of them than request_rate."""
+        peer = serving.peer()
+        for _ in range(2 * serving.settings.tftp.request_rate):
+            peer.ask(datagram)
+            serving.turn()
+        answers = []
+        while answer := peer.listen():
+            answers.append(error_code(answer))
+        assert answers == [wire.ILLEGAL] * serving.settings.tftp.request_rate
+        assert "malformed TFTP request" in serving.log.only("dropped").message
 
     def test_a_port_that_it_may_not_have(self, serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
         """A port_range below 1024, without root: the sentence is about ports, not about the file."""
@@ -257,8 +297,39 @@ class TestRepeated:
         peer.ask(request_)
         assert options(peer.receive()) == {"timeout": "200"}
         assert peer.tid != before
+        assert serving.server.limits.running == 2, "the request might be forged"
+        peer.answer(ack(0))
+        peer.expect(data(1, OCTETS[:512]))
         assert serving.server.limits.running == 1
         assert serving.log.only("send-failed").message.endswith("the client started over")
+
+    @pytest.mark.parametrize("forged", [rrq("other"), rrq("file", blksize=600), wrq("new"), rrq("absent")])
+    def test_a_forged_request_ends_nothing(self, serving: Serving, forged: bytes) -> None:
+        """One from the address and port of a client whose transfer runs; it refuses the answer, or not."""
+        (serving.root / "other").write_bytes(b"other")
+        for answered in (True, False):
+            peer = self.begin(serving)
+            own = peer.tid
+            peer.ask(forged)
+            assert peer.receive()[:4] != data(2)[:4]
+            if answered and peer.tid[1] != serving.port:
+                peer.answer(error(wire.UNKNOWN_TID))
+            serving.turn(0.2)
+            peer.tid = own
+            peer.answer(ack(1))
+            assert peer.rest(OCTETS[:512], 2) == OCTETS
+        for _ in range(20):
+            serving.turn(1)
+        assert not serving.server.transfers
+        assert len(serving.log.of("sent")) == 2
+
+    def test_a_file_of_one_block_that_is_asked_instead(self, serving: Serving) -> None:
+        """Its one ACK both proves the new transfer and ends it: the old one is over, too."""
+        (serving.root / "small").write_bytes(b"small")
+        peer = self.begin(serving)
+        assert peer.get(rrq("small")) == b"small"
+        serving.turn()
+        assert not serving.server.transfers
 
     def test_a_port_that_was_closed_meanwhile(self, serving: Serving) -> None:
         """ICMP says that the client has gone while an answer of its is still to be sent: no crash."""
@@ -464,16 +535,51 @@ class TestRecords:
         peer.expect_silence()
         assert serving.log.only("send-failed").message.endswith("the client said: no room for it")
 
-    def test_the_size_probe_of_edk2(self, serving: Serving) -> None:
-        """RFC 2347: error 8 after the OACK is EDK2's way to ask for the size: a debug line, no failure."""
+    @pytest.mark.parametrize(
+        "said",
+        [
+            error(8, "User aborted the transfer"), error(0, "TFTP Aborted"), error(0, "Early terminate"),
+            error(0, "No error, file close"), error(0), error(5, "x" * 1000), None,
+        ],
+        ids=["EDK2", "iPXE", "Raspberry Pi", "PXELINUX", "nothing", "anything", "closed its port"],
+    )  # fmt: skip
+    def test_a_size_probe(self, serving: Serving, said: bytes | None) -> None:
+        """Who asked for tsize and acknowledged nothing has only probed, however it hangs up: no failure."""
         peer = serving.peer()
         peer.ask(rrq("file", tsize=0, blksize=1468, windowsize=4))
         peer.receive()
-        peer.answer(error(8, "User aborted the transfer"))
+        if said:
+            peer.answer(said)
+        else:
+            peer.socket.close()
+            serving.turn(5)
         serving.turn()
         assert not serving.log.of("send-failed", "sent", "refused")
         [record] = [each for each in serving.log.kept if "only asked for the size of file" in each.message]
         assert record.priority == DEBUG
+
+    @pytest.mark.parametrize(("code", "priority"), [(0, INFO), (3, WARNING)])
+    def test_a_client_that_stops(self, serving: Serving, code: int, priority: int) -> None:
+        """By code 0 it closes a file that it has enough of: information; any other code is a failure."""
+        peer = serving.peer()
+        peer.ask(rrq("file", tsize=0))
+        peer.receive()
+        peer.answer(ack(0))
+        peer.receive()
+        peer.answer(ack(1))
+        peer.receive()
+        peer.answer(error(code, "enough"))
+        serving.turn()
+        assert serving.log.only("send-failed").priority == priority
+
+    def test_no_size_was_asked(self, serving: Serving) -> None:
+        """Then nothing was probed, and hanging up is a failure to be seen."""
+        peer = serving.peer()
+        peer.ask(rrq("file", blksize=1468))
+        peer.receive()
+        peer.answer(error(8, "no such option"))
+        serving.turn()
+        assert serving.log.only("send-failed").priority == WARNING
 
 
 class TestWriting:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ptftpd.tftp import wire
+from ptftpd.tftp.limits import STALLED
 from tests.netns.tftp_site import ack, content, data, error, error_code, options, rrq, wrq
 from tests.tftp.serving import LOCAL, LOCAL6, Serving
 
@@ -77,6 +78,26 @@ def test_strangers_harm_nothing(serving: Serving) -> None:
         stranger.expect_silence()
     peer.answer(ack(1))
     assert peer.rest(received, 2) == octets
+
+
+def test_a_forged_request_ends_nothing(serving: Serving) -> None:
+    """An ACK could be for either of two transfers, so the one that runs stays until it stands still."""
+    octets = content(3000)
+    (serving.root / "file").write_bytes(octets)
+    (serving.root / "other").write_bytes(b"other")
+    peer = serving.peer()
+    peer.ask(rrq("file"))
+    received = peer.receive()[4:]
+    peer.answer(ack(1))
+    received += peer.receive()[4:]
+    for forged in (rrq("other"), rrq("file", blksize=600), wrq("new")):
+        peer.ask(forged)
+        peer.expect_silence()
+    peer.answer(ack(2))
+    peer.expect(data(3, octets[1024:1536]))
+    serving.turn(STALLED)
+    peer.expect(data(3, octets[1024:1536]))  # again
+    assert peer.get(rrq("other")) == b"other", "a client that started over asks again"
 
 
 def test_drain(serving: Serving) -> None:
