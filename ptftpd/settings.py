@@ -34,6 +34,7 @@ from ptftpd.syntax import (
     guid,
     integer,
     interface,
+    lease_range,
     mac,
     mac_prefix,
     network4,
@@ -276,7 +277,7 @@ class Dhcp:
 
     range: tuple[tuple[IPv4Address, IPv4Address], ...] = option(
         (),
-        address_range,
+        lease_range,
         "addresses to lease; by default the interface's own network",
         metavar="FIRST-LAST",
         many=True,
@@ -449,7 +450,7 @@ class Subnet:
     )
     range: tuple[tuple[IPv4Address, IPv4Address], ...] = option(
         (),
-        address_range,
+        lease_range,
         "addresses to lease; by default only reserved ones",
         metavar="FIRST-LAST",
         many=True,

@@ -1,14 +1,16 @@
 """The syntax of setting values: each function returns the value of a text or raises ValueError.
 
 The reason of the error starts with 'must be', so that it reads on behind the setting's name. Where a value is
-not written as Python would, the function's attribute write is what writes it.
+not written as Python would, the function's attribute write is what writes it. Where several values have to
+fit together, its attribute together raises ValueError for texts that do not.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
+from itertools import pairwise
 from typing import TypeVar
 
 from ptftpd.dhcp import pxe
@@ -111,6 +113,22 @@ def address_range(value: str) -> tuple[IPv4Address, IPv4Address]:
     if pair[0] > pair[1]:
         raise ValueError("must be FIRST-LAST, such as 192.0.2.10-192.0.2.99")
     return pair
+
+
+def lease_range(value: str) -> tuple[IPv4Address, IPv4Address]:
+    """Return (first, last) of FIRST-LAST, or of one address."""
+    return address_range(value)
+
+
+def _no_comma(texts: Sequence[str]) -> None:
+    """Refuse FIRST,LAST, which is how dnsmasq writes a range: here it would be two addresses, no more."""
+    for text, after in pairwise(texts):
+        if "-" not in text + after and address4(text) < address4(after):
+            alone = f"{text}-{text}, {after}-{after}"
+            raise ValueError(f"must be FIRST-LAST; did you mean {text}-{after}? (those two alone: {alone})")
+
+
+lease_range.together = _no_comma  # type: ignore[attr-defined]
 
 
 def mac(value: str) -> bytes:

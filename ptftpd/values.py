@@ -89,6 +89,8 @@ def parse(item: dataclasses.Field[Any], texts: Sequence[str]) -> Any:
     results = [item.metadata["parse"](text) for text in texts]
     if not results:
         raise ValueError("must not be empty")
+    if together := getattr(item.metadata["parse"], "together", None):
+        together(texts)
     return tuple(results) if item.metadata["many"] else results[0]
 
 

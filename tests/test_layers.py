@@ -36,7 +36,7 @@ links runs
 loop net neighbours log tftp.files tftp.chunks dhcp.store
 account orders
 dhcp.explain
-dhcp.machine dhcp.proxy dhcp.bootp
+dhcp.machine dhcp.proxy dhcp.bootp dhcp.advice
 dhcp.networks
 dhcp.outcome dhcp.plan dhcp.origin
 dhcp.reservations

@@ -32,10 +32,15 @@ BOOT_OPTIONS = {
 class Explainer:
     """Answers one question with copies of the machines that answer clients: their leases change by it."""
 
-    def __init__(self, settings: Settings, interface: str, own: int, networks: Networks) -> None:
-        """own is the server's address on the interface; networks has the leases as they are."""
+    def __init__(
+        self, settings: Settings, interface: str, own: int, networks: Networks, *, with_tftp: bool = False
+    ) -> None:
+        """own is the server's address on the interface; networks has the leases as they are.
+
+        with_tftp: this machine's TFTP server is there for the clients.
+        """
         self._settings, self._networks = settings, networks
-        self._machine = Machine(settings, interface, own, networks)
+        self._machine = Machine(settings, interface, own, networks, with_tftp=with_tftp)
         self._proxy = Proxy(settings, interface, own, networks.origins)
         self._bootp = Bootp(settings, interface, own, networks, frozenset())
         self._decision = Decision(settings, own)

@@ -36,12 +36,19 @@ MAX_BODIES = 1024  # kinds of clients, by what they are and which options they a
 class Machine:
     """Answers the clients of one interface. A new one takes over the old one's leases at a reload."""
 
-    def __init__(self, settings: Settings, interface: str, own: int, networks: Networks) -> None:
-        """own is this server's address on the interface."""
+    def __init__(
+        self, settings: Settings, interface: str, own: int, networks: Networks, *, with_tftp: bool = False
+    ) -> None:
+        """own is this server's address on the interface; with_tftp: it serves TFTP there too.
+
+        Where there is a next server (siaddr), clients without a boot file are told of it too: U-Boot asks it
+        for a script. An address alone makes nobody boot, and hides no other server's boot file.
+        """
         self.networks = networks
         self._interface = interface
         self._own = own
         self._settings = settings.dhcp
+        self._next_server = int(settings.pxe.tftp_server or (own if with_tftp else 0))
         self._decision = Decision(settings, own)
         self._sheets = Sheets(settings)
         self._bodies: dict[object, tuple[Sheet, reply.Body]] = {}  # a sheet is kept, so its id stays its own
@@ -212,6 +219,7 @@ class Machine:
         sheet, boot = self.told(asked, network)
         body = self._body(asked, network.plan.seconds(asked.seconds) if yiaddr else 0, sheet, boot)
         answer = reply.offer_or_ack(asked, kind, yiaddr, body)
+        answer.siaddr = answer.siaddr or self._next_server
         booted = f", {boot.about}" if boot else ", no boot file is set for it" if outcome.boots else ""
         self._answer(asked, outcome, answer, yiaddr or asked.ciaddr, booted)
         if boot:

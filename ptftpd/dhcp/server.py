@@ -49,8 +49,11 @@ class Server:
         store: Store,
         *,
         only_bootp: bool = False,
+        with_tftp: bool = False,
     ) -> None:
         """Load the leases and begin to answer; the sockets and the store are closed with the server.
+
+        with_tftp: this machine's TFTP server is there for the clients.
 
         ConfigError when a setting does not fit the interface's network, Error when the leases cannot be read.
         """
@@ -58,7 +61,7 @@ class Server:
         self._sockets = tuple(sockets)
         self._buffer = bytearray(MAX_DATAGRAM)
         self._stored = True  # whether the last commit succeeded
-        self._only_bootp = only_bootp
+        self._only_bootp, self._with_tftp = only_bootp, with_tftp
         self._held = Held(loop)
         self._prober: Prober | None = None
         self._watched: tuple[int, bytes, str] | None = None  # addresses, mode: what the monitor is for
@@ -131,7 +134,7 @@ class Server:
         own = int(link.address)
         # Neither is taken before both are made: either may find fault.
         self._machine, self._proxy = (
-            Machine(settings, link.name, own, networks),
+            Machine(settings, link.name, own, networks, with_tftp=self._with_tftp),
             Proxy(settings, link.name, own, networks.origins),
         )
         self._link, self._address = link, str(link.address)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from ptftpd import net, service, units
 from ptftpd.change import Change
-from ptftpd.dhcp import proxy, reply
+from ptftpd.dhcp import advice, proxy, reply
 from ptftpd.dhcp.decision import Decision
 from ptftpd.dhcp.plan import plans
 from ptftpd.dhcp.rules import circular, unresolvable
@@ -54,7 +54,9 @@ class Dhcpd:
     serves = "DHCP"
     only_bootp = False
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: Loaded, *, with_tftp: bool = False) -> None:
+        """with_tftp: this process serves TFTP too, so this machine is the next server whatever is booted."""
+        self._with_tftp = with_tftp
         self.settings: Settings = loaded.settings
         self.interface = loaded.interface
         self._sockets: list[socket.socket] = []
@@ -117,11 +119,20 @@ class Dhcpd:
         link = net.link(self.interface)
         store = Store(self.settings.dhcp.database(self.interface))
         self._server = Server(
-            loop, log, self._sockets, link, self.settings, store, only_bootp=self.only_bootp
+            loop,
+            log,
+            self._sockets,
+            link,
+            self.settings,
+            store,
+            only_bootp=self.only_bootp,
+            with_tftp=self._with_tftp or units.listening(f"pxed@{self.interface}.service"),
         )
         self._log = log
         self._advise(link, log)
-        return f"serving {self.serves} on {self.interface} ({link.address}/{link.network.prefixlen})"
+        planned = plans(self.settings, link.name, link.address, link.network)
+        told = advice.summary(self.settings, planned, "full" if self.only_bootp else self.settings.dhcp.mode)
+        return f"serving {self.serves} on {self.interface} ({link.address}/{link.network.prefixlen}): {told}"
 
     def prepare(self, loaded: Loaded) -> Change:
         """Return the change to other settings; the leases stay.

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
-from ptftpd import net, syntax
+from ptftpd import net, syntax, units
 from ptftpd.dhcp import options, pxe, wire
 from ptftpd.dhcp.explain import Explainer
 from ptftpd.dhcp.networks import Networks
@@ -21,9 +23,12 @@ from ptftpd.program import Loaded, Query
 T = TypeVar("T")
 
 
-def answer(loaded: Loaded, mac: str, parameters: dict[str, str]) -> str:
-    """Return the reply to a DHCPDISCOVER of a client, a line a field; Error for values that cannot be."""
-    return _explain(loaded, discover(mac, parameters))
+def answer(loaded: Loaded, mac: str, parameters: dict[str, str], *, with_tftp: bool = False) -> str:
+    """Return the reply to a DHCPDISCOVER of a client, a line a field; Error for values that cannot be.
+
+    with_tftp: the program serves TFTP too.
+    """
+    return _explain(loaded, discover(mac, parameters), with_tftp=with_tftp)
 
 
 def answer_bootp(loaded: Loaded, mac: str, parameters: dict[str, str]) -> str:
@@ -31,11 +36,13 @@ def answer_bootp(loaded: Loaded, mac: str, parameters: dict[str, str]) -> str:
     return _explain(loaded, bootrequest(mac, parameters))
 
 
-def _explain(loaded: Loaded, message: Message) -> str:
+def _explain(loaded: Loaded, message: Message, *, with_tftp: bool = False) -> str:
     settings, link, now = loaded.settings, net.link(loaded.interface), time.monotonic()
     leases, lacking = _leases(Store(settings.dhcp.database(link.name)), now)
     networks = Networks(plans(settings, link.name, link.address, link.network), leases)
-    return lacking + Explainer(settings, link.name, int(link.address), networks).explain(message, now)
+    with_tftp = with_tftp or units.listening(f"pxed@{link.name}.service")
+    explainer = Explainer(settings, link.name, int(link.address), networks, with_tftp=with_tftp)
+    return lacking + explainer.explain(message, now)
 
 
 def _leases(store: Store, now: float) -> tuple[list[Lease], str]:
@@ -114,4 +121,5 @@ EXPLAIN = Query(
         ("circuit-id", "TEXT", "with --explain: its switch port, as the relay agent names it (option 82.1)"),
     ),
 )
+EXPLAIN_PXED = replace(EXPLAIN, answer=partial(answer, with_tftp=True))
 EXPLAIN_BOOTP = Query(EXPLAIN.name, EXPLAIN.metavar, EXPLAIN.help, answer_bootp, (RELAY,))

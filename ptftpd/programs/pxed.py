@@ -15,7 +15,7 @@ from ptftpd.loop import Loop
 from ptftpd.program import DIRECTORY, Loaded, Positional, Program
 from ptftpd.programs import tftpd
 from ptftpd.programs.dhcpd import BOOT_FILE, INTERFACE, Dhcpd
-from ptftpd.programs.explaining import EXPLAIN
+from ptftpd.programs.explaining import EXPLAIN_PXED
 from ptftpd.programs.leases import LEASES
 from ptftpd.programs.tftpd import Tftpd
 from ptftpd.settings import Settings
@@ -28,7 +28,7 @@ PROGRAM = Program(
     sections=("pxe", "dhcp", "bootp", "tftp", "daemon"),
     positionals=(INTERFACE, Positional("ROOT", "pxe", "root", "directory of the files to serve"), BOOT_FILE),
     exclude=frozenset({"interface", "address", "idle_timeout"}),
-    queries=(EXPLAIN, LEASES, *tftpd.PROGRAM.queries),
+    queries=(EXPLAIN_PXED, LEASES, *tftpd.PROGRAM.queries),
 )
 
 
@@ -38,7 +38,7 @@ class Pxed:
     def __init__(self, loaded: Loaded) -> None:
         self._loaded = loaded
         self._log: Log | None = None
-        self._tftpd, self._dhcpd = Tftpd(loaded), Dhcpd(loaded)
+        self._tftpd, self._dhcpd = Tftpd(loaded), Dhcpd(loaded, with_tftp=True)
         self._parts = (self._tftpd, self._dhcpd)
 
     def check(self, log: Log) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import warnings
 from ipaddress import IPv4Address
 from typing import Any
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from ptftpd import settings, syntax
 from ptftpd.option import options
-from ptftpd.values import split, written
+from ptftpd.values import parse, split, written
 from tests.base.setting_texts import ALL, TEXTS, identity, takes
 
 Field = dataclasses.Field[Any]
@@ -201,6 +202,30 @@ def test_address_range() -> None:
 )
 def test_address_range_refuses(text: str) -> None:
     assert reason(syntax.address_range, text) == "must be FIRST-LAST, such as 192.0.2.10-192.0.2.99"
+
+
+@pytest.mark.parametrize(
+    ("texts", "error"),
+    [
+        (["10.9.0.50", "10.9.0.99"], "must be FIRST-LAST; did you mean 10.9.0.50-10.9.0.99?"),
+        (["10.9.0.1-10.9.0.9", "10.9.0.50", "10.9.0.99"], "did you mean 10.9.0.50-10.9.0.99?"),
+        (["10.9.0.5", "10.9.0.6", "10.9.0.7"], "did you mean 10.9.0.5-10.9.0.6?"),
+        (["10.9.0.50"], ""),
+        (["10.9.0.99", "10.9.0.50"], ""),
+        (["10.9.0.50-10.9.0.50", "10.9.0.99-10.9.0.99"], ""),
+        (["10.9.0.50", "10.9.0.60-10.9.0.99", "10.9.0.110"], ""),
+    ],
+)
+@pytest.mark.parametrize("section", [settings.Dhcp, settings.Subnet])
+def test_a_range_with_a_comma_in_it(section: type, texts: list[str], error: str) -> None:
+    """dnsmasq writes FIRST,LAST; here those would be two addresses, which somebody may want elsewhere."""
+    known = options(section)
+    assert len(parse(known["exclude"], texts)) == len(texts)
+    if not error:
+        assert len(parse(known["range"], texts)) == len(texts)
+        return
+    with pytest.raises(ValueError, match=re.escape(error)):
+        parse(known["range"], texts)
 
 
 @pytest.mark.parametrize("text", ["52:54:00:12:34:56", "52-54-00-12-34-56", "5254.0012.3456", "525400123456"])

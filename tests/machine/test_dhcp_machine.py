@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ptftpd.dhcp import options, wire
-from ptftpd.dhcp.machine import Outcome
+from ptftpd.dhcp.machine import Machine, Outcome
 from ptftpd.dhcp.pool import FOREVER
 from ptftpd.dhcp.wire import Message
 from ptftpd.errors import WireError
@@ -516,3 +516,29 @@ def test_no_option_breaks_it(kind: int, said: dict[int, bytes], direct: bool, ad
         reply = answer(outcome)
         assert reply.yiaddr in {0, ip(".10"), ip(".11"), ip(".12")}
         assert reply.options.get(options.CLIENT_ID) == said.get(options.CLIENT_ID)
+
+
+NOTHING_TO_BOOT = Pxe()
+
+
+@pytest.mark.parametrize(
+    ("pxe", "with_tftp", "siaddr"),
+    [
+        (NOTHING_TO_BOOT, False, 0),
+        (NOTHING_TO_BOOT, True, int(OWN)),
+        (Pxe(tftp_server=OWN + 7), False, int(OWN) + 7),
+        (Pxe(tftp_server=OWN + 7), True, int(OWN) + 7),
+        (Pxe(boot_file="x"), False, int(OWN)),
+    ],
+)
+def test_the_next_server_of_a_client_without_a_boot_file(pxe: Pxe, with_tftp: bool, siaddr: int) -> None:
+    """U-Boot's distro boot asks the next server for a script, and ends without one; no option is sent."""
+    site = Site(pxe=pxe)
+    site.machine = Machine(site.settings, "eth0", int(OWN), site.networks, with_tftp=with_tftp)
+    says = {"vendor": b"U-Boot.armv8", "o93": b"\0\x16", "o55": bytes([1, 3, 43, 60, 66, 67, 150])}
+    offered = answer(site.discover(**says))
+    for reply in (offered, answer(site.select(offered.yiaddr, **says))):
+        assert reply.siaddr == siaddr
+        if not pxe.boot_file:
+            assert not reply.sname + reply.file
+            assert not {43, 60, 66, 67, 150} & set(reply.options)
