@@ -2,11 +2,12 @@
 
 A client's address is in one of these states, and moved by these messages and by time:
 
-    free -> offered      DISCOVER; back to free after a minute, or when the client takes another's offer
-    offered -> leased    REQUEST in SELECTING, naming this server
+    free -> offered      DISCOVER; back to free after a minute, or when the client takes another's offer;
+                         another's as soon as that finds nothing free
+    offered -> leased    REQUEST in SELECTING, naming this server, by the client that was offered it
     leased -> leased     REQUEST in RENEWING, REBINDING or INIT-REBOOT
     leased -> free       RELEASE, or the end of the lease; the client gets it back while nobody needs it
-    leased -> quarantine DECLINE by the client that has it; free after the time set
+    leased -> quarantine DECLINE by the client that has a lease of it; free after the time set
 
 Answered are clients that boot over the network or that a rule names (decision.py), and every other one whose
 machine holds a lease or a reservation here: the installer and the installed system that a boot led to go on
@@ -23,7 +24,7 @@ from ptftpd.dhcp.boot import Boot
 from ptftpd.dhcp.decision import Decision
 from ptftpd.dhcp.networks import Network, Networks
 from ptftpd.dhcp.outcome import Outcome
-from ptftpd.dhcp.pool import Lease
+from ptftpd.dhcp.pool import OFFER_TIME, Lease
 from ptftpd.dhcp.request import RENEWING, SELECTING, Request
 from ptftpd.dhcp.sheet import Sheet
 from ptftpd.dhcp.sheets import Sheets
@@ -159,19 +160,34 @@ class Machine:
                 outcome.ignored = "asks for a lease that is not known here"  # another server may know it
         elif not network.pool.suits(asked.key, asked.address, now):
             self._refuse(asked, outcome, "this address is not available")
+        elif asked.state == SELECTING and not self._was_offered(asked, network, now):
+            self._refuse(asked, outcome, "this address was not offered")  # it begins anew, by a DISCOVER
         else:
             self._grant(asked, network, outcome, now)
 
     def _is_ours(self, asked: Request, network: Network) -> bool:
         """Return whether this server leased the client an address before, or leased this one to another.
 
-        SELECTING and RENEWING say so by themselves: they name this server, or are sent to it alone. The
-        leases may have been lost since; a lease of a free address is then granted anew.
+        SELECTING and RENEWING say so by themselves: they name this server, or are sent to it alone, from the
+        address. The leases may have been lost since; a lease of a free address is then granted anew.
         """
-        if asked.state in {SELECTING, RENEWING} or asked.key in network.plan.subnet.reserved:
+        renewed_from_there = asked.state == RENEWING and asked.source == asked.ciaddr
+        if asked.state == SELECTING or renewed_from_there or asked.key in network.plan.subnet.reserved:
             return True
         records = network.pool.find(asked.key), network.pool.holder(asked.address)
         return any(record is not None and record.seconds > 0 for record in records)  # more than offered
+
+    def _was_offered(self, asked: Request, network: Network, now: float) -> bool:
+        """Return whether a client was offered an address, or had it before; or may have been.
+
+        Who was offered nothing could else take every address with one datagram each. Offers are in memory
+        only: for as long as one is kept, the clients of this server's earlier run are believed.
+        """
+        record = network.pool.holder(asked.address)
+        if record is not None and record.key == asked.key:
+            return True
+        reserved = network.plan.subnet.reserved.get(asked.key) == asked.address
+        return reserved or now < self.networks.began + OFFER_TIME
 
     def _grant(self, asked: Request, network: Network, outcome: Outcome, now: float) -> None:
         seconds = network.plan.seconds(asked.seconds)
@@ -183,9 +199,13 @@ class Machine:
         self._send(asked, network, outcome, options.ACK, lease.address)
 
     def _decline(self, asked: Request, network: Network, outcome: Outcome, now: float) -> None:
-        """Quarantine an address in use by somebody else; only its holder may say so (RFC 2131 §4.3.3)."""
+        """Quarantine an address in use by somebody else; only who has a lease may say so (RFC 2131 §4.3.3).
+
+        A client tries an address once that was acknowledged; who was only offered it has nothing to decline.
+        """
         lease = network.pool.holder(asked.address)
-        if lease is None or lease.key != asked.key or not self._is_named(asked):
+        leased = lease is not None and lease.key == asked.key and lease.expires > now
+        if not leased or not self._is_named(asked):
             outcome.ignored = "DHCPDECLINE of an address that the client does not hold"
             return
         lease = network.pool.quarantine(asked.address, self._settings.quarantine, now)

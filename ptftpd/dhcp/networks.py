@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from math import inf
 
 from ptftpd.dhcp import request
 from ptftpd.dhcp.origin import Origins
@@ -24,8 +25,9 @@ class Network:
 class Networks:
     """Every network of an interface."""
 
-    def __init__(self, plans: Plans, leases: Iterable[Lease] = ()) -> None:
-        """leases are those known already."""
+    def __init__(self, plans: Plans, leases: Iterable[Lease] = (), *, began: float = -inf) -> None:
+        """leases are those known already; began: when the server did, whose earlier offers are not known."""
+        self.began = began
         known = list(leases)
         self._all = [
             Network(plan, Pool(plan.subnet, (lease for lease in known if lease.address in plan.subnet)))

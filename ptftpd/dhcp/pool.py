@@ -3,6 +3,9 @@
 An address is fresh (no record), nobody's, held by an offer, leased, expired, or in quarantine. It is free
 when neither its lease nor an offer of it runs any more; the record stays, so that its client gets it back,
 until another client needs it. Fresh addresses go first, then those that have been free for longest.
+
+When none is free, a newcomer takes the place of the oldest offer: a DISCOVER proves nothing, not even that
+whoever it names is there. A lease is never taken: its client answered an offer with a REQUEST.
 """
 
 from __future__ import annotations
@@ -99,12 +102,17 @@ class Pool:
         self._kept = frozenset(subnet.reserved.values())
         self._untouched = subnet.dynamic()
         self._fresh: deque[int] = deque()  # those of them looked at already
+        self._offered: dict[
+            int, None
+        ] = {}  # addresses, that of the oldest offer first; some are leased since
         for lease in sorted(leases, key=lambda lease: lease.expires):
             if subnet.is_dynamic(lease.address) or lease.address in self._kept:
                 self._by_address[lease.address] = lease
                 if lease.key:
                     self._by_key[lease.key] = lease  # of two leases of one client, the later
                 self._enqueue(lease)
+        held = (lease for lease in self._by_address.values() if lease.held > -inf)
+        self._offered |= {lease.address: None for lease in sorted(held, key=lambda lease: lease.held)}
 
     def find(self, key: bytes) -> Lease | None:
         """Return the record of a client's address: held, leased or expired."""
@@ -146,17 +154,25 @@ class Pool:
             return None
         lease = self._claim(key, address)
         lease.held = now + OFFER_TIME
+        self._offered.pop(address, None)
+        self._offered[address] = None
         self._enqueue(lease)
         return lease
 
     def grant(self, key: bytes, address: int, seconds: float, now: float) -> tuple[Lease, ...]:
-        """Lease an address that suits(); return the records to store, the client's own one last."""
+        """Lease an address that suits(); return the records to store, the client's own one last.
+
+        A lease that was promised for longer keeps its end: who forges a renewal shortens nobody's.
+        """
         lease = self._claim(key, address)
         before = self._by_key[key]
         if lease.expires > now:
             lease.conflicts = 0  # its client has had it, and goes on with it
         if not lease.is_for_ever:  # what a BOOTP client has, its DHCP client does not shorten
+            promised = lease.expires
             lease.expires, lease.seconds = now + seconds, seconds
+            if promised > lease.expires:
+                lease.expires, lease.seconds = promised, promised - now
         lease.held = -inf
         self._enqueue(lease)
         if before is lease:
@@ -182,11 +198,10 @@ class Pool:
     def quarantine(self, address: int, seconds: float, now: float) -> Lease:
         """Keep an address from everyone: another machine uses it. Each time in a row for twice as long."""
         lease = self._by_address.get(address) or self._by_address.setdefault(address, Lease(address))
-        if self._by_key.get(lease.key) is lease:
-            del self._by_key[lease.key]
         seconds = min(seconds * 2**lease.conflicts, max(seconds, MAX_QUARANTINE))
         lease.conflicts = min(lease.conflicts + 1, 16)
-        lease.key, lease.expires, lease.seconds, lease.held = b"", now + seconds, seconds, -inf
+        self._forget_client(lease)
+        lease.expires, lease.seconds, lease.held = now + seconds, seconds, -inf
         self._enqueue(lease)
         return lease
 
@@ -214,7 +229,8 @@ class Pool:
         for address in (self.subnet.reserved.get(key), own and own.address, self._instead(key, now), wanted):
             if address and self._available(key, address, now):
                 return address
-        return self._next_free(now)
+        address = self._next_free(now)
+        return self._oldest_offer(now) if address is None else address
 
     def _instead(self, key: bytes, now: float) -> int:
         """Return what a client is offered whose address is kept for another by now; 0 for nothing."""
@@ -240,6 +256,17 @@ class Pool:
             self._enqueue(lease)  # renewed since: back to where it belongs
         return None
 
+    def _oldest_offer(self, now: float) -> int | None:
+        """Return the address of the oldest offer that was not taken, None for none."""
+        offered = self._offered
+        while offered:
+            address = next(iter(offered))
+            del offered[address]
+            lease = self._by_address[address]
+            if lease.held > now >= lease.expires and address not in self._kept:
+                return address
+        return None
+
     def _next_fresh(self, count: int) -> list[int]:
         """Return addresses without a record that any client may be given, at most so many."""
         fresh = self._fresh
@@ -257,12 +284,16 @@ class Pool:
         if lease is None:
             lease = self._by_address[address] = Lease(address)
         if lease.key != key:
-            if self._by_key.get(lease.key) is lease:
-                del self._by_key[lease.key]
-            lease.key, lease.hardware, lease.client_id, lease.architecture = key, b"", b"", ""
-            lease.expires, lease.seconds = -inf, 0.0
+            self._forget_client(lease)
+            lease.key, lease.expires, lease.seconds = key, -inf, 0.0
         self._by_key.setdefault(key, lease)
         return lease
+
+    def _forget_client(self, lease: Lease) -> None:
+        """Leave nothing in a record by which whoever has the address next is taken for who had it."""
+        if self._by_key.get(lease.key) is lease:
+            del self._by_key[lease.key]
+        lease.key, lease.hardware, lease.client_id, lease.architecture = b"", b"", b"", ""
 
     def _enqueue(self, lease: Lease) -> None:
         """See to it that the address comes up when it is free; an entry that is early enough stays.

@@ -66,7 +66,7 @@ class Server:
         self._prober: Prober | None = None
         self._watched: tuple[int, bytes, str] | None = None  # addresses, mode: what the monitor is for
         planned = plans(settings, link.name, link.address, link.network)
-        self._apply(settings, link, Networks(planned, store.load(loop.now)))
+        self._apply(settings, link, Networks(planned, store.load(loop.now), began=loop.now))
         for sock in self._sockets:
             at_proxy_port = sock.getsockname()[1] == proxy.PORT
             loop.add(
@@ -83,7 +83,8 @@ class Server:
         Machine(settings, link.name, int(link.address), Networks(planned))  # it says what is at fault
 
         def commit() -> None:
-            self._apply(settings, link, Networks(planned, self._machine.networks.leases()))
+            before = self._machine.networks
+            self._apply(settings, link, Networks(planned, before.leases(), began=before.began))
 
         return Change(commit)
 

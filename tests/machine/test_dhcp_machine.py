@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ptftpd.dhcp import options, wire
 from ptftpd.dhcp.machine import Machine, Outcome
-from ptftpd.dhcp.pool import FOREVER
+from ptftpd.dhcp.pool import FOREVER, OFFER_TIME
 from ptftpd.dhcp.wire import Message
 from ptftpd.errors import WireError
 from ptftpd.settings import Dhcp, Host, Pxe
@@ -100,11 +100,29 @@ def test_repeated_discover_gets_the_same_offer() -> None:
 
 
 def test_an_offer_is_kept_for_its_client_only_so_long() -> None:
-    site = Site(Dhcp(range=ranges(".10-.10")))
+    site = Site(Dhcp(range=ranges(".10-.11")))
     assert answer(site.discover()).yiaddr == ip(".10")
-    assert silent(site.discover(OTHER)) == "no free address"
+    assert answer(site.discover(OTHER, o50=wire.addresses(ip(".10")))).yiaddr == ip(".11")
     site.now += 61
-    assert answer(site.discover(OTHER)).yiaddr == ip(".10")
+    assert answer(site.discover(mac(3), o50=wire.addresses(ip(".10")))).yiaddr == ip(".10")
+
+
+def test_a_dry_pool_takes_back_its_oldest_offer() -> None:
+    """A DISCOVER proves nothing: a hundred of them keep no client from an address. A lease is never taken."""
+    site = Site(Dhcp(range=ranges(".10-.12")))
+    address = site.lease()
+    for number in range(100, 200):
+        site.now += 0.01
+        assert answer(site.discover(mac(number))).yiaddr != address
+    assert site.lease(OTHER) != address
+    assert kind(answer(site.renew(address))) == options.ACK
+    refusal = answer(site.select(address + 1, mac(198)))
+    assert (kind(refusal), refusal.options[options.MESSAGE]) == (
+        options.NAK,
+        b"this address is not available",
+    )
+    site.lease(mac(198))
+    assert silent(site.discover(mac(5))) == "no free address", "all three are leased"
 
 
 def test_the_address_asked_for_is_offered_when_it_is_free() -> None:
@@ -146,8 +164,29 @@ def test_an_address_of_somebody_else_is_refused() -> None:
 
 
 def test_an_offer_from_before_a_restart_is_honoured() -> None:
-    """Offers are in memory only; a free address that names this server is granted all the same."""
-    assert kind(answer(Site().select(ip(".11")))) == options.ACK
+    """Offers are in memory only: a client that takes one while it may still be kept gets its address."""
+    site = Site()
+    site.networks.began = site.now - OFFER_TIME + 1
+    assert kind(answer(site.select(ip(".11")))) == options.ACK
+
+
+def test_what_was_not_offered_is_not_taken() -> None:
+    """A REQUEST in SELECTING answers an offer; a client whose offer was lost begins anew, and gets one."""
+    site = Site()
+    site.networks.began = site.now - OFFER_TIME
+    for number in range(10, 13):
+        assert refused(site.select(ip(f".{number}"), mac(number)))
+    assert not list(site.pool.leases())
+    assert kind(answer(site.select(site.lease()))) == options.ACK
+    site.now += 5000
+    assert kind(answer(site.select(ip(".10")))) == options.ACK, "it had this address before"
+    hosts = {"web": Host(mac=MAC, address=OWN + 49)}
+    assert kind(answer(Site(hosts=hosts).select(ip(".50")))) == options.ACK, "it is kept for it"
+
+
+def test_a_renewal_that_is_not_sent_from_the_address_brings_no_lease_back() -> None:
+    site = Site()
+    assert silent(site.renew(ip(".11"), source=ip(".200"))) == "asks for a lease that is not known here"
 
 
 def test_a_full_pool_is_said_once() -> None:
@@ -292,6 +331,34 @@ def test_decline_by_the_holder() -> None:
     assert silent(site.discover(OTHER)) == "no free address"
     site.now += 901
     assert answer(site.discover(OTHER)).yiaddr == address
+
+
+def test_decline_of_what_was_only_offered() -> None:
+    """Nothing was acknowledged, so no client tried the address: a pair of datagrams costs none."""
+    site = Site()
+    for number in range(100):
+        address = answer(site.discover(mac(number))).yiaddr
+        said = {"o50": wire.addresses(address), "o54": wire.addresses(int(OWN))}
+        assert silent(site.say(options.DECLINE, mac(number), **said)) == (
+            "DHCPDECLINE of an address that the client does not hold"
+        )
+    address = site.lease()
+    site.now += 3601
+    expired = site.say(options.DECLINE, o50=wire.addresses(address), o54=wire.addresses(int(OWN)))
+    assert silent(expired) == "DHCPDECLINE of an address that the client does not hold"
+    assert site.lease(OTHER)
+
+
+def test_a_renewal_does_not_shorten_what_was_promised() -> None:
+    """Who asks for less is told less; the address stays its client's for as long as it was told before."""
+    site = Site()
+    address = site.lease()
+    site.now += 10
+    outcome = site.renew(address, o51=wire.octets(1, 4))
+    assert options.number(answer(outcome), options.LEASE_TIME, 4) == 60
+    assert outcome.commit[0].expires == site.now + 3590
+    site.now += 3580
+    assert refused(site.reboot(address, OTHER))
 
 
 @pytest.mark.parametrize(("hardware", "server"), [(OTHER, ".1"), (MAC, ".2"), (MAC, "0.0.0.0")])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -140,6 +142,62 @@ def test_upcoming_are_those_that_new_clients_get() -> None:
     assert [lease(pool, key, 500) for key in KEYS[2:5]] == [ip(".12"), ip(".10"), ip(".11")]
 
 
+def test_nothing_of_a_client_stays_with_an_address() -> None:
+    """Whoever has it next would else be taken for it: its boot file, its directory, its lease time."""
+    pool = Pool(small(1))
+    lease(pool, KEYS[0], 0)
+    record = pool.holder(ip(".10"))
+    assert record is not None
+    record.hardware, record.client_id, record.architecture = KEYS[0], b"\1id", "x86_64-efi"
+    pool.offer(KEYS[1], 0, 500)
+    assert (record.key, record.hardware, record.client_id, record.architecture) == (KEYS[1], b"", b"", "")
+    assert (record.expires, record.seconds) == (-inf, 0.0)
+
+
+def test_an_address_in_quarantine_identifies_nobody() -> None:
+    """It is another machine that has it: TFTP would else send that one the first one's files."""
+    pool = Pool(small(1))
+    lease(pool, KEYS[0], 0)
+    record = pool.holder(ip(".10"))
+    assert record is not None
+    record.hardware, record.client_id, record.architecture = KEYS[0], b"\1id", "x86_64-efi"
+    assert pool.quarantine(ip(".10"), 900, 1) is record
+    assert (record.key, record.hardware, record.client_id, record.architecture) == (b"", b"", b"", "")
+    assert pool.find(KEYS[0]) is None
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_later_of_two_leases_of_one_client_counts(reverse: bool) -> None:
+    """In whatever order the database has them."""
+    known = [
+        Lease(ip(".10"), KEYS[0], expires=50, seconds=9),
+        Lease(ip(".11"), KEYS[0], expires=70, seconds=9),
+    ]
+    found = Pool(small(3), known[::-1] if reverse else known).find(KEYS[0])
+    assert found is known[1]
+
+
+def test_a_lease_that_is_over_is_not_made_newer_by_its_release() -> None:
+    """Addresses go to others in the order in which they became free."""
+    pool = Pool(small(2))
+    first, second = (lease(pool, key, now) for key, now in zip(KEYS[:2], [0, 10], strict=True))
+    record = pool.find(KEYS[0])
+    assert record is not None
+    pool.release(record, 500)
+    assert record.expires == 100
+    assert [lease(pool, key, 501) for key in KEYS[2:4]] == [first, second]
+
+
+def test_the_oldest_offer_gives_way_also_after_a_reload() -> None:
+    pool = Pool(small(3))
+    for number, key in enumerate(KEYS[:3]):
+        pool.offer(key, 0, number)
+    pool.offer(KEYS[0], 0, 5)  # asked again: not the oldest any more
+    again = Pool(small(3), pool.leases())
+    taken = [again.offer(key, 0, 6) for key in KEYS[3:6]]
+    assert [found.address for found in taken if found] == [ip(".11"), ip(".12"), ip(".10")]
+
+
 class AnyOrder(RuleBasedStateMachine):
     """Clients that ask, take, release and decline in any order, at any speed."""
 
@@ -164,18 +222,18 @@ class AnyOrder(RuleBasedStateMachine):
             self.check(key, found.address)
             again = self.pool.offer(key, 0, self.now)
             assert again is found
-        else:
-            assert all(self.holder(address) not in {None, key} for address in range(ip(".10"), ip(".13")))
+        else:  # offers are taken back, leases never
+            leased = (self.promised.get(address, (b"", 0.0)) for address in range(ip(".10"), ip(".13")))
+            assert all(until > self.now and holder != key for holder, until in leased)
 
-    @rule(key=clients, address=addresses)
-    def request(self, key: bytes, address: int) -> None:
+    @rule(key=clients, address=addresses, seconds=st.sampled_from([20, 100]))
+    def request(self, key: bytes, address: int, seconds: float) -> None:
         if self.pool.suits(key, address, self.now):
             self.check(key, address)
-            changed = self.pool.grant(key, address, 100, self.now)
+            changed = self.pool.grant(key, address, seconds, self.now)
             assert changed[-1].address == address
-            for record in changed:
-                self.promised.pop(record.address, None)
-            self.promised[address] = key, self.now + 100
+            until = [self.promised.pop(record.address, (b"", 0.0)) for record in changed][-1]
+            self.promised[address] = key, max(self.now + seconds, until[1] if until[0] == key else 0.0)
         elif self.holder(address) == key:
             assert address != ip(".13")  # only its reservation may keep a client from its own address
             assert key == KEYS[5]

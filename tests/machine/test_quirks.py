@@ -162,7 +162,9 @@ def replied(quirk: Quirk) -> Outcome:
     asked = message(quirk.kind, says.pop("hardware", MAC), **says)
     if settings.dhcp.mode == "proxy":
         return Proxy(settings, "eth0", int(OWN)).receive(asked, direct=False, source=asked.giaddr)
-    return Site(**named).machine.receive(asked, 0.0, direct=False)
+    site = Site(**named)
+    site.networks.began = 0.0  # a REQUEST is of an offer from before
+    return site.machine.receive(asked, 0.0, direct=False)
 
 
 @pytest.mark.parametrize("quirk", QUIRKS, ids=lambda quirk: quirk.name)
