@@ -2,17 +2,29 @@
 
 One record per transfer, lease event, reload, start and stop. What is dropped is counted by reason and
 reported at most once a minute. Each kind of record has a MESSAGE_ID, which the journal catalog explains.
+Serving never waits for whoever reads the records, see sinks.py. No record is large, whatever a peer sends.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+
+from ptftpd import sinks
+from ptftpd.sinks import Queue
+from ptftpd.texts import cut
 
 DEBUG, INFO, WARNING, ERROR = 7, 6, 4, 3  # syslog(3) priorities
 REPORT_EVERY = 60.0  # seconds between two reports of the drop counters
+FAREWELL = 1.0  # seconds that the last records get to be written
+# Characters of a message and of a field that are kept: a message may list every setting that there is, and a
+# file name has up to 255. What a peer fills of a message is cut much earlier, by cut().
+MESSAGE, FIELD = 1000, 300
+LINE = sinks.ATOMIC  # octets of a line on stderr
+RECORD = 8192  # octets of one in the journal; what fields have no room for is left out
+NAME = 64  # octets that hold the name of any field of ours: a line without one would spoil the record
 MAX_REASONS = 64  # distinct drop reasons kept: the reasons are the program's own, so this never binds
 
 # MESSAGE_ID of each kind of record; never change one, catalogs and alarms refer to it.
@@ -22,6 +34,7 @@ MESSAGE_IDS = {
     "reloaded": "3b1f52b8a3c14f0f9c5d0e3a6a7d1e03",
     "reload-failed": "3b1f52b8a3c14f0f9c5d0e3a6a7d1e04",
     "dropped": "3b1f52b8a3c14f0f9c5d0e3a6a7d1e05",
+    "lost": "3b1f52b8a3c14f0f9c5d0e3a6a7d1e06",
     "sent": "3b1f52b8a3c14f0f9c5d0e3a6a7d1e10",
     "send-failed": "3b1f52b8a3c14f0f9c5d0e3a6a7d1e11",
     "refused": "3b1f52b8a3c14f0f9c5d0e3a6a7d1e12",
@@ -46,7 +59,8 @@ class Log:
         self.level = level
         self.fields = fields
         self.journal = journal or _stderr_is_journal()
-        self._batch: list[str] | None = None  # lines that wait for the end of together()
+        self._queue: Queue | None = None
+        self._batch: list[bytes] | None = None  # lines that wait for the end of together()
         self._drops: dict[str, int] = {}
         self._last_drop = ""
         self._next_report = 0.0
@@ -77,13 +91,31 @@ class Log:
         """Write one record; fields are named as the journal has them, in capitals (TFTP_FILE)."""
         if priority > self.level:
             return
-        try:
-            if self.journal:
-                self._send(priority, kind, message, fields)
-            else:
-                self._print(priority, message, fields)
-        except OSError:
-            pass  # nobody reads any more: serving goes on
+        if self.journal:
+            self.queue.put(self._entry(priority, kind, message, fields.items()))
+        elif self._batch is None:
+            self.queue.put(self._line(priority, message, fields.items()))
+        else:
+            self._batch.append(self._line(priority, message, fields.items()))
+
+    @property
+    def queue(self) -> Queue:
+        """What the records leave through; asked for the first time, it is opened, which may take root."""
+        if self._queue is None:
+            self._queue = Queue(sinks.journal() if self.journal else _stderr(), self._gap)
+        return self._queue
+
+    def close(self) -> None:
+        """Write what is queued, if that is possible soon, and let go of stderr; a record opens it again."""
+        if self._queue is not None:
+            self._queue.close(FAREWELL)
+            self._queue = None
+
+    def __enter__(self) -> Log:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -92,18 +124,15 @@ class Log:
         try:
             yield
         finally:
-            lines, self._batch = "".join(self._batch), None
-            try:
-                if lines:
-                    self._write(lines)
-            except OSError:
-                pass
+            lines, self._batch = self._batch, None
+            for piece in _pieces(lines):
+                self.queue.put(b"".join(piece), len(piece))
 
     def drop(self, reason: str, now: float, example: str = "") -> None:
         """Count a datagram that is not answered, for report()."""
         if reason in self._drops or len(self._drops) < MAX_REASONS:
             self._drops[reason] = self._drops.get(reason, 0) + 1
-        self._last_drop = example
+        self._last_drop = example = cut(example)
         self.debug(f"dropped: {reason} {example}".rstrip())
         self.report(now)
 
@@ -116,31 +145,69 @@ class Log:
             self.info("dropped", f"not answered: {counts}{last}")
             self._drops.clear()
 
-    def _send(self, priority: int, kind: str, message: str, fields: dict[str, object]) -> None:
-        from systemd import journal
+    def _entry(self, priority: int, kind: str, message: str, fields: Iterable[tuple[str, object]]) -> bytes:
+        """Return a record as the journal takes it: no value has a line break in it."""
+        lines = [
+            f"PRIORITY={priority}\nSYSLOG_IDENTIFIER={self.program}\n",
+            f"MESSAGE_ID={MESSAGE_IDS[kind]}\n" if kind else "",
+            f"MESSAGE={printable(cut(message, MESSAGE))}\n",
+            *(f"{name}={printable(cut(str(value), FIELD))}\n" for name, value in fields),
+        ]
+        octets = "".join(lines).encode()
+        if len(octets) <= RECORD:
+            return octets
+        octets = b""
+        for line in lines:
+            room = RECORD - len(octets)
+            if room >= NAME:
+                octets += _clip(line, min(LINE, room))
+        return octets
 
-        always = [
-            f"MESSAGE={printable(message)}", f"PRIORITY={priority}", f"SYSLOG_IDENTIFIER={self.program}",
-        ]  # fmt: skip
-        if kind:
-            always.append(f"MESSAGE_ID={MESSAGE_IDS[kind]}")
-        # Not send(), which looks for the line of code that called it, at several times the cost of the rest.
-        journal.sendv(*always, *(f"{name}={printable(str(value))}" for name, value in fields.items()))
-
-    def _print(self, priority: int, message: str, fields: dict[str, object]) -> None:
+    def _line(self, priority: int, message: str, fields: Iterable[tuple[str, object]]) -> bytes:
+        """Return a record as stderr shows it."""
         urgency = {WARNING: "warning: ", ERROR: "error: "}.get(priority, "")
-        told = fields.items() if self.fields else ()
-        shown = "".join(f" {name}={printable(str(value))}" for name, value in told)
-        line = f"{self.program}: {urgency}{printable(message)}{shown}\n"
-        if self._batch is None:
-            self._write(line)
-        else:
-            self._batch.append(line)
+        told = fields if self.fields else ()
+        shown = "".join(f" {name}={printable(cut(str(value), FIELD))}" for name, value in told)
+        return _clip(f"{self.program}: {urgency}{printable(cut(message, MESSAGE))}{shown}\n", LINE)
 
-    def _write(self, lines: str) -> None:
-        if sys.stderr is not None:  # Python's value for a descriptor 2 that was closed at the start
-            sys.stderr.write(lines)
-            sys.stderr.flush()
+    def _gap(self, lost: int) -> bytes:
+        """Return the record that stands for records which were lost."""
+        message = f"{lost} records lost: they came faster than they were read"
+        make = self._entry if self.journal else lambda priority, _, *rest: self._line(priority, *rest)
+        return make(WARNING, "lost", message, ())
+
+
+def _clip(line: str, most: int) -> bytes:
+    """Return a line of at most so many octets, ending with an ellipsis where it was cut."""
+    octets = line.encode()
+    if len(octets) <= most:
+        return octets
+    end = "…\n".encode()
+    return octets[: most - len(end)].decode(errors="ignore").encode() + end
+
+
+def _pieces(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Yield lines that a pipe takes together, or not at all."""
+    piece: list[bytes] = []
+    octets = 0
+    for line in lines:
+        if octets + len(line) > sinks.ATOMIC:
+            yield piece
+            piece, octets = [], 0
+        piece.append(line)
+        octets += len(line)
+    if piece:
+        yield piece
+
+
+def _stderr() -> sinks.Sink:
+    """Return what writes to stderr, which may be an object of Python's without a descriptor."""
+    if sys.stderr is None:  # descriptor 2 was closed at the start
+        return sinks.Sink(len)
+    try:
+        return sinks.stream(sys.stderr.fileno())
+    except OSError:
+        return sinks.Sink(lambda octets: len(octets) if sys.stderr.write(octets.decode()) else 0)
 
 
 def printable(value: str) -> str:

@@ -21,6 +21,7 @@ from ptftpd.log import ERROR, Log
 from ptftpd.loop import INF, Loop
 from ptftpd.orders import DISCARD, PREPARE, Orders
 from ptftpd.program import Loaded, Program
+from ptftpd.sinks import Retry
 from ptftpd.workers import SIGNALS, Notify, Supervisor, record_refusal
 
 STOP_TIMEOUT = 30.0  # seconds that running transfers get after SIGTERM
@@ -108,22 +109,30 @@ class Process:
         from daemon import DaemonContext
 
         pidfile = byhand.lock(os.path.abspath(self.loaded.pidfile)) if self.loaded.pidfile else None
+        self.log.close()  # whoever waits for the end of its output is not to wait for ours
         keep = [int(fd) for fd in os.listdir("/proc/self/fd") if int(fd) > 2]  # the sockets among them
         here = os.getcwd()  # where names on the command line are looked up again when it is reloaded
         context = DaemonContext(files_preserve=keep, umask=0o022, working_directory=here, pidfile=pidfile)
         context.open()
         self.log = Log(self.program.name, self.log.level, journal=True)
         try:
-            return self._serve()
-        except Error as error:
-            self.log.lines(ERROR, "", str(error))
-            return error.exit_code
+            with self.log:
+                return self._told()
         finally:
             with contextlib.suppress(OSError):  # the pid file may be root's alone: the next start breaks it
                 context.close()
 
+    def _told(self) -> int:
+        """Serve; record the error that ends it, and return its exit code."""
+        try:
+            return self._serve()
+        except Error as error:
+            self.log.lines(ERROR, "", str(error))
+            return error.exit_code
+
     def _serve(self) -> int:
         """Drop privileges, then serve in this process or in several."""
+        self._retry = Retry(self.loop, self.log.queue)  # the queue is opened by root
         if os.geteuid() == 0:
             settings = self.loaded.settings
             default = ("daemon", "user") not in settings.sources
@@ -144,6 +153,7 @@ class Process:
             self.daemon, self._first = self.daemon.worker(), False
         self.loop.close()
         self.loop = Loop()  # the inherited one is shared with the other workers
+        self._retry = Retry(self.loop, self.log.queue)
         self.loop.add(orders.fileno(), self._obey)
         try:
             return self._run_loop()

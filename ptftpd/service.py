@@ -21,6 +21,8 @@ from ptftpd.process import Daemon, Process, notify
 from ptftpd.program import Loaded, Program
 from ptftpd.values import dump
 
+Sockets = dict[str, list[socket.socket]]  # by the names that they have in systemd
+
 
 def main(program: Program, argv: Sequence[str] | None, make: Callable[[Loaded], Daemon]) -> int:
     """Run a program; return its exit code: 0 done, 1 failed, else that of the Error, see errors.py."""
@@ -28,12 +30,25 @@ def main(program: Program, argv: Sequence[str] | None, make: Callable[[Loaded], 
     try:
         loaded = config.load(program, argv)
     except ConfigError as error:
-        Log(program.name).lines(ERROR, "", str(error))
+        with Log(program.name) as log:
+            log.lines(ERROR, "", str(error))
         return _decline(sockets, error)
     if loaded.action == "dump":
         _show(dump(program, loaded.settings))
         return 0
-    log = Log(program.name, DEBUG if loaded.debug else INFO, fields=loaded.verbose)
+    with Log(program.name, DEBUG if loaded.debug else INFO, fields=loaded.verbose) as log:
+        return _run(program, argv, make, loaded, sockets, log)
+
+
+def _run(
+    program: Program,
+    argv: Sequence[str] | None,
+    make: Callable[[Loaded], Daemon],
+    loaded: Loaded,
+    sockets: Sockets,
+    log: Log,
+) -> int:
+    """Answer a question, check or serve; return the exit code."""
     try:
         if loaded.answer is not None:
             _show(f"{loaded.answer()}\n")
@@ -58,9 +73,9 @@ def _show(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def activated() -> dict[str, list[socket.socket]]:
+def activated() -> Sockets:
     """Return the sockets that systemd handed over, by FileDescriptorName, ready to be served."""
-    sockets: dict[str, list[socket.socket]] = {}
+    sockets: Sockets = {}
     for fd, name in systemd.listen_fds_with_names().items():
         sock = socket.socket(fileno=fd)
         net.prepare(sock)
@@ -68,7 +83,7 @@ def activated() -> dict[str, list[socket.socket]]:
     return sockets
 
 
-def _decline(sockets: dict[str, list[socket.socket]], error: Error) -> int:
+def _decline(sockets: Sockets, error: Error) -> int:
     """Return the exit code for an error, which systemd shows as status; let go of what was asked of us.
 
     A datagram left on a socket of systemd's would start the program at once again, to fail again.

@@ -21,6 +21,7 @@ from ptftpd.errors import Error
 from ptftpd.log import ERROR, Log
 from ptftpd.loop import INF
 from ptftpd.orders import COMMIT, DISCARD, PREPARE, Orders, Worker
+from ptftpd.sinks import RETRY
 
 PAUSE = 1.0  # seconds before a worker that died is forked again
 PREPARE_TIMEOUT = 20.0  # seconds for a worker to prepare; one that hangs is the watchdog's to find
@@ -74,6 +75,8 @@ class Supervisor:
                     os.read(self._wakeup, 64)
                 else:
                     self._report(key.data)
+            if self._log.queue.blocked:
+                self._log.queue.flush()
             self._decide()
             self._relay()
             self._start()
@@ -81,10 +84,12 @@ class Supervisor:
 
     def _patience(self) -> float | None:
         """Return the seconds until something is due, None for never."""
-        due = min(self._due.values(), default=INF)
+        due, now = min(self._due.values(), default=INF), time.monotonic()
         if self._reload:
             due = self._reload.until  # no worker is forked meanwhile
-        return None if due == INF else max(0.0, due - time.monotonic())
+        if self._log.queue.blocked:
+            due = min(due, now + RETRY)
+        return None if due == INF else max(0.0, due - now)
 
     def _fork(self, number: int) -> None:
         """Begin a worker; OSError when the machine has no process or descriptor left."""
@@ -104,8 +109,9 @@ class Supervisor:
                 self._become_worker()
                 code = self._work(number, Orders(theirs))
             except Exception:
-                traceback.print_exc()
+                self._log.lines(ERROR, "", traceback.format_exc())
             finally:
+                self._log.close()
                 os._exit(code)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         theirs.close()
@@ -115,6 +121,7 @@ class Supervisor:
     def _become_worker(self) -> None:
         """Close what only the supervisor needs."""
         signal.set_wakeup_fd(-1)
+        self._log.queue.forget()  # what waits there is the supervisor's to write
         for fd in (self._wakeup, self._poke):
             os.close(fd)
         for other in self._workers.values():

@@ -34,7 +34,7 @@ tftp.transfer tftp.catalog client.channel client.local client.trace client.progr
 tftp.clients tftp.uploads tftp.sources client.job client.place
 links runs
 loop net neighbours log tftp.files tftp.chunks dhcp.store
-account orders
+account orders sinks
 dhcp.explain
 dhcp.machine dhcp.proxy dhcp.bootp dhcp.advice
 dhcp.networks
@@ -51,7 +51,7 @@ dhcp.pxe
 tftp.options tftp.outcome tftp.netascii tftp.codes tftp.rates dhcp.options dhcp.registry
 tftp.wire dhcp.wire
 change
-errors option patterns tftp.content client.waiting tftp dhcp client programs
+errors option texts patterns tftp.content client.waiting tftp dhcp client programs
 """
 
 # A machine is handed octets and the time; with these it could fetch them, and its tests would not be exact.

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from ptftpd.dhcp import options, wire
 from ptftpd.dhcp.wire import Message
+from ptftpd.texts import cut
 
 IPXE = "ipxe"  # stands beside the architectures in boot rules: iPXE runs its own scripts on all of them
 
@@ -195,7 +196,7 @@ class Client(NamedTuple):
     def description(self) -> str:
         """The client for people, such as 'x86_64-efi, PXEClient'; '' when it says nothing of itself."""
         vendor = "iPXE" if self.ipxe else self.vendor_class.partition(":")[0]
-        return ", ".join(part for part in (*self.architectures[:1], vendor) if part)
+        return ", ".join(part for part in (*self.architectures[:1], cut(vendor)) if part)
 
 
 def identify(message: Message) -> Client:

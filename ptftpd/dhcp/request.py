@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from ptftpd.dhcp import options, pxe, wire
 from ptftpd.dhcp.wire import Message
+from ptftpd.texts import TEXT, cut
 
 # The states a DHCPREQUEST comes from (RFC 2131 §4.3.2, table 4).
 SELECTING, INIT_REBOOT, RENEWING, REBINDING = "SELECTING", "INIT-REBOOT", "RENEWING", "REBINDING"
@@ -189,4 +190,4 @@ def hardware_text(message: Message) -> str:
     if any(hardware):
         return hardware.hex(":") if message.htype == 1 else f"{message.htype}/{hardware.hex(':')}"
     client_id = message.options.get(options.CLIENT_ID, b"")
-    return f"client-id {client_id.hex(':')}" if client_id else "unknown"
+    return f"client-id {cut(client_id[:TEXT].hex(':'))}" if client_id else "unknown"

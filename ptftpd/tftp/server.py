@@ -13,6 +13,7 @@ from ptftpd.errors import TransferError, WireError
 from ptftpd.log import Log
 from ptftpd.loop import Loop
 from ptftpd.settings import Settings
+from ptftpd.texts import cut
 from ptftpd.tftp import wire
 from ptftpd.tftp.answers import Answers
 from ptftpd.tftp.chunks import Shelf
@@ -303,6 +304,6 @@ class Server:
         client, name = request.peer[0], request.name
         verb = "write" if request.writing else "read"
         self.log.info(
-            "refused", f"refused {client} to {verb} {name}: {error.reason}",
+            "refused", f"refused {client} to {verb} {cut(name)}: {error.reason}",
             TFTP_CLIENT=client, TFTP_FILE=name, TFTP_ERROR=error.code,
         )  # fmt: skip

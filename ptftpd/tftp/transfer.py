@@ -11,6 +11,7 @@ from typing import Protocol
 from ptftpd import runs
 from ptftpd.log import INFO, WARNING, Log, amount
 from ptftpd.loop import INF, Loop
+from ptftpd.texts import cut
 from ptftpd.tftp import options, wire
 from ptftpd.tftp.outcome import OK, Failure, Outcome
 from ptftpd.tftp.receiver import Receiver
@@ -342,7 +343,7 @@ def record(
     }  # fmt: skip
     remarks = [f"{machine.resent} resent"] if machine.resent else []
     extra = "".join(f", {remark}" for remark in (*remarks, *request.quirks))
-    way = f"{name} from {client}" if request.writing else f"{name} to {client}"
+    way = f"{cut(name)} from {client}" if request.writing else f"{cut(name)} to {client}"
     if isinstance(outcome, Failure):
         hung_up = outcome.from_peer or outcome is CLOSED
         if hung_up and options.TSIZE in request.asked and not (machine.blocks or request.writing):
@@ -351,7 +352,7 @@ def record(
             log.debug(f"{client} only asked for the size of {name}")
             return
         said = "the client said: " if outcome.from_peer else ""
-        reason = f"{said}{outcome.reason or f'error {outcome.code}'}"
+        reason = f"{said}{cut(outcome.reason) or f'error {outcome.code}'}"
         # A client that closes a file in the middle says so by code 0: what it wanted, it has.
         stopped = outcome.from_peer and outcome.code == wire.UNDEFINED
         log.record(

@@ -65,8 +65,12 @@ class Daemon:
         sockets: Sequence[tuple[str, socket.socket]] = (),
         environment: dict[str, str] | None = None,
         command: Sequence[str] = (),
+        stderr: int | None = None,
     ) -> None:
-        """argv: the program's module and its arguments; command: what to start it with, such as nsenter."""
+        """argv: the program's module and its arguments; command: what to start it with, such as nsenter.
+
+        stderr: a descriptor for its records, in place of the log.
+        """
         self.manager = Manager(directory)
         self._log = directory / "stderr"
         words = [*program(str(argv[0])), *map(str, argv[1:])]
@@ -81,7 +85,7 @@ class Daemon:
                 pass_fds=[sock.fileno() for _, sock in sockets],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
-                stderr=log,
+                stderr=log if stderr is None else stderr,
                 start_new_session=True,
             )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import re
@@ -14,10 +15,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from systemd import journal
 
-from ptftpd import log
+from ptftpd import log, sinks
 from ptftpd.log import DEBUG, ERROR, INFO, WARNING, Log
+from ptftpd.sinks import Sink
+from ptftpd.texts import TEXT, cut
 from tests.lab import CHECKOUT
 
 Record = dict[str, Any]
@@ -27,9 +29,12 @@ Record = dict[str, Any]
 def records(monkeypatch: pytest.MonkeyPatch) -> list[Record]:
     """Return a list that fills with what is sent to the journal."""
     sent: list[Record] = []
-    monkeypatch.setattr(
-        journal, "sendv", lambda *fields: sent.append(dict(field.split("=", 1) for field in fields))
-    )
+
+    def write(octets: bytes) -> int:
+        sent.append(dict(line.split("=", 1) for line in octets.decode().splitlines()))
+        return len(octets)
+
+    monkeypatch.setattr(sinks, "journal", lambda: Sink(write))
     return sent
 
 
@@ -52,12 +57,12 @@ class TestJournal:
         assert records[0]["MESSAGE"] == r"a\x0aPRIORITY=0\x1b[2J"
         assert records[0]["TFTP_FILE"] == r"a\x0aMESSAGE=b\xff"
 
-    @pytest.mark.parametrize("number", [105, 111])  # ENOBUFS, ECONNREFUSED
+    @pytest.mark.parametrize("number", [errno.ENOBUFS, errno.ECONNREFUSED, errno.ENOENT, errno.EAGAIN])
     def test_a_journal_that_fails_stops_nobody(self, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-        def fail(*fields: str) -> None:
+        def fail(octets: bytes) -> int:
             raise OSError(number, os.strerror(number))
 
-        monkeypatch.setattr(journal, "sendv", fail)
+        monkeypatch.setattr(sinks, "journal", lambda: Sink(fail))
         kept = Log("ptftpd", journal=True)
         kept.info("", "hello")
         kept.drop("malformed", 1.0)
@@ -185,6 +190,56 @@ class TestStream:
         monkeypatch.delenv("JOURNAL_STREAM", raising=False)
         assert Log("p", journal=True).journal
         assert not Log("p").journal
+
+
+class TestSize:
+    """Whatever a peer sends, a record is small, well formed, and keeps what comes first."""
+
+    wide = st.text(st.characters(blacklist_categories=()), max_size=40).map(lambda text: text * 2000)
+
+    @given(message=wide, values=st.lists(wide, max_size=12))
+    @pytest.mark.parametrize("kept", [True, False])
+    def test_any_record(self, message: str, values: list[str], *, kept: bool) -> None:
+        """Text is cut first and escaped then: escapes make it up to ten times as long."""
+        told = Log("ptftpd", fields=True, journal=kept)
+        fields = {f"TFTP_FIELD_{number}": value for number, value in enumerate(values)}
+        if not kept:
+            line = told._line(WARNING, message, fields.items())
+            assert len(line) <= log.LINE
+            assert line.count(b"\n") == 1
+            return
+        entry = told._entry(WARNING, "sent", message, fields.items())
+        assert len(entry) <= log.RECORD
+        lines = entry.decode().splitlines()
+        assert all(re.match("[A-Z][A-Z_0-9]*=", line) for line in lines)
+        assert f"MESSAGE={log.printable(message)[:40]}" in entry.decode()
+
+    def test_what_is_cut_says_so(self, records: list[Record]) -> None:
+        Log("p", journal=True).info("sent", "m" * 5000, TFTP_FILE="f" * 5000, TFTP_PATH="/short")
+        assert records[0]["MESSAGE"] == "m" * (log.MESSAGE - 1) + "…"
+        assert records[0]["TFTP_FILE"] == "f" * (log.FIELD - 1) + "…"
+        assert records[0]["TFTP_PATH"] == "/short"
+
+    def test_a_file_name_is_kept_whole(self, records: list[Record]) -> None:
+        """As long as Linux lets one be."""
+        Log("p", journal=True).info("sent", "", TFTP_FILE="f" * 255)
+        assert records[0]["TFTP_FILE"] == "f" * 255
+
+    def test_the_example_of_a_drop(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """It is kept until the report, so it is cut when it comes."""
+        kept = Log("p")
+        kept.drop("malformed", 1.0, "a")
+        kept.drop("malformed", 2.0, "\x1b" * 60_000)
+        assert len(kept._last_drop) == TEXT
+        capsys.readouterr()
+        kept.report(100.0)
+        assert len(capsys.readouterr().err) < 5 * TEXT
+
+    @given(text=st.text(), most=st.integers(1, 50))
+    def test_cut(self, text: str, most: int) -> None:
+        shown = cut(text, most)
+        assert len(shown) <= most
+        assert shown == text or (shown[-1] == "…" and text.startswith(shown[:-1]))
 
 
 class TestPrintable:
