@@ -346,7 +346,11 @@ class Dhcp:
         "how long an address found in use by another machine is not leased; doubled each time in a row",
         metavar="TIME",
     )
-    bootp: bool = option(False, flag, "answer BOOTP clients too, as [bootp] says")
+    bootp: bool = option(
+        False,
+        flag,
+        "answer BOOTP clients too, as [bootp] says, while this server leases the addresses (see mode)",
+    )
     state_dir: str = option(
         "/var/lib/ptftpd", absolute_path, "directory of the lease database", metavar="DIR", restart=True
     )

@@ -162,7 +162,7 @@ class Server:
         watched = own, mac, self._mode
         if watched != self._watched:
             self._watched, self._judged = watched, ""
-            self._monitor = Monitor(own, mac, random.getrandbits(32), gives_way=self._mode == "auto")
+            self._monitor = Monitor(own, mac, partial(random.getrandbits, 32), gives_way=self._mode == "auto")
 
     def _judge(self) -> None:
         """Say it when another DHCP server came or went, and what follows from that."""
@@ -227,18 +227,21 @@ class Server:
         self, message: wire.Message, peer: tuple[str, int], now: float, direct: bool
     ) -> Outcome | None:
         """Return what comes of a message to port 67, None when it was the monitor's."""
-        if self._monitor.receive(message):
+        if self._monitor.receive(message, now):
             self._judge()
+            self.deadline = min(self.deadline, self._monitor.deadline)
+            self._loop.schedule(self)
             return None
         source = wire.number(socket.inet_aton(peer[0]))
-        if options.MESSAGE_TYPE not in message.options and self._answers_bootp:
-            return self._bootp.receive(message, now, direct=direct, source=source)
-        if self._only_bootp:
+        is_bootp = options.MESSAGE_TYPE not in message.options
+        if self._only_bootp and not is_bootp:
             return Outcome(None, self._link.name, ignored="DHCP, not BOOTP")
-        if self._silent:
+        if self._silent:  # towards BOOTP clients too: their addresses would be theirs for ever
             return Outcome(None, self._link.name, ignored="still looking for another DHCP server")
         if self._proxies:
             return self._proxy.receive(message, direct=direct, source=source)
+        if is_bootp and self._answers_bootp:
+            return self._bootp.receive(message, now, direct=direct, source=source)
         return self._machine.receive(message, now, direct=direct, source=source)
 
     def _boot_request(

@@ -169,6 +169,9 @@ class Dhcpd:
         if mode != "proxy" and gateway and gateway not in link.network:
             reason = f"is not in {link.network}, the network of {link.name}, whose clients cannot reach it"
             log.warning("", str(self.settings.misfit("pxe", "gateway", str(gateway), reason)))
+        if mode == "proxy" and self.settings.dhcp.bootp:
+            reason = "has no effect with mode = proxy: the addresses are leased by another server"
+            log.warning("", str(self.settings.misfit("dhcp", "bootp", "yes", reason)))
         for doubtful, reason in () if self.only_bootp else DOUBTS:
             for rule in doubtful(self.settings):
                 log.warning("", f"{rule.origin} = {rule.boot_file}: {reason}")

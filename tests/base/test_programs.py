@@ -419,3 +419,14 @@ def test_pdhcpd_warns_of_a_server_that_nobody_can_find_at_a_reload_too(
     assert capsys.readouterr().err == ""
     daemon.prepare(named).commit()
     assert "clients get no DNS server to find that host" in capsys.readouterr().err
+
+
+def test_pdhcpd_warns_of_bootp_beside_another_server(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    """A proxy leases no addresses, and so answers no BOOTP client either."""
+    monkeypatch.setattr(dhcpd, "Server", Mock())
+    for mode, said in (("proxy", "bootp = yes: has no effect with mode = proxy"), ("auto", "")):
+        daemon = dhcpd.Dhcpd(config.load(dhcpd.PROGRAM, ["lo", "--bootp", "--mode", mode]))
+        daemon.serve(Loop(), Log("pdhcpd"))
+        told = capsys.readouterr().err
+        assert said in told
+        assert bool(told) == bool(said)

@@ -32,7 +32,7 @@ class Dhcpd:
         self._proxy = Proxy(self._site.settings, "eth0", int(OWN))
         bootp = Settings(pxe=Pxe(boot_file="x"))
         self._bootp = Bootp(bootp, "eth0", int(OWN), self._site.networks, frozenset())
-        self._monitor = Monitor(int(OWN), mac(9), 1)
+        self._monitor = Monitor(int(OWN), mac(9), lambda: 1)
         self._now = 0.0
         self.answered = 0
 
@@ -41,7 +41,7 @@ class Dhcpd:
         self._now += 1.0
         try:
             said = wire.decode(data)
-            self._monitor.receive(said)
+            self._monitor.receive(said, self._now)
             found = [
                 self._site.machine.receive(said, self._now, direct=bool(len(data) % 2)),
                 self._proxy.receive(said, direct=False),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import heapq
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 
 import pytest
@@ -34,7 +35,7 @@ def answered(probe: Message, server: str = ".2", address: str = ".77") -> Messag
 
 def test_nobody_answers() -> None:
     """Alone after the time that a server takes which pings before it offers."""
-    monitor = Monitor(ip(".1"), CARD, 77)
+    monitor = Monitor(ip(".1"), CARD, lambda: 77)
     probe = probed(monitor, 100.0)
     assert (probe.giaddr, probe.chaddr[:6], probe.xid) == (ip(".1"), CARD, 77)
     assert monitor.state == DECIDING
@@ -47,9 +48,9 @@ def test_nobody_answers() -> None:
 
 def test_another_server_comes_and_goes() -> None:
     """Gone only after several silent probes: one answer may be lost."""
-    monitor = Monitor(ip(".1"), CARD, 77)
+    monitor = Monitor(ip(".1"), CARD, lambda: 77)
     probe, now = probed(monitor, 0.0), 0.0
-    assert monitor.receive(answered(probe))
+    assert monitor.receive(answered(probe), 0.0)
     assert (monitor.state, monitor.other) == (ACCOMPANIED, ip(".2"))
     monitor.tick(WAIT)
     for turn in range(1, SILENT + 1):
@@ -58,37 +59,94 @@ def test_another_server_comes_and_goes() -> None:
         assert monitor.state == ACCOMPANIED
         monitor.tick(now + WAIT)
     assert (monitor.state, monitor.other) == (ALONE, 0)
-    assert monitor.receive(answered(probed(monitor, now + AGAIN)))
+    assert monitor.receive(answered(probed(monitor, now + AGAIN)), now + AGAIN)
     assert monitor.state == ACCOMPANIED
 
 
 def test_a_server_that_leases_to_pxe_clients_only_is_found() -> None:
     """The probe is a PXE client's: another of our own kind answers nobody else."""
-    outcome = Site().machine.receive(probed(Monitor(ip(".2"), CARD, 77), 0.0), 0.0, direct=False)
-    other = Monitor(ip(".2"), CARD, 77)
+    outcome = Site().machine.receive(probed(Monitor(ip(".2"), CARD, lambda: 77), 0.0), 0.0, direct=False)
+    other = Monitor(ip(".2"), CARD, lambda: 77)
     probed(other, 0.0)
-    assert other.receive(answer(outcome))
+    assert other.receive(answer(outcome), 0.0)
     assert (other.state, other.other) == (ACCOMPANIED, ip(".1"))
     assert outcome.destination == ("10.0.0.2", 67)
 
 
 def test_a_proxy_is_no_other_server() -> None:
     """It offers a boot file, but no address."""
-    monitor = Monitor(ip(".1"), CARD, 77)
+    monitor = Monitor(ip(".1"), CARD, lambda: 77)
     probe = probed(monitor, 0.0)
-    assert monitor.receive(answered(probe, address="0.0.0.0"))
+    assert monitor.receive(answered(probe, address="0.0.0.0"), 0.0)
     assert monitor.state == DECIDING
 
 
 def test_its_own_probe_and_clients_are_told_apart() -> None:
     """A broadcast comes back to its sender; it is not a client's, and no server's."""
-    monitor = Monitor(ip(".1"), CARD, 77)
+    monitor = Monitor(ip(".1"), CARD, lambda: 77)
     probe = probed(monitor, 0.0)
-    assert monitor.receive(probe)
+    assert monitor.receive(probe, 0.0)
     assert monitor.state == DECIDING
-    assert monitor.receive(answered(probe, ".1"))
+    assert monitor.receive(answered(probe, ".1"), 0.0)
     assert monitor.state == DECIDING
-    assert not monitor.receive(message(options.DISCOVER))
+    assert not monitor.receive(message(options.DISCOVER), 0.0)
+
+
+# What proves nothing ---------------------------------------------------------------------------
+
+
+def hint(server: str) -> Message:
+    """Return a message that says that a server leases addresses."""
+    user_class = b"\x0eptftpd-leasing"
+    return message(options.DISCOVER, mac(66), giaddr=ip(server), o77=user_class)
+
+
+def leasing_alone() -> Monitor:
+    """Return one that found nobody, and numbers its probes from 1."""
+    monitor = Monitor(ip(".200"), CARD, count(1).__next__, gives_way=True)
+    for now in (0.0, WAIT):
+        monitor.tick(now)
+    assert monitor.state == ALONE
+    return monitor
+
+
+@pytest.mark.parametrize("server", [".1", "0.0.0.1", "192.0.2.7"])
+def test_a_hint_is_a_reason_to_probe_and_no_more(server: str) -> None:
+    """One forged datagram each two minutes ended the service. Now it costs a probe a minute, however many."""
+    monitor, probes, now = leasing_alone(), 0, WAIT
+    while now < 10 * AGAIN:
+        now += 0.25
+        monitor.receive(hint(server), now)
+        probes += monitor.tick(now) is not None
+        assert (monitor.state, monitor.other) == (ALONE, 0)
+    assert probes <= 20
+
+
+def test_hints_do_not_keep_a_server_from_deciding() -> None:
+    """Each would else begin the wait anew."""
+    monitor, now = Monitor(ip(".200"), CARD, count(1).__next__, gives_way=True), 0.0
+    while now < 2 * WAIT + 1:
+        monitor.tick(now)
+        monitor.receive(hint(".1"), now)
+        now += 0.25
+    assert monitor.state == ALONE
+
+
+def test_an_answer_to_another_probe() -> None:
+    """Each probe has a number of its own: what was heard of an earlier one is of no use to who forges."""
+    monitor = leasing_alone()
+    earlier = probed(monitor, AGAIN)
+    monitor.tick(AGAIN + WAIT)
+    assert probed(monitor, 2 * AGAIN).xid != earlier.xid
+    assert not monitor.receive(answered(earlier), 2 * AGAIN)
+    assert monitor.state == ALONE
+
+
+@pytest.mark.parametrize("server", ["0.0.0.0", "0.0.0.1", "127.0.0.1", "224.0.0.1", "255.255.255.255"])
+def test_an_answer_of_what_cannot_be_a_server(server: str) -> None:
+    monitor = leasing_alone()
+    assert monitor.receive(answered(probed(monitor, AGAIN), server), AGAIN)
+    assert monitor.state == ALONE
 
 
 # Several that decide by themselves -------------------------------------------------------------
@@ -101,7 +159,10 @@ class Cable:
 
     def __init__(self, *starts: float, carries: Callable[[float], bool] = lambda now: True) -> None:
         """A server starts at each of these times, on 10.0.0.1 and so on; carries: whether the cable does."""
-        self.servers = [Monitor(ip(f".{n}"), mac(n), n, gives_way=True) for n in range(1, len(starts) + 1)]
+        self.servers = [
+            Monitor(ip(f".{n}"), mac(n), partial(self._nonces, n), gives_way=True)
+            for n in range(1, len(starts) + 1)
+        ]
         self.now = 0.0
         self._carries = carries
         self._events: list[tuple[float, int, Callable[[], None]]] = []
@@ -109,6 +170,10 @@ class Cable:
         self._dead: list[Monitor] = []
         for server, start in zip(self.servers, starts, strict=True):
             self._at(start, lambda server=server: self._tick(server))
+
+    def _nonces(self, number: int) -> int:
+        """Return a number that no other probe has."""
+        return number << 24 | next(self._numbers)
 
     def run(self, until: float) -> None:
         """Let everything happen up to a time."""
@@ -143,7 +208,10 @@ class Cable:
     def _hear(self, sender: Monitor, hearer: Monitor, datagram: bytes) -> None:
         """Let a server hear a message; one that leases addresses answers what is not its monitor's."""
         heard = wire.decode(datagram)
-        if not hearer.receive(heard) and self._leases(hearer) and self._carries(self.now):
+        of_its_own = hearer.receive(heard, self.now)
+        if hearer.deadline <= self.now:
+            self._at(self.now, lambda: self._tick(hearer))
+        if not of_its_own and self._leases(hearer) and self._carries(self.now):
             number = self.servers.index(hearer) + 1
             offer = answered(heard, server=f".{number}")
             self._at(self.now + self.DELAY, lambda: self._hear(hearer, sender, wire.encode(offer)))
@@ -198,15 +266,19 @@ def test_one_takes_over_from_another() -> None:
 
 def test_only_who_leases_says_so() -> None:
     """A server with mode = full decides nothing by itself, and hears no such word."""
-    deciding, leasing = Monitor(ip(".1"), mac(1), 1, gives_way=True), Monitor(ip(".2"), mac(2), 2)
+    deciding = Monitor(ip(".1"), mac(1), lambda: 1, gives_way=True)
+    leasing = Monitor(ip(".2"), mac(2), lambda: 2)
     question = probed(deciding, 0.0)
-    assert not leasing.receive(question)
+    assert not leasing.receive(question, 0.0)
     announcement = probed(deciding, WAIT)
     assert (deciding.state, announcement.giaddr) == (ALONE, ip(".1"))
-    assert not leasing.receive(announcement)
+    assert not leasing.receive(announcement, WAIT)
     assert leasing.state == DECIDING
-    other = Monitor(ip(".2"), mac(2), 2, gives_way=True)
-    assert not other.receive(question)
+    other = Monitor(ip(".2"), mac(2), lambda: 2, gives_way=True)
+    assert not other.receive(question, 0.0)
     assert other.state == DECIDING
-    assert other.receive(announcement)
+    probed(other, 0.0)
+    assert other.receive(announcement, 1.0)
+    assert other.state == DECIDING, "it is to answer a probe first"
+    assert other.receive(answered(probed(other, 1.0), ".1"), 1.0)
     assert (other.state, other.other) == (ACCOMPANIED, ip(".1"))

@@ -21,7 +21,7 @@ from ptftpd.dhcp.store import Store
 from ptftpd.errors import ConfigError, Error
 from ptftpd.log import DEBUG, Log
 from ptftpd.loop import INF, Loop
-from ptftpd.settings import Class, Dhcp, Menu, Pxe, Settings
+from ptftpd.settings import Bootp, Class, Dhcp, Menu, Pxe, Settings
 from tests.machine.dhcp_site import MAC, NETWORK, OWN, ip, mac, message, ranges
 
 LINK = net.Link("eth0", 7, MAC, OWN, NETWORK)
@@ -52,7 +52,8 @@ class Wire:
         if self.unreachable:
             raise OSError(101, "Network is unreachable")
         assert (source, ifindex) == ("10.0.0.1", 7)
-        kind = options.NAMES[options.number(wire.decode(data), options.MESSAGE_TYPE, 1)]
+        number = options.number(wire.decode(data), options.MESSAGE_TYPE, 1)
+        kind = options.NAMES.get(number, "DHCP message")
         self.done.append(f"{kind} to {peer[0]}")
 
 
@@ -240,6 +241,36 @@ def test_a_reload_does_not_ask_again_who_else_is_there(
     bench.server.reload(auto, replace(LINK, address=IPv4Address("10.0.0.2")))
     assert bench.hear(message(options.DISCOVER)) == []
     assert bench.server.status() == "looking for another DHCP server"
+
+
+@pytest.mark.parametrize("mode", ["auto", "proxy", "full"])
+def test_bootp_is_answered_only_by_who_leases_the_addresses(bench: Bench, mode: str) -> None:
+    """Where this server is silent or a proxy, the network is another's, and the address would be for ever."""
+    settings = replace(
+        SETTINGS, dhcp=replace(SETTINGS.dhcp, mode=mode, bootp=True), bootp=Bootp(dynamic=True)
+    )
+    bench.server.reload(settings, LINK)
+    asked = wire.Message(chaddr=mac(5).ljust(16, b"\0"))
+    answered = ["commit of 1", "DHCP message to 255.255.255.255"]
+    assert bench.hear(asked) == (answered if mode == "full" else [])
+    if mode == "auto":  # once it has found nobody
+        bench.server.tick(bench.loop.now)
+        bench.server.tick(bench.loop.now + WAIT)
+        assert bench.hear(asked) == answered
+
+
+def test_one_forged_message_does_not_end_the_service(bench: Bench) -> None:
+    """It says that another server leases addresses; a probe goes out, and the clients are answered on."""
+    auto = replace(SETTINGS, dhcp=replace(SETTINGS.dhcp, mode="auto"))
+    bench.server.reload(auto, LINK)
+    for later in (0.0, WAIT):
+        bench.server.tick(bench.loop.now + later)
+    forged = message(options.DISCOVER, mac(66), giaddr=ip("0.0.0.1"), o77=b"\x0eptftpd-leasing")
+    assert bench.hear(forged) == []
+    assert bench.server.deadline <= bench.loop.now
+    bench.server.tick(bench.loop.now)
+    assert bench.wire.done == ["DHCPDISCOVER to 255.255.255.255"]
+    assert bench.hear(message(options.DISCOVER)) == ["DHCPOFFER to 255.255.255.255"]
 
 
 def test_a_reload_that_does_not_fit_changes_nothing(bench: Bench) -> None:
