@@ -28,6 +28,7 @@ values
 program
 client.probe client.reasons
 tftp.server client.transfer dhcp.server
+client.asking
 client.attempt tftp.answers
 dhcp.prober dhcp.held
 tftp.transfer tftp.catalog client.channel client.local client.trace client.progress

@@ -1,7 +1,7 @@
 """One request of a client and the transfer that follows from it.
 
-asking         the request is out, from a port of its own; the first answer decides on the terms   _ask()
-transferring   a Receiver or a Sender runs on the socket, connected to the port that answered      _transfer()
+asking         the request is out, from a port of its own; the answer decides on the terms      ask(), hear()
+transferring   a Receiver or a Sender runs on the socket, connected to the port that answered   run()
 
 One transfer at a time needs no event loop: the socket is waited for, a TICK at most, and the clock read here.
 """
@@ -21,13 +21,13 @@ from ptftpd.tftp.receiver import Receiver
 
 MAX_BLKSIZE = 65464  # RFC 2348
 WINDOW = 64  # blocks asked for by default: more gain nothing here
-OPENING = 2  # retransmissions of a request, and of what follows an OACK, before asking in another way
+OPENING = 2  # retransmissions of what follows an OACK before asking in another way
 DALLY = 1.0  # seconds to stay after the last block when packets were lost: its ACK may be lost as well
 MISREAD = {wire.UNDEFINED, wire.ILLEGAL, wire.OPTIONS}  # how servers that dislike options refuse a request
 
 
 class Attempt:
-    """Runs one request to its end and fills in the result."""
+    """Sends one request, takes the answer to it, and runs the transfer that begins with that one."""
 
     def __init__(self, channel: Channel, settings: Settings, watch: Watch, job: Job, result: Result) -> None:
         """result.asked: the options to ask for."""
@@ -36,89 +36,70 @@ class Attempt:
         self._request = wire.make_request(job.opcode, job.name, job.mode, result.asked)
         self._first = (wire.DATA, 1) if job.opcode == wire.RRQ else (wire.ACK, 0)  # without an OACK
         self._machine: Machine | None = None
-        self._trouble: OSError | None = None
+        self._asked_at = 0.0
+        self._asked = 0  # how often
         self._datagrams = 0
 
+    def ask(self) -> None:
+        """Send the request; OSError as the network has it."""
+        self._asked_at = monotonic()
+        self._asked += 1
+        self._channel.ask(self._request)
+
+    def hear(self, size: int, segment: int) -> bool:
+        """Take what the channel received; return whether it is an answer: the outcome, or for run()."""
+        now = monotonic()
+        if self._asked == 1:
+            self._result.round_trip = now - self._asked_at
+        try:
+            return self._answer(size, segment, now)
+        except TransferError as error:
+            self._refuse(error)
+            return True
+
     def run(self) -> None:
-        """Ask and transfer to the end. OSError: it cannot be asked. A signal's end is told the server."""
+        """Transfer to the end, if the answer began a transfer."""
+        if not self._machine:
+            return
         result = self._result
         try:
-            result.outcome = self._ask()
-            if self._machine:
-                result.outcome = self._transfer(self._machine)
+            result.outcome = self._transfer(self._machine)
         except TransferError as error:
-            result.outcome = Failure(error.code, error.reason)
-            self._tell(error.code, error.reason)
-        except (KeyboardInterrupt, SystemExit):  # Ctrl-C, or another signal that ends the program
-            if self._machine:
-                self._tell(wire.UNDEFINED, "stopped by the user")
-            raise
+            self._refuse(error)
         finally:
-            if self._machine:
-                result.octets, result.resent = self._job.octets(self._machine), self._machine.resent
-                result.remark = self._job.remark
+            result.octets, result.resent = self._job.octets(self._machine), self._machine.resent
+            result.remark = self._job.remark
+
+    def stop(self) -> None:
+        """Tell the server that there will be no more, if a transfer began."""
+        if self._machine:
+            self._tell(wire.UNDEFINED, "stopped by the user")
+
+    def _refuse(self, error: TransferError) -> None:
+        self._result.outcome = Failure(error.code, error.reason)
+        self._tell(error.code, error.reason)
 
     def _tell(self, code: int, reason: str) -> None:
         """Send an ERROR, if the server is there still."""
         with contextlib.suppress(OSError):
             self._channel.send(wire.make_error(code, reason))
 
-    # Asking ------------------------------------------------------------------------------------
+    def _answer(self, size: int, segment: int, now: float) -> bool:
+        """Make the machine by the terms of the first datagram, or take it for the outcome if it is an ERROR.
 
-    def _ask(self) -> Failure | None:
-        """Send the request until there is a machine, or a Failure to return; OSError with what ICMP says."""
-        settings = self._settings
-        backoff = Backoff(
-            settings.timeout or DEFAULT_TIMEOUT, OPENING if settings.retries is None else settings.retries,
-            fixed=settings.timeout is not None,
-        )  # fmt: skip
-        while True:
-            failure = self._ask_once(backoff)
-            if failure or self._machine:
-                return failure
-            if not backoff.again():
-                if self._trouble:
-                    raise self._trouble
-                self._result.misread = True
-                return Failure(wire.UNDEFINED, "there is no answer")
-            self._watch.note(f"{self._result.address}: no answer yet; asking again")
-
-    def _ask_once(self, backoff: Backoff) -> Failure | None:
-        """Send the request and wait for its answer; return a Failure if that is one."""
-        began = monotonic()
-        to_send = self._request
-        while monotonic() < began + backoff.wait:
-            try:
-                if to_send:
-                    self._channel.ask(to_send)
-                    to_send = b""
-                size, segment = self._channel.receive()
-            except OSError as error:
-                self._trouble, to_send = error, b""
-                if self._settings.retries is None:
-                    raise  # who gave a number of retries waits for a server that starts up
-                continue
-            if not size:
-                self._watch.progress(0, None)
-            else:
-                self._result.round_trip = monotonic() - began if backoff.tries == 0 else None
-                failure = self._answer(size, segment, monotonic())
-                if failure or self._machine:
-                    return failure
-        return None
-
-    def _answer(self, size: int, segment: int, now: float) -> Failure | None:
-        """Make the machine by the terms of the first datagram; return it as a Failure if it is an ERROR."""
+        Return False for what is no answer.
+        """
         channel, result = self._channel, self._result
         datagram = bytes(channel.buffer[: min(size, segment)])
         opcode, number = wire.header.unpack_from(datagram.ljust(wire.HEADER, b"\0"))
         if opcode not in (wire.ERROR, wire.OACK) and (opcode, number) != self._first:
-            return None
+            return False
         result.answered = True
         if opcode == wire.ERROR:
             code, text = wire.error(datagram.ljust(wire.HEADER, b"\0"))
             result.misread = code in MISREAD
-            return Failure(code, text, from_peer=True)
+            result.outcome = Failure(code, text, from_peer=True)
+            return True
         channel.settle(wire.HEADER)  # whom to tell if something is wrong with the terms
         if opcode == wire.OACK:
             try:
@@ -133,7 +114,7 @@ class Attempt:
             self._take(machine, size, segment, now)  # its ACK asks for the next block, and there was no OACK
         else:
             self._channel.send(run)
-        return None
+        return True
 
     def _backoff(self, terms: options.Terms) -> Backoff:
         retries = DEFAULT_RETRIES if self._settings.retries is None else self._settings.retries
@@ -207,8 +188,12 @@ class Attempt:
                 pass
 
 
-def wishes(settings: Settings, channel: Channel, tsize: int | None) -> dict[str, str]:
-    """Return the options to ask for; tsize: octets to announce, 0 to be told them, None for neither."""
+def wishes(settings: Settings, channel: Channel, job: Job) -> dict[str, str]:
+    """Return the options to ask for.
+
+    The window of a file that is got is one that can wait here; that of one that is put is for the server to
+    limit, which knows what can wait there.
+    """
     if settings.rfc1350:
         return {}
     asked = {}
@@ -216,9 +201,10 @@ def wishes(settings: Settings, channel: Channel, tsize: int | None) -> dict[str,
     blksize = settings.blksize or min(carried, MAX_BLKSIZE)
     if blksize != options.DEFAULT_BLKSIZE:
         asked[options.BLKSIZE] = str(blksize)
-    if tsize is not None:
-        asked[options.TSIZE] = str(tsize)
-    windowsize = settings.windowsize or min(WINDOW, channel.room(wire.HEADER + blksize))
+    if job.tsize is not None:
+        asked[options.TSIZE] = str(job.tsize)
+    window = min(WINDOW, channel.room(wire.HEADER + blksize)) if job.opcode == wire.RRQ else WINDOW
+    windowsize = settings.windowsize or window
     if windowsize > 1:
         asked[options.WINDOWSIZE] = str(windowsize)
     if settings.timeout is not None and settings.timeout.is_integer():

@@ -61,6 +61,10 @@ class Channel:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the port up."""
         self._sock.close()
 
     @property
@@ -68,6 +72,11 @@ class Channel:
         """The payload in octets of the largest UDP datagram that the route takes in one piece."""
         version6 = self._sock.family == socket.AF_INET6
         return net.route_mtu(self._sock, (self._address, 0)) - (48 if version6 else 28)
+
+    @property
+    def source(self) -> str:
+        """The address that this machine sends from."""
+        return str(self._sock.getsockname()[0])
 
     def room(self, segment: int) -> int:
         """Return how many datagrams of segment octets can wait here while the program is busy."""
@@ -129,9 +138,23 @@ class Channel:
             return 0, 1
         self._waiting.received(monotonic())
         if self._trace:
-            for at in range(0, size, segment):
-                self._trace("<-", bytes(self.buffer[at : min(at + segment, size)]))
+            self._show(size, segment)
         return size, segment
+
+    def receive_at_once(self) -> tuple[int, int]:
+        """Return what receive() would, without waiting: (0, 1) when nothing is there."""
+        try:
+            size, segment = self._receive(socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return 0, 1
+        if self._trace:
+            self._show(size, segment)
+        return size, segment
+
+    def _show(self, size: int, segment: int) -> None:
+        assert self._trace
+        for at in range(0, size, segment):
+            self._trace("<-", bytes(self.buffer[at : min(at + segment, size)]))
 
     def _receive_soon(self) -> tuple[int, int] | None:
         """Return what comes within some tries, None when nothing does."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from time import monotonic
 
-from ptftpd.client.attempt import MAX_BLKSIZE, Attempt
+from ptftpd.client.asking import Asking, Guess
+from ptftpd.client.attempt import MAX_BLKSIZE
 from ptftpd.client.channel import Channel
 from ptftpd.client.job import Job, Machine, Result, Watch
 from ptftpd.client.settings import Settings
-from ptftpd.client.transfer import Server, unreachable
+from ptftpd.client.transfer import Server
 from ptftpd.errors import TransferError
 from ptftpd.tftp import options, wire
 from ptftpd.tftp.outcome import INF, Backoff, Failure
@@ -137,7 +138,15 @@ class _Prober:
     def __init__(self, address: str, port: int, name: str, settings: Settings, watch: Watch) -> None:
         self._address, self._port, self._name = address, port, name
         self._settings, self._watch = settings, watch
-        self.carried = options.DEFAULT_BLKSIZE
+
+    @property
+    def carried(self) -> int:
+        """The largest block that the route takes in one piece."""
+        try:
+            with Channel(self._address, self._port, ports=self._settings.port_range) as channel:
+                return max(channel.carried - wire.HEADER, options.DEFAULT_BLKSIZE)
+        except OSError:
+            return options.DEFAULT_BLKSIZE  # the route is gone, which the next request will tell
 
     def ask(self, asked: dict[str, str]) -> Result:
         """Return the server's answer to a request with these options; the outcome STARTED is a good one."""
@@ -156,15 +165,8 @@ class _Prober:
         return Rate(terms.blksize, terms.windowsize, result.octets, seconds, failed, result.resent)
 
     def _attempt(self, asked: dict[str, str], job: Job) -> Result:
-        result = Result(self._address, asked)
-        try:
-            ports, trace = self._settings.port_range, self._watch.trace
-            with Channel(self._address, self._port, ports=ports, trace=trace) as channel:
-                self.carried = max(channel.carried - wire.HEADER, options.DEFAULT_BLKSIZE)
-                Attempt(channel, self._settings, self._watch, job, result).run()
-        except OSError as error:
-            result.outcome = unreachable(error)
-        return result
+        guess = Guess(self._address, asked)
+        return Asking([guess], self._address, self._port, self._settings, self._watch, job).run()
 
 
 def _sizes(report: Report) -> list[tuple[int, int]]:

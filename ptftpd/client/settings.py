@@ -44,7 +44,7 @@ class Settings:
         None,
         auto(integer(0, 1000)),
         "retransmissions without an answer before giving up; auto: 6. A number also makes the client wait "
-        "for a server that is not there yet",
+        "for a server, an address or a route that is not there yet",
         metavar="N",
     )
     max_size: int | None = option(

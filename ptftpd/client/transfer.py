@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import socket
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from ptftpd.client.attempt import Attempt, wishes
-from ptftpd.client.channel import Channel
+from ptftpd.client.asking import Asking, Guess
 from ptftpd.client.job import Job, Machine, Result, Watch
 from ptftpd.client.local import Target
 from ptftpd.client.settings import Settings
@@ -18,16 +16,6 @@ from ptftpd.tftp import netascii, options, wire
 from ptftpd.tftp.outcome import INF, Backoff, Failure
 from ptftpd.tftp.receiver import Receiver
 from ptftpd.tftp.sender import Read, Sender
-
-_UNREACHABLE = {
-    errno.ECONNREFUSED: "no TFTP server listens on that port: is it running, and is the port right?",
-    errno.EHOSTUNREACH: "no machine answers at that address: is it on, and is the address right?",
-    errno.ENETUNREACH: "there is no route to it from here: check this machine's network",
-    errno.EINVAL: "a link-local address needs its interface: write fe80::1%eth0",
-    errno.EACCES: "that is a broadcast address: name one machine; or only root may send from these ports",
-    errno.EPERM: "a firewall on this machine forbids it",
-    errno.EADDRINUSE: "the ports to send from are all in use: give a wider range, or wait",
-}
 
 
 @dataclass(frozen=True)
@@ -68,11 +56,6 @@ def _resolve(host: str, port: int, family: int) -> list[Any]:
     thread.start()
     thread.join()
     return found
-
-
-def unreachable(error: OSError) -> Failure:
-    """Return what an error of the socket tells of the server."""
-    return Failure(wire.UNDEFINED, _UNREACHABLE.get(error.errno or 0, error.strerror or str(error)))
 
 
 class Get(Job):
@@ -175,35 +158,21 @@ class Client:
         return self._run(server, Put(name, self.settings.mode, read, size))
 
     def _run(self, server: Server, job: Job) -> Result:
-        """Ask the addresses of the server until one answers."""
-        for address in server.addresses:
-            result = self._run_at(address, server.port, job)
-            if result.answered or address == server.addresses[-1]:
-                break
-            assert isinstance(result.outcome, Failure)
-            self._watch.note(f"{address}: {result.outcome.reason}; trying another address of {server.name}")
-        return result
-
-    def _run_at(self, address: str, port: int, job: Job) -> Result:
-        """Ask one address, with fewer options as long as those asked may be why it fails."""
-        settings, asked = self.settings, None
+        """Ask the server until it answers, with fewer options as long as those asked may be why it fails."""
         began = monotonic()
+        forms: list[dict[str, str] | None] = [None, {}] if not self.settings.rfc1350 else [{}]
+        guesses = [Guess(address, form) for form in forms for address in server.addresses]
         while True:
-            result = Result(address)
-            try:
-                with Channel(address, port, ports=settings.port_range, trace=self._watch.trace) as channel:
-                    result.asked = wishes(settings, channel, job.tsize) if asked is None else asked
-                    Attempt(channel, settings, self._watch, job, result).run()
-            except OSError as error:
-                result.outcome = unreachable(error)
+            result = Asking(guesses, server.name, server.port, self.settings, self._watch, job).run()
             result.seconds = monotonic() - began
-            if not result.misread or not result.asked:
+            if not (result.answered and result.misread and result.asked):
                 return result
             assert isinstance(result.outcome, Failure)
             asked = _fewer(result.asked, result.outcome.code)
             how = f"with {', '.join(asked)} only" if asked else "without options"
             said = f"it said {result.outcome.reason!r}" if result.outcome.from_peer else result.outcome.reason
-            self._watch.note(f"{address}: {said}; asking again {how}")
+            self._watch.note(f"{result.address}: {said}; asking again {how}")
+            guesses = [Guess(result.address, form) for form in ([asked, {}] if asked else [asked])]
 
 
 def _fewer(asked: dict[str, str], code: int) -> dict[str, str]:

@@ -67,21 +67,43 @@ def test_options_refused_where_there_are_none(fake: Fake, desk: Desk) -> None:
 
 
 def test_silence_to_options(fake: Fake, desk: Desk) -> None:
-    """Three times with options, from one port; then without."""
+    """Two requests with options, from one port, then one without from another, and so on in turns."""
     client = get(desk, "--timeout", "0.2", "-v")
-    requests = [fake.request()]
-    port = fake.client
-    requests += [fake.request(), fake.request()]
-    assert requests == requests[:1] * 3
-    assert wire.request(requests[0])[3] == ALL
-    assert fake.client == port
-    assert fake.request() == PLAIN
-    assert fake.client != port
-    assert finish(fake, desk, client).splitlines()[:3] == [
-        f"{SERVER}: no answer yet; asking again",
-        f"{SERVER}: no answer yet; asking again",
-        f"{SERVER}: there is no answer; asking again without options",
+    seen = []
+    for _ in range(6):
+        request = fake.request()
+        seen.append((request, fake.client))
+    with_options, without = seen[0], seen[2]
+    assert wire.request(with_options[0])[3] == ALL
+    assert without[0] == PLAIN
+    assert without[1] != with_options[1]
+    assert seen == [with_options, with_options, without] * 2
+    said = [
+        f"{SERVER}: no answer yet; asking again{how}" for how in ("", " without options", " with options")
     ]
+    assert finish(fake, desk, client).splitlines()[:5] == [*said, *said[:2]]
+
+
+def test_a_late_answer(fake: Fake, desk: Desk) -> None:
+    """A server that takes its time is heard though other requests went out meanwhile."""
+    client = get(desk, "--timeout", "0.1")
+    fake.request()
+    asked_first = fake.client
+    while fake.request() != PLAIN:
+        pass
+    fake.client = asked_first
+    fake.send(wire.make_oack({"tsize": "5"}))
+    fake.expect(ack(0))
+    assert finish(fake, desk, client) == ""
+
+
+def test_one_port_to_send_from(fake: Fake, desk: Desk) -> None:
+    """A narrow range is enough for all that is tried, one after the other."""
+    client = get(desk, "--timeout", "0.2", "-R", "5000-5000")
+    while fake.request() != PLAIN:
+        pass
+    assert fake.client[1] == 5000
+    assert finish(fake, desk, client) == ""
 
 
 UNASKED = (

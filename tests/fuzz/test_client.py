@@ -1,34 +1,37 @@
-"""Random datagrams at the TFTP client: whatever a server says, each attempt ends, and with an outcome."""
+"""Random datagrams at the TFTP client: whatever a server says, each transfer ends, and with an outcome."""
 
 from __future__ import annotations
 
+import os
 import random
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
-from ptftpd.client import attempt, local
-from ptftpd.client.attempt import Attempt, wishes
+from ptftpd.client import asking, attempt, local
 from ptftpd.client.channel import Channel
-from ptftpd.client.job import Job, Result, Watch
+from ptftpd.client.job import Result
 from ptftpd.client.settings import Settings
 from ptftpd.client.trace import describe
-from ptftpd.client.transfer import Get, Put
+from ptftpd.client.transfer import Client, Server
 from ptftpd.tftp import wire
 from ptftpd.tftp.options import KNOWN
+from ptftpd.tftp.outcome import OK, Failure
 from tests.fuzz.targets import CONTENT, read
 from tests.fuzz.test_random import ROUNDS, SEED
 
+MAX_SIZE = 4000  # octets
 PATIENCE = 3600.0  # seconds by the fake clock; some datagrams happen to be what is waited for
 
 
 class Line(Channel):
     """What comes are random datagrams, runs of them, silence and errors of the network; time goes by."""
 
-    carried, _trace = 1472, None
+    carried, source, _trace = 1472, "192.0.2.2", None
 
     def __init__(self, chance: random.Random) -> None:
-        self._chance = chance
+        self.chance = chance
         self._runs = False
         self.now = 0.0
         self.buffer = bytearray(1 << 16)
@@ -38,9 +41,20 @@ class Line(Channel):
         """Return enough."""
         return 64
 
+    def sleep(self, seconds: float) -> None:
+        """Let time go by."""
+        self.now += seconds
+
     def ask(self, request: bytes) -> None:
         """Hear the request."""
         self.said.append(request)
+
+    def receive_at_once(self) -> tuple[int, int]:
+        """Return what came on another line."""
+        return self.receive()
+
+    def close(self) -> None:
+        """Hang up."""
 
     def settle(self, segment: int, *, runs: bool = False) -> None:
         """Send several at once from now on, where that is wanted."""
@@ -52,7 +66,7 @@ class Line(Channel):
 
     def receive(self) -> tuple[int, int]:
         """Return what came."""
-        chance = self._chance
+        chance = self.chance
         self.now += chance.choice((0, 0, 0.01, 0.05, 1))
         fate = chance.random()
         if fate < 0.03:
@@ -71,7 +85,7 @@ class Line(Channel):
         return len(octets), segment
 
     def _datagram(self) -> bytes:
-        chance = self._chance
+        chance = self.chance
         if chance.random() < 0.2:
             values = ("0", "1", "8", "512", "1468", "64", "-1", "x", "9" * 20, "")
             options = {
@@ -87,32 +101,51 @@ class Line(Channel):
 
 @pytest.fixture
 def line(monkeypatch: pytest.MonkeyPatch) -> Line:
-    """Return a line whose time is that of the client."""
+    """Return a line, the only one there is, whose time is that of the client."""
     line = Line(random.Random(SEED))
     monkeypatch.setattr(attempt, "monotonic", lambda: line.now)
+    monkeypatch.setattr(asking, "monotonic", lambda: line.now)
+    monkeypatch.setattr(asking, "sleep", line.sleep)
+    monkeypatch.setattr(asking, "source", lambda address: line.source)
+    monkeypatch.setattr(asking, "Channel", lambda *where, **how: line)
     return line
 
 
-def test_anything_at_all(line: Line) -> None:
-    """No error but one of the network's, no waiting for ever, and nothing is said that is not TFTP."""
-    chance, ended = line._chance, 0
+def attempts(line: Line, target: local.Target, turn: int) -> Result:
+    """Return what came of a file that is got or put by a user of any settings."""
+    chance = line.chance
+    mode = chance.choice(("octet", "netascii"))
+    settings = Settings(
+        retries=chance.choice((None, 0, 2)), timeout=chance.choice((None, 1.0)), rfc1350=turn % 5 == 0,
+        mode=mode, max_size=chance.choice((None, MAX_SIZE)),
+    )  # fmt: skip
+    client, server = Client(settings), Server("server", 69, ("192.0.2.1", "2001:db8::1"))
+    return client.get(server, "a", target) if turn % 2 else client.put(server, "a", read, len(CONTENT))
+
+
+def test_anything_at_all(line: Line, tmp_path: Path) -> None:
+    """Whatever a server says: an outcome within bounded time and memory, and a whole file or none at all.
+
+    No exception comes out, nothing is said that is not TFTP, and no descriptor is left open.
+    """
+    before = os.listdir("/proc/self/fd")
+    done = 0
     for turn in range(ROUNDS // 5):
-        mode = chance.choice(("octet", "netascii"))
-        settings = Settings(
-            retries=chance.choice((None, 0, 2)), timeout=chance.choice((None, 1.0)), rfc1350=turn % 5 == 0
-        )
-        with closing(local.target("/dev/null")) as target:
-            job: Job = Get("a", mode, target) if turn % 2 else Put("a", mode, read, len(CONTENT))
-            result = Result("server", wishes(settings, line, job.tsize))
-            began = line.now
-            try:
-                Attempt(line, settings, Watch(), job, result).run()
-            except OSError:
-                assert result.outcome is None
-            else:
-                assert result.outcome is not None
-                ended += 1
+        path, began = tmp_path / "a", line.now
+        with closing(local.target(str(path))) as target:
+            result = attempts(line, target, turn)
+            assert len(target._waiting) == local.BUFFER
         assert line.now - began < PATIENCE
+        kept = os.listdir(tmp_path)
+        if turn % 2 and result.outcome is OK:
+            assert kept == ["a"]
+            assert path.stat().st_size == result.octets
+            path.unlink()
+        else:
+            assert kept == []
+        assert isinstance(result.outcome, Failure) or result.outcome is OK
         assert [said for said in line.said if "no TFTP packet" in describe(said)] == []
         line.said.clear()
-    assert ended > ROUNDS // 10
+        done += result.answered
+    assert done > ROUNDS // 20
+    assert os.listdir("/proc/self/fd") == before
