@@ -49,12 +49,13 @@ class LinkWatch:
         self._socket.close()
 
     def _change(self, found: Link) -> None:
-        network = f"{found.address}/{found.network.prefixlen}"
+        several = "es" if len(found.addresses) > 1 else ""
+        has = f"has the address{several} {', '.join(map(str, found.addresses))} now"
         try:
             self._reload()
-            self._log.info("reloaded", f"interface {self._name} has the address {network} now")
+            self._log.info("reloaded", f"interface {self._name} {has}")
         except Error as error:
-            self._log.error("reload-failed", f"interface {self._name} has the address {network} now: {error}")
+            self._log.error("reload-failed", f"interface {self._name} {has}: {error}")
 
     def _drain(self) -> None:
         """Read what the kernel said: how the interface is now counts, not what happened on the way."""

@@ -7,9 +7,9 @@ import errno
 import random
 import socket
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from ptftpd.errors import ConfigError, Error, InterfaceReplacedError
 
@@ -28,37 +28,54 @@ ANCILLARY = socket.CMSG_SPACE(20) + socket.CMSG_SPACE(12)  # in6_pktinfo and in_
 
 @dataclass(frozen=True)
 class Link:
-    """One interface with its first IPv4 address."""
+    """One interface, by whichever of its names, with the IPv4 address that is used and all it has."""
 
     name: str
     index: int
     mac: bytes
     address: IPv4Address
     network: IPv4Network
+    addresses: tuple[IPv4Interface, ...] = ()  # the best first, see _rank()
+
+    def using(self, address: IPv4Interface) -> Link:
+        """Return it with another of its addresses as the one that is used."""
+        return replace(self, address=address.ip, network=address.network)
+
+
+def _rank(address: IPv4Interface) -> tuple[bool, bool]:
+    """Sort what a link-local or a virtual address (/32, as of keepalived) is behind those of the network."""
+    return address.ip.is_link_local, address.network.prefixlen == 32
 
 
 def link(name: str) -> Link:
-    """Return the facts of an interface; ConfigError when there is none such, Error without IPv4 address."""
+    """Return the facts of an interface; ConfigError when there is none such, Error without IPv4 address.
+
+    name may be one of its alternative names (ip link property add altname).
+    """
     import netifaces  # the client has no use for it
 
     try:
+        if ":" in name:
+            raise ValueError("the kernel finds eth0 by eth0:1 too")
         index = socket.if_nametoindex(name)
-        facts = netifaces.ifaddresses(name)
-    except (OSError, ValueError):  # the kernel finds eth0 by eth0:1 too
+        facts = netifaces.ifaddresses(socket.if_indextoname(index))
+    except (OSError, ValueError):
         known = ", ".join(other for other in netifaces.interfaces() if other != "lo")
         raise ConfigError(
             f"there is no network interface {name} here (there are: {known or 'none'})"
         ) from None
     if netifaces.AF_INET not in facts:
         raise Error(f"interface {name} has no IPv4 address: give it one (ip addr add ADDRESS/LEN dev {name})")
-    first = facts[netifaces.AF_INET][0]
+    found = (IPv4Interface(f"{each['addr']}/{each['netmask']}") for each in facts[netifaces.AF_INET])
+    addresses = tuple(sorted(found, key=_rank))
     hardware = facts.get(netifaces.AF_LINK, [{"addr": "00:00:00:00:00:00"}])[0]["addr"]
     return Link(
         name=name,
         index=index,
         mac=bytes.fromhex(hardware.replace(":", "")),
-        address=IPv4Address(first["addr"]),
-        network=IPv4Network((first["addr"], first["netmask"]), strict=False),
+        address=addresses[0].ip,
+        network=addresses[0].network,
+        addresses=addresses,
     )
 
 

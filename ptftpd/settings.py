@@ -275,6 +275,13 @@ class Remap:
 class Dhcp:
     """[dhcp]: the DHCP server and proxyDHCP."""
 
+    address: IPv4Address | None = option(
+        None,
+        address4,
+        "which of the interface's addresses is the server's, and whose network is served; by default the one "
+        "whose network holds range, else the first that is not link-local",
+        metavar="ADDRESS",
+    )
     range: tuple[tuple[IPv4Address, IPv4Address], ...] = option(
         (),
         lease_range,
@@ -447,7 +454,8 @@ class Host:
 
 @dataclass(frozen=True)
 class Subnet:
-    """[subnet NAME]: a network behind a relay agent, and what its clients get."""
+    """[subnet NAME]: a network behind a relay agent, or a further one on the interface's own cable where it
+    has an address in it too; and what its clients get."""
 
     network: IPv4Network | None = option(
         None, network4, "its addresses, such as 192.0.2.0/24", metavar="ADDRESS/LENGTH"

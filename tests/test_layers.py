@@ -30,7 +30,7 @@ client.probe client.reasons
 tftp.server client.transfer dhcp.server
 client.asking
 client.attempt tftp.answers
-dhcp.prober dhcp.held
+dhcp.prober dhcp.held dhcp.served
 tftp.transfer tftp.catalog client.channel client.local client.trace client.progress
 tftp.clients tftp.uploads tftp.sources client.job client.place
 links runs

@@ -33,12 +33,11 @@ class Bootp:
         """own is this server's address on the interface; names are those by which clients may call it."""
         self.networks = networks
         self._interface = interface
-        self._own = own
         self._names = names | {"", wire.dotted(own)}
         self._dynamic, self._always_rfc1048 = settings.bootp.dynamic, settings.bootp.always_rfc1048
         self._trust_option_82 = settings.dhcp.trust_option_82
         self._rules = Rules(boot_rules(settings))
-        self._boot_server = int(settings.pxe.tftp_server or own)
+        self._tftp_server = settings.pxe.tftp_server
         self._sheets = Sheets(settings)
 
     def receive(self, message: Message, now: float, *, direct: bool = False, source: int = 0) -> Outcome:
@@ -48,7 +47,7 @@ class Bootp:
         """
         asked = request.parse(message, direct, source=source)
         asked.key = self.networks.identify(asked, request.AUTO)
-        network = self.networks.find(asked)
+        network = self.networks.find(asked, now)
         outcome = Outcome(asked, self._interface)
         if message.op != wire.BOOTREQUEST:
             outcome.ignored = "a server's message"
@@ -81,10 +80,13 @@ class Bootp:
         sheet = self._sheets.sheet(network.plan.sheet, asked.client)
         name = rule.boot_file.encode("utf-8", "surrogateescape") if rule else b""
         fits = len(name) <= MAX_NAME
-        answer = self._reply(message, 0 if message.ciaddr else address, name if fits else b"", sheet)
+        server, own = int(self._tftp_server or network.plan.own), wire.dotted(network.plan.own)
+        answer = self._reply(message, sheet)
+        answer.yiaddr, answer.siaddr = 0 if message.ciaddr else address, server
+        answer.sname, answer.file = own.encode(), name if fits else b""
         outcome.data = wire.encode(answer)
-        outcome.destination = destination(answer)
-        booted = f", boot file {rule.boot_file} from {wire.dotted(self._boot_server)}" if rule else ""
+        outcome.source, outcome.destination = own, destination(answer)
+        booted = f", boot file {rule.boot_file} from {wire.dotted(server)}" if rule else ""
         if rule and not fits:
             outcome.warning = True
             booted = f", without boot file {rule.boot_file}: BOOTP has room for {MAX_NAME} octets of name"
@@ -106,14 +108,15 @@ class Bootp:
             return kept, ""
         return 0, "the address reserved for this BOOTP client is in use by another"
 
-    def _reply(self, message: Message, yiaddr: int, name: bytes, sheet: Sheet) -> Message:
-        """Return the reply; without a magic cookie in the request there are by default no options in it."""
+    def _reply(self, message: Message, sheet: Sheet) -> Message:
+        """Return the reply but for addresses and names.
+
+        Without a magic cookie in the request there are by default no options in it.
+        """
         answer = Message(
             op=wire.BOOTREPLY, htype=message.htype, hlen=message.hlen, xid=message.xid, secs=message.secs,
-            flags=message.flags & wire.BROADCAST, ciaddr=message.ciaddr, yiaddr=yiaddr,
-            siaddr=self._boot_server, giaddr=message.giaddr, chaddr=message.chaddr,
-            sname=wire.dotted(self._own).encode(), file=name,
-            cookie=message.cookie or self._always_rfc1048,
+            flags=message.flags & wire.BROADCAST, ciaddr=message.ciaddr, giaddr=message.giaddr,
+            chaddr=message.chaddr, cookie=message.cookie or self._always_rfc1048,
         )  # fmt: skip
         room = VEND - len(wire.COOKIE) - 1
         for code in sorted(sheet):  # the mask before the router

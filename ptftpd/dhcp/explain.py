@@ -50,7 +50,7 @@ class Explainer:
         """Return what comes of a message, a line a field; one without option 53 is BOOTP."""
         asked = request.parse(message, False, self._settings.dhcp.identity)
         asked.key = self._networks.identify(asked, self._settings.dhcp.identity)
-        network = self._networks.find(asked)
+        network = self._networks.find(asked, now)
         had = _had(asked, network, now)
         outcome = self._outcome(message, now)
         lines = [outcome.asked]

@@ -49,8 +49,10 @@ class Machine:
         self._interface = interface
         self._own = own
         self._settings = settings.dhcp
-        self._next_server = int(settings.pxe.tftp_server or (own if with_tftp else 0))
+        self._tftp_server, self._with_tftp = settings.pxe.tftp_server, with_tftp
         self._decision = Decision(settings, own)
+        by_own = {network.plan.own for network in networks} - {own}
+        self._decisions = {own: self._decision} | {each: Decision(settings, each) for each in by_own}
         self._sheets = Sheets(settings)
         self._bodies: dict[object, tuple[Sheet, reply.Body]] = {}  # a sheet is kept, so its id stays its own
         self._handlers: dict[int, Callable[[Request, Network, Outcome, float], None]] = {
@@ -69,7 +71,8 @@ class Machine:
         """
         asked = request.parse(message, direct, self._settings.identity, source)
         asked.key = self.networks.identify(asked, self._settings.identity)
-        network = self.networks.find(asked)
+        network = self.networks.find(asked, now)
+        asked.own = network.plan.own if network else self._own
         lease = network.pool.find(asked.key) if network else None
         if lease and lease.architecture and not asked.client.architectures:
             # syslinux.efi, for one, repeats DHCP without options 60 and 93.
@@ -82,7 +85,8 @@ class Machine:
 
     def told(self, asked: Request, network: Network) -> tuple[Sheet, Boot | None]:
         """Return the options that a client is told, and what it is to boot."""
-        return self._sheets.sheet(network.plan.sheet, asked.client), self._decision.boot(asked.client)
+        decision = self._decisions[network.plan.own]
+        return self._sheets.sheet(network.plan.sheet, asked.client), decision.boot(asked.client)
 
     def _body(self, asked: Request, seconds: int, sheet: Sheet, boot: Boot | None) -> reply.Body:
         """Return what a reply has in common with those to other clients of the kind; made once."""
@@ -97,7 +101,7 @@ class Machine:
 
     def _known_as(self, asked: Request) -> int:
         """Return the address by which a client knows this server (option 54)."""
-        return asked.server_override or self._own
+        return asked.server_override or asked.own
 
     def _is_named(self, asked: Request) -> bool:
         """Return whether a message names this server, by either of its addresses (RFC 5107 §4)."""
@@ -239,7 +243,7 @@ class Machine:
         sheet, boot = self.told(asked, network)
         body = self._body(asked, network.plan.seconds(asked.seconds) if yiaddr else 0, sheet, boot)
         answer = reply.offer_or_ack(asked, kind, yiaddr, body)
-        answer.siaddr = answer.siaddr or self._next_server
+        answer.siaddr = answer.siaddr or int(self._tftp_server or (asked.own if self._with_tftp else 0))
         booted = f", {boot.about}" if boot else ", no boot file is set for it" if outcome.boots else ""
         self._answer(asked, outcome, answer, yiaddr or asked.ciaddr, booted)
         if boot:
@@ -253,6 +257,7 @@ class Machine:
     def _answer(self, asked: Request, outcome: Outcome, answer: Message, address: int, more: str) -> None:
         dotted = wire.dotted(address)
         outcome.answer(answer, f"on {dotted} to {asked.hardware} via {self._interface}{more}")
+        outcome.source = wire.dotted(asked.own)
         outcome.delay = self._decision.delay(asked.client)
         outcome.fields["DHCP_ADDRESS"] = dotted
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from math import inf
 
-from ptftpd.dhcp import request
+from ptftpd.dhcp import options, request
 from ptftpd.dhcp.origin import Origins
 from ptftpd.dhcp.plan import Plan, Plans
 from ptftpd.dhcp.pool import Lease, Pool
@@ -37,7 +37,8 @@ class Networks:
         # Their clients go by them all the same, and the next reload may have a place for them again.
         self._elsewhere = [lease for lease in known if id(lease) not in placed]
         self._names = plans.names
-        self.origins = Origins((plan.subnet for plan in plans.networks), plans.relays)
+        self.local = [network for network in self._all if network.plan.is_local]
+        self.origins = Origins((plan.subnet for plan in plans.networks), plans.relays, near=len(self.local))
         # Hardware address -> the reservation that another name of the machine led to: the installed system
         # does not tell the GUID that its firmware told. Bounded: one for each reservation.
         reserved = set(plans.names.values())
@@ -53,15 +54,35 @@ class Networks:
     def __iter__(self) -> Iterator[Network]:
         return iter(self._all)
 
-    def find(self, asked: Request) -> Network | None:
+    def find(self, asked: Request, now: float) -> Network | None:
         """Return the network that a client is in, None when it is none of ours."""
         place = asked.place
         if not place:
-            return self._all[0]
+            return self._on_the_cable(asked, now)
         for network in self._all:
             if place in network.plan.subnet:
                 return network
         return None
+
+    def _on_the_cable(self, asked: Request, now: float) -> Network:
+        """Return the network of a client that is on the interface's own cable, where there may be several.
+
+        That in which an address is reserved for it; else that of the address which it asks for, or had;
+        else the first that has an address to lease.
+        """
+        if len(self.local) == 1:
+            return self._all[0]
+        choices: tuple[Callable[[Network], object], ...] = (
+            lambda network: asked.key in network.plan.subnet.reserved,
+            lambda network: asked.kind != options.DISCOVER and asked.address in network.plan.subnet,
+            lambda network: network.pool.find(asked.key),
+            lambda network: network.pool.upcoming(1, now),
+        )
+        for fits in choices:
+            for network in self.local:
+                if fits(network):
+                    return network
+        return self._all[0]
 
     def identify(self, asked: Request, by: str) -> bytes:
         """Return the key of a client's leases: its reservation's, by whatever name, else its identity."""

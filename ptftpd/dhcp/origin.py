@@ -27,9 +27,12 @@ FOREIGN_RELEASE = "DHCPRELEASE that does not come from the address it is about"
 class Origins:
     """Judges where messages come from."""
 
-    def __init__(self, networks: Iterable[Subnet] = (), relays: Iterable[int] = ()) -> None:
-        """networks: all that are configured, the interface's own first. relays: further relay agents."""
-        self._networks = tuple(networks)
+    def __init__(self, networks: Iterable[Subnet] = (), relays: Iterable[int] = (), *, near: int = 1) -> None:
+        """networks: all that are configured, first those on the interface's cable, of which there are near.
+
+        relays: further relay agents.
+        """
+        self._networks, self._near = tuple(networks), near
         self._relays = frozenset(relays)
 
     def fault(self, asked: Request) -> str:
@@ -43,7 +46,7 @@ class Origins:
         return ""
 
     def _is_near(self, source: int) -> bool:
-        return any(source in network for network in self._networks[:1])
+        return any(source in network for network in self._networks[: self._near])
 
     def _is_relay(self, giaddr: int, source: int) -> bool:
         if giaddr == source or giaddr in self._relays:

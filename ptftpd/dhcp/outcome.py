@@ -18,6 +18,7 @@ class Outcome:
     interface: str
     data: bytes = b""  # empty: nothing is sent
     destination: tuple[str, int] = ("", 0)
+    source: str = ""  # the address of ours that it is sent from; '' for the usual one
     delay: float = 0.0  # seconds to wait before it is sent
     commit: tuple[Lease, ...] = ()
     done: str = ""  # what was answered or done, for the log

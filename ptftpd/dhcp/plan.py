@@ -1,14 +1,15 @@
 """The networks that the settings describe: which addresses are leased there, kept for whom, and what is told.
 
-The first is the interface's own, described by [pxe] and [dhcp]; the others are those of [subnet NAME], whose
-clients reach this server through relay agents. What does not fit together is a ConfigError.
+The first is the interface's own, described by [pxe] and [dhcp]; the others are those of [subnet NAME]. Where
+the interface has another address in one of these, its clients are on the same cable; those of the others
+reach this server through relay agents. What does not fit together is a ConfigError.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from ptftpd.dhcp import options, reservations, wire
 from ptftpd.dhcp.pool import Subnet
@@ -23,9 +24,11 @@ OWN = "dhcp"  # the section of the interface's own network
 
 @dataclass(frozen=True)
 class Plan:
-    """One network. section is the place of its settings."""
+    """One network. section is the place of its settings, own this server's address for its clients."""
 
     section: str  # 'dhcp' or 'subnet NAME'
+    own: int
+    is_local: bool  # whether its clients are on the interface's cable
     subnet: Subnet
     sheet: Sheet
     lease_time: float
@@ -41,7 +44,9 @@ class Plan:
 
 @dataclass(frozen=True)
 class Plans:
-    """Every network, the interface's own first; names: what a machine may be known by -> its lease key.
+    """Every network, the interface's own first, then others on its cable, then those behind relay agents.
+
+    names: what a machine may be known by -> its lease key.
 
     relays: relay agents that are in none of them.
     """
@@ -51,11 +56,17 @@ class Plans:
     relays: tuple[int, ...] = ()
 
 
-def plans(settings: Settings, interface: str, own: IPv4Address, network: IPv4Network) -> Plans:
+def plans(
+    settings: Settings,
+    interface: str,
+    own: IPv4Address,
+    network: IPv4Network,
+    addresses: Sequence[IPv4Interface] = (),
+) -> Plans:
     """Return the networks of an interface as they are configured; ConfigError says all that does not fit.
 
-    Leased is the interface's whole network unless ranges are given, never this machine's and the servers'
-    addresses.
+    own is this server's address, network where it is, addresses all that the interface has. Leased is the
+    interface's whole network unless ranges are given, never this machine's and the servers' addresses.
     """
     sections = {OWN: _own_section(settings, network)} | {
         f"subnet {name}": section for name, section in settings.subnets.items()
@@ -72,17 +83,21 @@ def plans(settings: Settings, interface: str, own: IPv4Address, network: IPv4Net
             elsewhere = ", or of a [subnet]" if len(targets) > 1 else ""
             reason = f"must be an address for a client in {network}, the network of {interface}{elsewhere}"
             faults.note(settings.misfit(item.section, item.key, str(item.address), reason))
-    taken = _taken(settings, own)
+    ours = {own, *(each.ip for each in addresses)}
+    taken = _taken(settings, ours)
     networks = []
     for where, section in sections.items():
         kept: dict[bytes, int] = {}
         with faults.noted():
-            kept = reservations.kept(settings, reserved, targets[where], own)
+            kept = reservations.kept(settings, reserved, targets[where], ours)
         whose = interface if where == OWN else f"[{where}]"
         with faults.noted():
             subnet = _subnet(settings, where, whose, section, targets[where], taken, kept)
-            networks.append(_plan(settings, where, whose, section, targets[where], subnet))
+            near = next((each.ip for each in addresses if each.ip in targets[where]), None)
+            at = own if where == OWN else near
+            networks.append(_plan(settings, where, whose, section, targets[where], subnet, at, own))
     faults.check()
+    networks.sort(key=lambda plan: not plan.is_local)
     names = {name: item.names[0] for item in reserved for name in item.names}
     return Plans(tuple(networks), names, tuple(map(int, settings.dhcp.relays)))
 
@@ -106,9 +121,9 @@ def _network(settings: Settings, where: str, section: Section) -> IPv4Network:
     return section.network
 
 
-def _taken(settings: Settings, own: IPv4Address) -> set[IPv4Address]:
-    """Return every address that the settings say somebody has without asking for it, in whichever network."""
-    found = [own, settings.pxe.tftp_server, settings.pxe.gateway, *settings.pxe.name_server]
+def _taken(settings: Settings, ours: set[IPv4Address]) -> set[IPv4Address]:
+    """Return every address that somebody has without asking for it, in whichever network; ours among them."""
+    found = [*ours, settings.pxe.tftp_server, settings.pxe.gateway, *settings.pxe.name_server]
     for subnet in settings.subnets.values():
         found += [subnet.gateway, *subnet.name_server]
     found += [host.address for host in settings.hosts.values() if not reservations.names(host)]
@@ -143,8 +158,16 @@ def _subnet(
 
 
 def _plan(
-    settings: Settings, where: str, whose: str, section: Section, network: IPv4Network, subnet: Subnet
+    settings: Settings,
+    where: str,
+    whose: str,
+    section: Section,
+    network: IPv4Network,
+    subnet: Subnet,
+    near: IPv4Address | None,
+    own: IPv4Address,
 ) -> Plan:
+    """Return what is told in a network; near is this server's address in it, if it has one."""
     dhcp = settings.dhcp
     lease_time = section.lease_time or dhcp.lease_time
     longest = dhcp.max_lease_time or lease_time
@@ -154,7 +177,16 @@ def _plan(
         raise settings.misfit("dhcp", "min_lease_time", f"{dhcp.min_lease_time:g}", reason)
     sheet = _sheet(settings, where, whose, section, network)
     sheet |= told("[dhcp] option", dhcp.option) | told(f"[{where}] option", section.option)
-    return Plan(where, subnet, with_default_route(sheet), lease_time, dhcp.min_lease_time, longest)
+    return Plan(
+        section=where,
+        own=int(near or own),
+        is_local=near is not None,
+        subnet=subnet,
+        sheet=with_default_route(sheet),
+        lease_time=lease_time,
+        min_lease_time=dhcp.min_lease_time,
+        max_lease_time=longest,
+    )
 
 
 def _sheet(settings: Settings, where: str, whose: str, section: Section, network: IPv4Network) -> Sheet:

@@ -52,6 +52,7 @@ class Request:
     parameters: bytes  # option 55: numbers of options, in the order in which they are wanted
     direct: bool  # sent to this server's address, not broadcast
     hardware: str  # the client's hardware address in its usual notation, for people
+    own: int = 0  # this server's address in the client's network, once that is known
 
     @property
     def has_stray_option_82(self) -> bool:

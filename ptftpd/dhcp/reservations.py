@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
@@ -62,7 +62,7 @@ def names(host: Host) -> dict[str, bytes]:
 
 
 def kept(
-    settings: Settings, items: list[Reservation], network: IPv4Network, own: IPv4Address
+    settings: Settings, items: list[Reservation], network: IPv4Network, ours: Container[IPv4Address]
 ) -> dict[bytes, int]:
     """Return {lease key: address} of those reservations that are in a network; ConfigError for a misfit."""
     reserved: dict[bytes, int] = {}
@@ -73,7 +73,7 @@ def kept(
         who = request.name_text(item.names[0])
         others = [known.setdefault(name, item) for name in item.names]
         other = next((each for each in others if each.address != item.address), None)
-        if item.address == own:
+        if item.address in ours:
             reason = "is this server's own address"
         elif item.address in edges(network):
             reason = f"must be an address for a client in {network}"

@@ -63,9 +63,9 @@ class Server:
         self._stored = True  # whether the last commit succeeded
         self._only_bootp, self._with_tftp = only_bootp, with_tftp
         self._held = Held(loop)
-        self._prober: Prober | None = None
+        self._probers: list[Prober] = []
         self._watched: tuple[int, bytes, str] | None = None  # addresses, mode: what the monitor is for
-        planned = plans(settings, link.name, link.address, link.network)
+        planned = plans(settings, link.name, link.address, link.network, link.addresses)
         self._apply(settings, link, Networks(planned, store.load(loop.now), began=loop.now))
         for sock in self._sockets:
             at_proxy_port = sock.getsockname()[1] == proxy.PORT
@@ -79,7 +79,7 @@ class Server:
 
         ConfigError when the settings cannot be used.
         """
-        planned = plans(settings, link.name, link.address, link.network)
+        planned = plans(settings, link.name, link.address, link.network, link.addresses)
         Machine(settings, link.name, int(link.address), Networks(planned))  # it says what is at fault
 
         def commit() -> None:
@@ -114,10 +114,14 @@ class Server:
         for sock in self._sockets:
             self._loop.remove(sock.fileno())
             sock.close()
-        if self._prober:
-            self._prober.close()
+        self._close_probers()
         self._held.close()
         self._store.close()
+
+    def _close_probers(self) -> None:
+        for prober in self._probers:
+            prober.close()
+        self._probers.clear()
 
     @property
     def _proxies(self) -> bool:
@@ -144,14 +148,12 @@ class Server:
         names = frozenset({socket.gethostname().lower(), socket.gethostname().partition(".")[0].lower()})
         self._bootp = Bootp(settings, link.name, own, networks, names)
         self._answers_bootp = self._only_bootp or settings.dhcp.bootp
-        if self._prober:
-            self._prober.close()
+        self._close_probers()
         looks_ahead = settings.dhcp.probe and self._mode != "proxy"
-        self._prober = (
-            Prober(self._loop, self._log, link, networks.own, settings.dhcp.quarantine, self._keep)
-            if looks_ahead
-            else None
-        )
+        self._probers = [
+            Prober(self._loop, self._log, link, network, settings.dhcp.quarantine, self._keep)
+            for network in (networks.local if looks_ahead else ())
+        ]
         self._watch(own, link.mac)
         alone = self._mode == "proxy" or self._only_bootp  # nothing hangs on another DHCP server then
         self.deadline = INF if alone else self._monitor.deadline
@@ -193,8 +195,8 @@ class Server:
                     self._held.hold(partial(self._finish, sock, outcome), outcome.delay, now)
             if promises:
                 self._keep_promises(sock, promises, now)
-        if self._prober:
-            self._prober.hurry(now)
+        for prober in self._probers:
+            prober.hurry(now)
 
     def _outcomes(self, sock: socket.socket, handle: Handler, now: float) -> Iterator[Outcome]:
         """Yield what comes of each datagram that waits."""
@@ -274,7 +276,7 @@ class Server:
 
     def _finish(self, sock: socket.socket, outcome: Outcome, now: float) -> None:
         """Send the reply of an outcome and log both."""
-        if outcome.data and not self._send(sock, outcome.data, outcome.destination, now):
+        if outcome.data and not self._send(sock, outcome.data, outcome.destination, now, outcome.source):
             return
         if outcome.ignored:
             self._log.drop(outcome.ignored, now, outcome.asked)
@@ -285,10 +287,15 @@ class Server:
                 WARNING if outcome.warning else INFO, outcome.kind, outcome.done, **outcome.fields
             )
 
-    def _send(self, sock: socket.socket, data: bytes, destination: tuple[str, int], now: float) -> bool:
-        """Send a datagram; return whether the kernel took it."""
+    def _send(
+        self, sock: socket.socket, data: bytes, destination: tuple[str, int], now: float, source: str = ""
+    ) -> bool:
+        """Send a datagram, from the address that is served from if no other is given.
+
+        Return whether the kernel took it.
+        """
         try:
-            net.send_from(sock, data, destination, source=self._address, ifindex=self._link.index)
+            net.send_from(sock, data, destination, source=source or self._address, ifindex=self._link.index)
         except OSError as error:
             self._log.drop(f"cannot send: {error.strerror}", now, f"to {destination[0]}")
             return False

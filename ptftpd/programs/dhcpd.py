@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from ptftpd import net, service, units
 from ptftpd.change import Change
-from ptftpd.dhcp import advice, proxy, reply
+from ptftpd.dhcp import advice, proxy, reply, served
 from ptftpd.dhcp.decision import Decision
 from ptftpd.dhcp.plan import plans
 from ptftpd.dhcp.rules import circular, unresolvable
@@ -65,7 +65,7 @@ class Dhcpd:
 
     def check(self, log: Log) -> None:
         """Raise Error when the interface or a port is not there, or a setting does not fit the network."""
-        link = net.link(self.interface)
+        link = served.link(self.interface, self.settings)
         faults = Faults()
         with faults.noted():
             Decision(self.settings, int(link.address))
@@ -116,7 +116,7 @@ class Dhcpd:
 
     def serve(self, loop: Loop, log: Log) -> str:
         """Load the leases and begin to answer."""
-        link = net.link(self.interface)
+        link = served.link(self.interface, self.settings)
         store = Store(self.settings.dhcp.database(self.interface))
         self._server = Server(
             loop,
@@ -130,7 +130,7 @@ class Dhcpd:
         )
         self._log = log
         self._advise(link, log)
-        planned = plans(self.settings, link.name, link.address, link.network)
+        planned = plans(self.settings, link.name, link.address, link.network, link.addresses)
         told = advice.summary(self.settings, planned, "full" if self.only_bootp else self.settings.dhcp.mode)
         return f"serving {self.serves} on {self.interface} ({link.address}/{link.network.prefixlen}): {told}"
 
@@ -141,11 +141,11 @@ class Dhcpd:
         looked for, as at the start: unless this is a part of pxed, they may be on another machine.
         """
         server, settings = self._server, loaded.settings
-        served = {sock.getsockname()[1] for sock in self._sockets}
+        opened = {sock.getsockname()[1] for sock in self._sockets}
         for port in self._ports(settings).values() if server else ():
-            if port not in served:  # for a [menu]: another mode is not taken over by a reload
+            if port not in opened:  # for a [menu]: another mode is not taken over by a reload
                 raise ConfigError(f"a [menu] needs UDP port {port}, which is not open yet: restart instead")
-        link = net.link(self.interface)
+        link = served.link(self.interface, settings)
         ready = server.prepare(settings, link) if server else Change()
 
         def commit() -> None:
@@ -158,7 +158,7 @@ class Dhcpd:
 
     def _advise(self, link: net.Link, log: Log) -> None:
         """Record what is possible, but hardly meant; ConfigError for what is not possible."""
-        networks = plans(self.settings, link.name, link.address, link.network).networks
+        networks = plans(self.settings, link.name, link.address, link.network, link.addresses).networks
         mode = "full" if self.only_bootp else self.settings.dhcp.mode
         if mode == "full" and not any(plan.subnet.size() for plan in networks):
             why = f"the network of {link.address}/{link.network.prefixlen} and [dhcp] range have none"

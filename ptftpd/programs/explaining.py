@@ -9,8 +9,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from ptftpd import net, syntax, units
-from ptftpd.dhcp import options, pxe, wire
+from ptftpd import syntax, units
+from ptftpd.dhcp import options, pxe, served, wire
 from ptftpd.dhcp.explain import Explainer
 from ptftpd.dhcp.networks import Networks
 from ptftpd.dhcp.plan import plans
@@ -37,9 +37,10 @@ def answer_bootp(loaded: Loaded, mac: str, parameters: dict[str, str]) -> str:
 
 
 def _explain(loaded: Loaded, message: Message, *, with_tftp: bool = False) -> str:
-    settings, link, now = loaded.settings, net.link(loaded.interface), time.monotonic()
+    settings, now = loaded.settings, time.monotonic()
+    link = served.link(loaded.interface, settings)
     leases, lacking = _leases(Store(settings.dhcp.database(link.name)), now)
-    networks = Networks(plans(settings, link.name, link.address, link.network), leases)
+    networks = Networks(plans(settings, link.name, link.address, link.network, link.addresses), leases)
     with_tftp = with_tftp or units.listening(f"pxed@{link.name}.service")
     explainer = Explainer(settings, link.name, int(link.address), networks, with_tftp=with_tftp)
     return lacking + explainer.explain(message, now)

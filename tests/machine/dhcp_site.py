@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from ipaddress import IPv4Address, IPv4Network
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
 
 from ptftpd.dhcp import options, wire
@@ -53,16 +53,17 @@ class Site:
         pxe: Pxe | None = None,
         hosts: dict[str, Host] | None = None,
         leases: Iterable[Lease] = (),
+        addresses: Sequence[IPv4Interface] = (),
         **named: Any,
     ) -> None:
         """Leases 10.0.0.10 to 10.0.0.12 unless the settings say otherwise; leases are there already.
 
-        named: classes and subnets of the settings.
+        addresses: all of the interface. named: classes and subnets of the settings.
         """
         self.now = 1000.0
         dhcp = dhcp or Dhcp(range=ranges(".10-.12"))
         self.settings = Settings(dhcp=dhcp, pxe=pxe or Pxe(boot_file="boot.efi"), hosts=hosts or {}, **named)
-        self.networks = Networks(plans(self.settings, "eth0", OWN, NETWORK), leases)
+        self.networks = Networks(plans(self.settings, "eth0", OWN, NETWORK, addresses), leases)
         self.pool = self.networks.own.pool
         self.machine = Machine(self.settings, "eth0", int(OWN), self.networks)
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from ptftpd import net, runs
-from ptftpd.errors import Error, InterfaceReplacedError
+from ptftpd.errors import ConfigError, Error, InterfaceReplacedError
 from tests.lab import Lab, Namespace
 
 PORT = 6969
@@ -96,6 +96,42 @@ def index(namespace: Namespace, device: str) -> int:
 def readable(sock: socket.socket, seconds: float = SECOND) -> bool:
     """Return whether a datagram comes."""
     return bool(select.select([sock], [], [], seconds)[0])
+
+
+class TestAddresses:
+    """The facts of an interface: the address to serve from, and each of its names."""
+
+    def test_the_first_address_is_not_always_the_best(self, networks: Networks) -> None:
+        """A link-local address goes behind any other, and so does a virtual one without a network."""
+        with networks.server.entered():
+            networks.server.run("ip", "link", "add", "lan0", "type", "bridge")
+            for address in ("169.254.7.7/16", "10.91.0.100/32", "10.91.0.1/24", "10.42.0.2/24"):
+                networks.server.run("ip", "address", "add", address, "dev", "lan0")
+            found = net.link("lan0")
+        assert (str(found.address), str(found.network)) == ("10.91.0.1", "10.91.0.0/24")
+        shown = [str(each) for each in found.addresses]
+        assert shown == ["10.91.0.1/24", "10.42.0.2/24", "10.91.0.100/32", "169.254.7.7/16"]
+        second = found.using(found.addresses[1])
+        assert (str(second.address), str(second.network)) == ("10.42.0.2", "10.42.0.0/24")
+
+    def test_a_link_local_address_that_is_all_there_is(self, networks: Networks) -> None:
+        with networks.server.entered():
+            networks.server.run("ip", "link", "add", "lan1", "type", "bridge")
+            networks.server.run("ip", "address", "add", "169.254.7.7/16", "dev", "lan1")
+            assert str(net.link("lan1").address) == "169.254.7.7"
+
+    def test_an_alternative_name(self, networks: Networks) -> None:
+        """As udev gives them to a network card: eth0 may be enp3s0, too."""
+        with networks.server.entered():
+            networks.server.run("ip", "link", "property", "add", "dev", "eth0", "altname", "enp3s0")
+            found, known = net.link("enp3s0"), net.link("eth0")
+            with pytest.raises(ConfigError, match="there is no network interface eth0:1 here"):
+                net.link("eth0:1")
+        assert (found.name, found.index, found.addresses) == ("enp3s0", known.index, known.addresses)
+        with closing(listen(networks.server, "0.0.0.0", interface="enp3s0")) as sock:
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, 16).rstrip(b"\0") in {
+                b"eth0", b"enp3s0",
+            }  # fmt: skip
 
 
 class TestReceive:
