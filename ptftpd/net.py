@@ -14,7 +14,8 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from ptftpd.errors import ConfigError, Error, InterfaceReplacedError
 
 # Linux numbers that Python's socket module does not name.
-IP_PKTINFO, IP_MTU, IPV6_MTU = 8, 14, 24
+IP_PKTINFO, IP_MTU_DISCOVER, IP_MTU, IPV6_MTU = 8, 10, 14, 24
+IP_PMTUDISC_OMIT = 5
 SO_RCVBUFFORCE = 33
 
 RECEIVE_BUFFER = 4 << 20  # octets: a thousand machines that are switched on together ask at once
@@ -132,10 +133,22 @@ def _why_not_bound(error: OSError, address: str, port: int, interface: str) -> s
 def prepare(sock: socket.socket) -> None:
     """Make a listening socket, our own or one from systemd, non-blocking and let it report PKTINFO."""
     sock.setblocking(False)
+    allow_fragments(sock)
     _let_wait(sock, RECEIVE_BUFFER)
     if sock.family == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
     sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)  # IPv6's own does not tell IPv4 broadcasts apart
+
+
+def allow_fragments(sock: socket.socket) -> None:
+    """Send IPv4 datagrams without DF: routers may fragment what does not fit further on.
+
+    The kernel's default is made for senders that can shrink their packets. A TFTP server cannot, once blksize
+    is agreed on: through a tunnel no block would ever arrive where ICMP is filtered, and the first one late
+    where it is not. What ICMP says of an MTU, which anybody can forge, changes nothing of what is sent, and
+    segmentation offload goes on. IPv6 routers never fragment: there only a smaller blksize helps.
+    """
+    sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_OMIT)
 
 
 def _let_wait(sock: socket.socket, octets: int) -> None:
@@ -237,6 +250,8 @@ def connected(
     sock = socket.socket(socket.AF_INET6 if version6 else socket.AF_INET, socket.SOCK_DGRAM)
     try:
         sock.setblocking(False)
+        if not version6:
+            allow_fragments(sock)
         if interface:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
         zone = peer[0].partition("%")[2] if local.startswith("fe80:") else ""
