@@ -7,15 +7,18 @@ import errno
 import random
 import socket
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from typing import Any
 
 from ptftpd.errors import ConfigError, Error, InterfaceReplacedError
 
 # Linux numbers that Python's socket module does not name.
 IP_PKTINFO, IP_MTU_DISCOVER, IP_MTU, IPV6_MTU = 8, 10, 14, 24
 IP_PMTUDISC_OMIT = 5
+IP_RECVERR, IPV6_RECVERR, MSG_ERRQUEUE, SO_EE_ORIGIN_LOCAL = 11, 25, 0x2000, 1
 SO_RCVBUFFORCE = 33
 
 RECEIVE_BUFFER = 4 << 20  # octets: a thousand machines that are switched on together ask at once
@@ -25,6 +28,7 @@ UNKNOWN = bytes(4)
 MULTICAST4 = 224  # the first octet of these addresses, and above it that of 255.255.255.255
 Control = tuple[int, int, bytes]  # a control message, as sendmsg(2) takes it
 ANCILLARY = socket.CMSG_SPACE(20) + socket.CMSG_SPACE(12)  # in6_pktinfo and in_pktinfo
+ERROR_ANCILLARY = ANCILLARY + socket.CMSG_SPACE(44)  # and sock_extended_err with an address
 
 
 @dataclass(frozen=True)
@@ -207,10 +211,40 @@ def receive(sock: socket.socket, buffer: bytearray) -> tuple[int, tuple[str, int
         elif level == socket.IPPROTO_IPV6 and kind == socket.IPV6_PKTINFO and not asked:
             index = struct.unpack_from("=i", data, 16)[0]
             asked, direct = socket.inet_ntop(socket.AF_INET6, data[:16]), data[0] != 0xFF
+    return size, _peer(source), asked, index, direct
+
+
+def report_errors(sock: socket.socket) -> None:
+    """Let unreachable() tell what ICMP says of datagrams that went out of a socket that is not connected.
+
+    The messages wait in the room of its receive buffer. One that waits also fails the next call, of whatever
+    peer that is: see runs.Burst.
+    """
+    sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, 1)  # of an IPv6 socket too: for its IPv4 peers
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVERR, 1)
+
+
+def unreachable(sock: socket.socket, most: int) -> Iterator[tuple[str, int]]:
+    """Yield the peers that do not get what is sent, as ICMP says; look at so many messages at most."""
+    for _ in range(most):
+        try:
+            _, ancillary, _, address = sock.recvmsg(0, ERROR_ANCILLARY, MSG_ERRQUEUE)
+        except OSError:
+            return
+        for level, kind, data in ancillary:
+            if (level, kind) in {(socket.IPPROTO_IP, IP_RECVERR), (socket.IPPROTO_IPV6, IPV6_RECVERR)}:
+                number, origin = struct.unpack_from("=IB", data)  # sock_extended_err, <linux/errqueue.h>
+                if origin != SO_EE_ORIGIN_LOCAL and number != errno.EMSGSIZE and address:
+                    yield _peer(address)
+
+
+def _peer(source: tuple[Any, ...]) -> tuple[str, int]:
+    """Return a socket's address as receive() gives it."""
     host, port = source[0].removeprefix("::ffff:"), source[1]
     if len(source) == IPV6_SOCKADDR and source[3]:
         host = f"{host}%{source[3]}"
-    return size, (host, port), asked, index, direct
+    return host, port
 
 
 @lru_cache(maxsize=256)  # a machine has few addresses and interfaces

@@ -13,6 +13,8 @@ SOL_UDP, UDP_SEGMENT, UDP_GRO = 17, 103, 104
 
 GSO_SEGMENTS = 64  # the kernel's limit before Linux 6.9 (UDP_MAX_SEGMENTS)
 GSO_OCTETS = 65507  # the largest UDP payload over IPv4; the pieces are cut from one such datagram
+# What ICMP says of one peer of a shared socket, told at whatever call comes next (net.report_errors).
+REPORTED = {errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES, errno.EPROTO}
 NO_GSO = {errno.EIO, errno.EMSGSIZE, errno.EINVAL}  # this route or device cannot: send singly
 
 _segment_size = struct.Struct("=i")
@@ -63,7 +65,7 @@ class Burst:
         """
         size = len(run)
         segment = size if isinstance(run, bytes) else self._segment
-        start = 0
+        start, again = 0, False
         while start < size:
             many = self._whole_runs and size - start > segment
             step = self._step if many else segment
@@ -75,15 +77,19 @@ class Burst:
                     self._sock.sendmsg((piece,), self._plain, 0, self._peer)
                 else:
                     self._sock.send(piece)
-            except ConnectionRefusedError:
-                raise
             except OSError as error:
+                if self._peer and error.errno in REPORTED and not again:
+                    again = True  # that was another peer's, and nothing was sent
+                    continue
+                if error.errno == errno.ECONNREFUSED:
+                    raise
                 if many and error.errno in NO_GSO:
                     self._whole_runs = False
                     continue
                 if error.errno in {errno.EAGAIN, errno.ENOBUFS}:
                     return  # the rest would find no room either
             start += step
+            again = False
 
 
 def _mapped(sock: socket.socket, peer: tuple[str, int]) -> tuple[str, int] | tuple[str, int, int, int]:

@@ -164,6 +164,12 @@ class Tftp:
         "answer from the port that requests come to, for NAT and containers; one worker only",
         restart=True,
     )
+    single_port_rate: int = option(
+        4 << 20,
+        octets(1 << 10, 1 << 40),
+        "octets a second sent to one client address with single_port; limits what a forged one can trigger",
+        metavar="SIZE",
+    )
     workers: int | str = option(
         1, workers, "number of server processes; auto: one per CPU core", metavar="N", restart=True
     )
@@ -183,7 +189,10 @@ class Tftp:
         metavar="N",
     )
     windowsize: int = option(
-        64, integer(1, 65535), "largest window granted, in blocks (RFC 7440)", metavar="N"
+        64,
+        integer(1, 65535),
+        "largest window granted, in blocks (RFC 7440); with single_port 4 unless set",
+        metavar="N",
     )
     # How lost packets are dealt with
     timeout: float = option(
@@ -205,14 +214,17 @@ class Tftp:
     max_transfers: int = option(
         4096,
         integer(1, 1_000_000),
-        "transfers at once; further clients are told that the server is busy",
+        "transfers at once, of each worker; further clients are told that the server is busy",
         metavar="N",
     )
     max_client_transfers: int = option(
-        64, integer(1, 1_000_000), "transfers at once per client address", metavar="N"
+        64, integer(1, 1_000_000), "transfers at once per client address, of each worker", metavar="N"
     )
     request_rate: int = option(
-        200, integer(1, 1_000_000), "requests per second answered per client address", metavar="N"
+        200,
+        integer(1, 1_000_000),
+        "requests per second answered per client address, by each worker",
+        metavar="N",
     )
     # Names
     ignore_case: bool = option(

@@ -22,6 +22,10 @@ from ptftpd.tftp.sender import Sender
 from ptftpd.tftp.transfer import File, Peer, Request
 from ptftpd.tftp.uploads import Upload
 
+# Blocks of a window on a shared port, unless windowsize is set. There an ACK proves nothing, for what it has
+# to name is no secret: each forged one makes a window go out, to whoever has the address.
+SHARED_WINDOW = 4
+
 
 class Answers:
     """The answers of one configuration; a reload makes new ones."""
@@ -29,6 +33,9 @@ class Answers:
     def __init__(self, settings: Settings, shelf: Shelf) -> None:
         """Open the roots; Error when one cannot be used, or a rule. shelf: for what transfers share."""
         self._settings, self._shelf = settings.tftp, shelf
+        self._windowsize = settings.tftp.windowsize
+        if settings.tftp.single_port and ("tftp", "windowsize") not in settings.sources:
+            self._windowsize = min(self._windowsize, SHARED_WINDOW)
         self._catalog = Catalog(settings)
         self._clients = Clients(settings)
         self._refuse = frozenset(options.KNOWN if settings.tftp.rfc1350 else settings.tftp.refuse_option)
@@ -100,8 +107,7 @@ class Answers:
             carried = max(8, net.route_mtu(sock, peer) - overhead)
         except OSError as error:
             raise transfer_error(failure(error)) from None
-        tftp = self._settings
-        return options.Limits(min(tftp.blksize, carried), tftp.windowsize, refuse=self._refuse)
+        return options.Limits(min(self._settings.blksize, carried), self._windowsize, refuse=self._refuse)
 
     def _backoff(self, terms: options.Terms) -> Backoff:
         tftp = self._settings

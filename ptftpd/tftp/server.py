@@ -21,11 +21,13 @@ from ptftpd.tftp.codes import transfer_error
 from ptftpd.tftp.files import failure
 from ptftpd.tftp.limits import ONCE, REFUSED, Limits, least_done
 from ptftpd.tftp.outcome import OK, Outcome
+from ptftpd.tftp.rates import Rates
 from ptftpd.tftp.sources import Sources
 from ptftpd.tftp.transfer import STALLED, Peer, Request, Transfer
 
 _OF_A_TRANSFER = (wire.make_data(0, b"")[:2], wire.make_ack(0)[:2])
 _REQUESTS = (b"\0\1", b"\0\2")  # as RRQ and WRQ begin
+MAX_LOCALS = 64  # addresses of this machine remembered; a machine has few, unless it is a whole network
 BATCH = 64  # requests taken a wake-up, so that a flood of them does not starve running transfers
 
 
@@ -54,10 +56,13 @@ class Server:
         tftp = settings.tftp
         self.limits = Limits[Transfer](tftp.max_transfers, tftp.max_client_transfers, tftp.request_rate)
         self._sources = Sources()
+        self._locals: set[str] = set()  # addresses of this machine that were asked
         self._ifindex = ifindex
         self._draining = False
         self._sockets = tuple(sockets)
         self._apply(settings, Answers(settings, self._shelf))
+        for sock in sockets if tftp.single_port else ():
+            net.report_errors(sock)
         loop.every_wakeup(self._flush)
         for sock in sockets:
             loop.add(sock.fileno(), partial(self.listen, sock), exclusive=True)
@@ -141,11 +146,14 @@ class Server:
         self._settings = tftp = settings.tftp
         self._answers = answers
         self.limits.change(tftp.max_transfers, tftp.max_client_transfers, tftp.request_rate)
+        self._paces = Rates(tftp.single_port_rate, tftp.single_port_rate / 4)
 
     # Requests ----------------------------------------------------------------------------------
 
     def listen(self, sock: socket.socket, now: float) -> None:
         """Take what is queued on a socket."""
+        if self._settings.single_port:
+            self._end_unreachable(sock, now)
         for _ in range(BATCH):
             received = net.receive(sock, self.buffer)
             if received is None:
@@ -170,6 +178,17 @@ class Server:
             return False
         transfers[0].take(self.buffer, size, now)
         return True
+
+    def _end_unreachable(self, sock: socket.socket, now: float) -> None:
+        """End the transfers on the shared port whose clients are not there, as ICMP says."""
+        for peer in net.unreachable(sock, BATCH):
+            for local in self._locals:
+                for transfer in self._by_tid.get((peer, local), [])[:]:
+                    transfer.refused(now)
+
+    def pace(self, transfer: Transfer, octets: int, now: float) -> float:
+        """Return the seconds until so many octets may go to a transfer's client from the shared port."""
+        return self._paces.wait(transfer.request.client, min(octets, self._paces.burst), now)
 
     def _request(
         self, sock: socket.socket, datagram: bytes, peer: Peer, local: str, ifindex: int, now: float
@@ -235,6 +254,8 @@ class Server:
             self._displace(least, now)
         transfer = Transfer(self, request, own or sock, file, machine, terms, shared=shared)
         self.transfers[transfer] = None
+        if len(self._locals) < MAX_LOCALS:
+            self._locals.add(request.local)
         self._by_tid.setdefault((request.peer, request.local), []).append(transfer)
         self.limits.begin(client, transfer)
         transfer.start(now)

@@ -44,6 +44,9 @@ class Owner(Protocol):
     buffer: bytearray
     outbox: list[Transfer]
 
+    def pace(self, transfer: Transfer, octets: int, now: float) -> float:
+        """Return the seconds until so many octets may go to a transfer's client from the shared port."""
+
     def answered(self, transfer: Transfer) -> None:
         """Note that the client of a transfer acknowledged something for the first time."""
 
@@ -84,9 +87,9 @@ class Transfer:
     """Runs a machine on a socket until it has ended, and writes its one record."""
 
     __slots__ = (
-        "_closed", "_ended", "_fd", "_file", "_opening", "_owner", "_read_ahead", "_ready", "_recv_into",
-        "_run", "_send", "_shared", "_sock", "_started", "_terms", "deadline", "heard", "machine", "request",
-        "scheduled",
+        "_burst", "_closed", "_due", "_ended", "_fd", "_file", "_held", "_opening", "_owner", "_read_ahead",
+        "_ready", "_recv_into", "_run", "_send", "_shared", "_sock", "_started", "_terms", "deadline",
+        "heard", "machine", "request", "scheduled",
     )  # fmt: skip
 
     def __init__(
@@ -115,8 +118,13 @@ class Transfer:
         self._read_ahead: Callable[[], None] | None = None
         if isinstance(machine, Sender) and machine.windowsize >= WIDE:
             self._read_ahead = machine.read_ahead
+        self._held: memoryview | bytes = (
+            b""  # what the client's share of the shared port has no room for yet,
+        )
+        self._due = INF  # until then
         if shared:
-            self._send = runs.Burst(sock, machine.segment, peer=request.peer, local=request.local).send
+            self._burst = runs.Burst(sock, machine.segment, peer=request.peer, local=request.local).send
+            self._send = self._send_in_turn
         elif isinstance(machine, Receiver) or machine.windowsize == 1:
             self._send = sock.send  # all that it says is one datagram
         else:
@@ -145,7 +153,7 @@ class Transfer:
         try:
             size = self._recv_into(owner.buffer)
         except ConnectionRefusedError:
-            self._refused(now)
+            self.refused(now)
             return
         except OSError:
             return  # an ICMP error of the way, such as 'no route': like a lost datagram
@@ -167,7 +175,7 @@ class Transfer:
             except BlockingIOError:
                 return
             except ConnectionRefusedError:
-                self._refused(now)
+                self.refused(now)
                 return
             except OSError:
                 continue
@@ -204,7 +212,7 @@ class Transfer:
                 if self._read_ahead:
                     self._read_ahead()
             except ConnectionRefusedError:
-                self._refused(now)
+                self.refused(now)
             except OSError:
                 pass  # like loss: the machine's timer bounds it
 
@@ -212,6 +220,11 @@ class Transfer:
         """Send again what was not answered in time, or stop dallying."""
         if self.request.once and self._opening:
             self.give_way()
+            return
+        if self._held and now >= self._due:
+            self._run, self._held, self._due = self._held, b"", INF
+            self._owner.outbox.append(self)
+            self.deadline = self.machine.deadline
             return
         self._go_on(self.machine.tick(now), now)
 
@@ -293,17 +306,30 @@ class Transfer:
         if run is not None:
             self._run = run
             self._owner.outbox.append(self)
-        self.deadline = deadline = machine.deadline
+        deadline = machine.deadline
+        self.deadline = deadline = deadline if deadline < self._due else self._due
         if machine.outcome is not None:
             self.flush(now)
             self._end(machine.outcome, now)
-            if deadline == INF:
+            if machine.deadline == INF:
                 self.close()
                 return
         if deadline < self.scheduled:
             self._owner.loop.schedule(self)
 
-    def _refused(self, now: float) -> None:
+    def _send_in_turn(self, run: memoryview | bytes) -> None:
+        """Send from the shared port, or later when the client has had its share: nothing is lost by that."""
+        now = self._owner.loop.now
+        wait = self._owner.pace(self, len(run), now)
+        if not wait:
+            self._held, self._due = b"", INF
+            self._burst(run)
+            return
+        self._held, self._due = run, now + wait
+        self.deadline = min(self.deadline, self._due)
+        self._owner.loop.schedule(self)
+
+    def refused(self, now: float) -> None:
         """End it, as the client's port is closed (ICMP); what the machine has come to counts nevertheless."""
         self._end(self.machine.outcome or CLOSED, now)
         self.close()
