@@ -32,6 +32,7 @@ from ptftpd.syntax import (
     client_id,
     flag,
     guid,
+    identifier,
     integer,
     interface,
     lease_range,
@@ -45,6 +46,7 @@ from ptftpd.syntax import (
     seconds,
     text,
     umask,
+    vendor_class,
     workers,
 )
 from ptftpd.tftp.options import KNOWN
@@ -412,7 +414,12 @@ class Class:
         many=True,
     )
     ipxe: bool | None = option(None, flag, "yes: only iPXE; no: anything but iPXE (options 77, 175)")
-    vendor_class: str = option("", text, "start of the vendor class (DHCP option 60)", metavar="TEXT")
+    vendor_class: str = option(
+        "",
+        vendor_class,
+        "start of the vendor class (DHCP option 60), as text or as octets such as 0x0a00ff",
+        metavar="TEXT",
+    )
     mac: tuple[bytes, ...] = option(
         (),
         mac_prefix,
@@ -420,8 +427,20 @@ class Class:
         metavar="MAC",
         many=True,
     )
-    circuit_id: tuple[str, ...] = option(
-        (), text, "switch ports, as a relay agent names them (DHCP option 82.1)", metavar="TEXT", many=True
+    circuit_id: tuple[bytes, ...] = option(
+        (),
+        identifier,
+        "switch ports, as a relay agent names them (DHCP option 82.1), as text or as octets such as "
+        "0x000400010105",
+        metavar="ID",
+        many=True,
+    )
+    remote_id: tuple[bytes, ...] = option(
+        (),
+        identifier,
+        "switches or relay agents, as they name themselves (DHCP option 82.2), as text or as octets",
+        metavar="ID",
+        many=True,
     )
     rollover: int = option(0, integer(0, 1), "TFTP block number that follows 65535", metavar="0|1")
     boot_file: str = option("", text, "boot file for these clients", metavar="FILE")
@@ -448,7 +467,7 @@ class Host:
 
     mac: bytes = option(b"", mac, "its hardware address", metavar="MAC")
     address: IPv4Address | None = option(None, address4, "address reserved for it", metavar="ADDRESS")
-    guid: bytes = option(b"", guid, "its GUID, as sent in DHCP option 97", metavar="GUID")
+    guid: bytes = option(b"", guid, "its GUID (DHCP option 97), in either order of octets", metavar="GUID")
     client_id: bytes = option(
         b"", client_id, "its client identifier (DHCP option 61), in hexadecimal", metavar="HEX"
     )

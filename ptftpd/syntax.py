@@ -148,7 +148,7 @@ def mac_prefix(value: str) -> bytes:
 
 
 def guid(value: str) -> bytes:
-    """Return the 16 octets of a GUID in the order in which they are written, and sent in option 97."""
+    """Return the 16 octets of a GUID in the order in which they are written."""
     digits = value.strip("{}").replace("-", "")
     if not re.fullmatch(r"[0-9A-Fa-f]{32}", digits):
         raise ValueError("must be a GUID such as 33221100-5544-7766-8899-aabbccddeeff")
@@ -165,11 +165,52 @@ guid.write = _guid  # type: ignore[attr-defined]
 
 
 def client_id(value: str) -> bytes:
-    """Return the octets of a client identifier, its type octet first."""
-    digits = value.replace(":", "").replace("-", "")
+    """Return the octets of a client identifier, its type octet first; 0x may stand before them."""
+    digits = re.sub("^0[xX]", "", value).replace(":", "").replace("-", "")
     if not re.fullmatch(r"(?:[0-9A-Fa-f]{2}){2,255}", digits):
         raise ValueError("must be octets in hexadecimal, such as ff:12:34:56:78:00:04")
     return bytes.fromhex(digits)
+
+
+def identifier(value: str) -> bytes:
+    """Return the octets of what some device calls another: text, or octets as 0x and hexadecimal."""
+    octets = value.encode("utf-8", "surrogateescape")
+    if value[:2].lower() == "0x":
+        digits = value[2:].replace(":", "").replace("-", "")
+        if not re.fullmatch(r"(?:[0-9A-Fa-f]{2})+", digits):
+            raise ValueError("must be text, or octets in hexadecimal such as 0x000400010105")
+        octets = bytes.fromhex(digits)
+    if not 0 < len(octets) < 256:
+        raise ValueError("must be 1..255 octets")
+    return octets
+
+
+def _identifier(value: bytes) -> str:
+    """Return octets as text where they are nothing else, else in hexadecimal."""
+    text = value.decode("utf-8", "replace")
+    plain = (
+        text.encode() == value and text.isprintable() and text == text.strip() and text[:2].lower() != "0x"
+    )
+    return text if plain and not set(text) & set(",#;\"'") else f"0x{value.hex()}"
+
+
+def _identifiers(values: Sequence[bytes]) -> str:
+    return ", ".join(map(_identifier, values))
+
+
+identifier.write = _identifiers  # type: ignore[attr-defined]
+
+
+def vendor_class(value: str) -> str:
+    """Return a vendor class as clients send it, octets outside ASCII as surrogates."""
+    return identifier(value).decode("ascii", "surrogateescape")
+
+
+def _vendor_class(value: str) -> str:
+    return _identifier(value.encode("ascii", "surrogateescape")) if value else ""
+
+
+vendor_class.write = _vendor_class  # type: ignore[attr-defined]
 
 
 def network4(value: str) -> IPv4Network:

@@ -98,7 +98,7 @@ class Narrator:
             names = f"{len(self._absent)} other names, such as {self._absent[0]}"
             self._teller.record("not there", self._absent[0] if len(self._absent) == 1 else names)
             self._absent.clear()
-        if asked := re.fullmatch(r"DHCPDISCOVER from (\S+) via \S+ \((.*)\)", record):
+        if asked := re.fullmatch(r"DHCPDISCOVER from (\S+) via \S+ \((.*?)(?:, GUID \S+)?\)", record):
             self._teller.record("asked", f"{asked[1]} ({asked[2]}) for an address")
         elif answer := re.fullmatch(r"DHCPACK on (\S+) to \S+ via \S+, (boot file .*)", record):
             self._teller.record("answered", f"address {answer[1]}, {answer[2]}")

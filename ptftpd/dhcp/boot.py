@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ptftpd.dhcp import wire
-from ptftpd.dhcp.pxe import BOOT_ITEM, IPXE, Client
+from ptftpd.dhcp.pxe import BOOT_ITEM, IPXE, Client, any_order
 
 MAC, GUID, CLIENT_ID = "mac", "guid", "client-id"  # kinds of names of a machine
+Generality = tuple[bool, bool, bool, bool, int, bool, int]
 NOWHERE = 1 << 16  # behind all architectures that a client can name
 
 
@@ -21,7 +22,8 @@ class Rule:
     mac: bytes = b""  # the whole address, or how it starts
     guid: bytes = b""
     client_id: bytes = b""
-    circuit_id: str = ""
+    circuit_id: bytes = b""
+    remote_id: bytes = b""
     ipxe: bool | None = None
     vendor_class: str = ""  # how it starts
     architectures: tuple[str, ...] = ()
@@ -30,9 +32,10 @@ class Rule:
         """Return whether the client meets every condition."""
         return (
             client.hardware.startswith(self.mac)
-            and (not self.guid or self.guid == client.guid)
+            and (not self.guid or any_order(self.guid) == any_order(client.guid))
             and (not self.client_id or self.client_id == client.client_id)
-            and (not self.circuit_id or self.circuit_id == client.circuit_id)
+            and (not self.circuit_id or _is_called(client.circuit_id, self.circuit_id))
+            and (not self.remote_id or _is_called(client.remote_id, self.remote_id))
             and (self.ipxe is None or self.ipxe == client.ipxe)
             and client.vendor_class.startswith(self.vendor_class)
             and (not self.architectures or self.place(client) < NOWHERE)
@@ -48,7 +51,7 @@ class Rule:
         if len(self.mac) == 6:
             return MAC, self.mac
         if self.guid:
-            return GUID, self.guid
+            return GUID, any_order(self.guid)
         return (CLIENT_ID, self.client_id) if self.client_id else None
 
     @property
@@ -60,11 +63,12 @@ class Rule:
     @property
     def is_narrow(self) -> bool:
         """Whether it names its clients by more than what most machines are: one of them is meant."""
-        return bool(self.machine or self.mac or self.circuit_id or self.vendor_class or self.ipxe)
+        relayed = self.circuit_id or self.remote_id
+        return bool(self.machine or self.mac or relayed or self.vendor_class or self.ipxe)
 
     @property
-    def generality(self) -> tuple[bool, bool, bool, int, bool, int]:
-        """Sorts the more specific rule first: iPXE, one machine, switch port, prefix, class.
+    def generality(self) -> Generality:
+        """Sorts the more specific rule first: iPXE, one machine, switch port, switch, prefix, class.
 
         What is for iPXE goes first because any other rule may name the file that loaded iPXE, for ever.
         """
@@ -72,6 +76,7 @@ class Rule:
             not (self.ipxe or self.architectures == (IPXE,)),
             self.machine is None,
             not self.circuit_id,
+            not self.remote_id,
             -len(self.mac),
             self.ipxe is None,
             -len(self.vendor_class),
@@ -87,7 +92,7 @@ class Rule:
         return NOWHERE
 
 
-Entry = tuple[tuple[bool, bool, bool, int, bool, int], int, Rule]  # generality, number among equals, rule
+Entry = tuple[Generality, int, Rule]  # generality, number among equals, rule
 
 
 class Rules:
@@ -130,7 +135,7 @@ class Rules:
         """Return lists of rules without those of other machines."""
         if not self._by_machine:
             return [self._general]
-        names = (MAC, client.hardware), (GUID, client.guid), (CLIENT_ID, client.client_id)
+        names = (MAC, client.hardware), (GUID, any_order(client.guid)), (CLIENT_ID, client.client_id)
         return [self._general, *(self._by_machine[name] for name in names if name in self._by_machine)]
 
 
@@ -157,3 +162,9 @@ def by_rule(rule: Rule | None, client: Client, server: int) -> Boot | None:
     if rule is None:
         return Boot(server, "", "Raspberry Pi") if client.is_raspberry_pi else None  # it knows its files
     return Boot(server, rule.boot_file, rule.origin)
+
+
+def _is_called(name: bytes, wanted: bytes) -> bool:
+    """Return whether a relay agent's name is the one wanted; some send a NUL behind a text."""
+    is_text = wanted.isascii() and wanted.decode("ascii").isprintable()
+    return name == wanted or (is_text and name.rstrip(b"\0") == wanted)

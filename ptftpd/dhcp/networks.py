@@ -29,6 +29,8 @@ class Networks:
         """leases are those known already; began: when the server did, whose earlier offers are not known."""
         self.began = began
         known = list(leases)
+        for lease in known:
+            lease.key = request.current(lease.key)
         self._all = [
             Network(plan, Pool(plan.subnet, (lease for lease in known if lease.address in plan.subnet)))
             for plan in plans.networks

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ptftpd.dhcp import options, reply, wire
+from ptftpd.dhcp import options, pxe, reply, wire
 from ptftpd.dhcp.pool import Lease
 from ptftpd.dhcp.request import Request
 from ptftpd.dhcp.wire import Message
@@ -43,6 +43,8 @@ class Outcome:
         self.fields["DHCP_INTERFACE"] = self.interface
         if self.request.client.architectures:
             self.fields["DHCP_ARCH"] = self.request.client.architectures[0]
+        if self.request.client.guid:
+            self.fields["DHCP_GUID"] = pxe.guid_text(self.request.client.guid)
 
     @property
     def boots(self) -> bool:
@@ -59,5 +61,8 @@ class Outcome:
         for_address = asked.kind == options.REQUEST and asked.address
         address = f" for {wire.dotted(asked.address)}" if for_address else ""
         relay = f" through {wire.dotted(asked.message.giaddr)}" if asked.message.giaddr else ""
-        what = f" ({asked.client.description})" if asked.client.description else ""
+        known = [asked.client.description] if asked.client.description else []
+        if asked.kind == options.DISCOVER and asked.client.guid:
+            known.append(f"GUID {pxe.guid_text(asked.client.guid)}")  # as a [host] may have it
+        what = f" ({', '.join(known)})" if known else ""
         return f"{name}{address} from {asked.hardware} via {self.interface}{relay}{what}"

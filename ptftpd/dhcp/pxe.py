@@ -65,6 +65,7 @@ ARCHITECTURES = {
 RASPBERRY_PI = {
     bytes.fromhex(prefix) for prefix in ("b827eb", "dca632", "e45f01", "d83add", "28cdc1", "2ccf67", "88a29e")
 }
+CIRCUIT_ID, REMOTE_ID = 1, 2  # sub-options of option 82 (RFC 3046 §2.0)
 BOOT_ITEM = 71  # sub-option of option 43: which boot server, which layer (PXE 2.1 §2.4.5)
 NAMES = tuple(dict.fromkeys(ARCHITECTURES.values()))
 
@@ -134,7 +135,8 @@ class Client(NamedTuple):
     ipxe: bool
     guid: bytes = b""  # option 97 without its type octet
     client_id: bytes = b""  # option 61
-    circuit_id: str = ""  # option 82.1: the switch port, as a relay agent knows it
+    circuit_id: bytes = b""  # option 82.1: the switch port, as a relay agent knows it
+    remote_id: bytes = b""  # option 82.2: the switch or the relay agent
     says_architecture: bool = False  # in this message; else architectures may be of an earlier one
 
     @property
@@ -202,7 +204,6 @@ class Client(NamedTuple):
 def identify(message: Message) -> Client:
     """Return what is asking, as far as its message says."""
     said, get = message.options, message.options.get
-    circuit = suboption(message, options.RELAY_AGENT, 1)
     vendor_class, architectures = _program(get(options.VENDOR_CLASS, b""), get(options.ARCHITECTURE, b""))
     return Client(
         hardware=message.chaddr[:6] if (message.htype, message.hlen) == (1, 6) else b"",
@@ -211,7 +212,8 @@ def identify(message: Message) -> Client:
         ipxe=options.IPXE in said or b"iPXE" in get(options.USER_CLASS, b""),
         guid=get(options.GUID, b"")[1:],
         client_id=get(options.CLIENT_ID, b""),
-        circuit_id=options.text(circuit) if circuit else "",
+        circuit_id=suboption(message, options.RELAY_AGENT, CIRCUIT_ID),
+        remote_id=suboption(message, options.RELAY_AGENT, REMOTE_ID),
         says_architecture=bool(architectures),
     )
 
@@ -224,6 +226,22 @@ def _program(vendor_class: bytes, architectures: bytes) -> tuple[str, tuple[str,
         found = re.search(r":Arch:([0-9]{5})(?::|$)", text, re.ASCII)
         numbers = (int(found[1]),) if found else ()
     return text, tuple(dict.fromkeys(map(_name, numbers)))
+
+
+def swapped(guid: bytes) -> bytes:
+    """Return a GUID in the other order of octets: SMBIOS and UEFI have its first three parts reversed."""
+    return guid[3::-1] + guid[5:3:-1] + guid[7:5:-1] + guid[8:] if len(guid) == 16 else guid
+
+
+def any_order(guid: bytes) -> bytes:
+    """Return what stands for a GUID whichever way round it is."""
+    return min(guid, swapped(guid))
+
+
+def guid_text(guid: bytes) -> str:
+    """Return a GUID of option 97 as dmidecode, BMCs and hypervisors show it."""
+    digits = swapped(guid).hex()
+    return "-".join(filter(None, (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])))
 
 
 def suboption(message: Message, code: int, wanted: int) -> bytes:

@@ -175,13 +175,20 @@ def client_id_key(client_id: bytes) -> bytes:
 
 
 def guid_key(guid: bytes) -> bytes:
-    """Return what a machine with a GUID may be known by."""
-    return _GUID + guid
+    """Return what a machine with a GUID may be known by, in whichever order its octets are."""
+    return _GUID + pxe.any_order(guid)
+
+
+def current(key: bytes) -> bytes:
+    """Return the key of a lease that may have been stored with a GUID in the order it was sent."""
+    return guid_key(key[1:]) if key[:1] == _GUID else key
 
 
 def name_text(name: bytes) -> str:
     """Return one of these for people."""
-    kinds = {_CLIENT_ID: "client-id ", _GUID: "GUID ", wire.octets(1, 1): ""}
+    if name[:1] == _GUID:
+        return f"GUID {pxe.guid_text(name[1:])}"
+    kinds = {_CLIENT_ID: "client-id ", wire.octets(1, 1): ""}
     return f"{kinds.get(name[:1], f'{name[0]}/')}{name[1:].hex(':')}"
 
 

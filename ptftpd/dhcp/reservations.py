@@ -6,7 +6,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
-from ptftpd.dhcp import request
+from ptftpd.dhcp import pxe, request
 from ptftpd.errors import Faults
 from ptftpd.settings import Host, Settings
 
@@ -41,7 +41,8 @@ def check_hosts(settings: Settings) -> None:
             other = owners.setdefault(name, section)
             if other != section:
                 reason = f"is already that of [host {other}]"
-                faults.note(settings.misfit(f"host {section}", key, name[1:].hex(":"), reason))
+                value = pxe.guid_text(name[1:]) if key == "guid" else name[1:].hex(":")
+                faults.note(settings.misfit(f"host {section}", key, value, reason))
         told = {"boot_file": host.boot_file, "ipxe_file": host.ipxe_file}
         told["option"] = host.option[0].text if host.option else ""
         for key, value in told.items():

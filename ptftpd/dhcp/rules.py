@@ -37,10 +37,12 @@ def class_rules(name: str, group: Class) -> list[Rule]:
     """Return the rules, without file, that match the clients of a [class]: one for each prefix and port."""
     return [
         Rule(
-            name, "", mac=prefix, circuit_id=port, ipxe=group.ipxe, vendor_class=group.vendor_class,
-            architectures=group.arch,
+            name, "", mac=prefix, circuit_id=port, remote_id=switch, ipxe=group.ipxe,
+            vendor_class=group.vendor_class, architectures=group.arch,
         )
-        for prefix, port in product(group.mac or (b"",), group.circuit_id or ("",))
+        for prefix, port, switch in product(
+            group.mac or (b"",), group.circuit_id or (b"",), group.remote_id or (b"",)
+        )
     ]  # fmt: skip
 
 

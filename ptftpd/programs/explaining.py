@@ -70,10 +70,12 @@ def discover(mac: str, parameters: dict[str, str]) -> Message:
     if "client-id" in given:
         said[options.CLIENT_ID] = _value("client-id", syntax.client_id, given["client-id"])
     if "guid" in given:
-        said[options.GUID] = b"\0" + _value("guid", syntax.guid, given["guid"])
-    if "circuit-id" in given:
-        port = os.fsencode(given["circuit-id"])[:255]
-        said[options.RELAY_AGENT] = b"\1" + wire.octets(len(port), 1) + port
+        said[options.GUID] = b"\0" + pxe.swapped(_value("guid", syntax.guid, given["guid"]))
+    for name, number in (("circuit-id", pxe.CIRCUIT_ID), ("remote-id", pxe.REMOTE_ID)):
+        if name in given:
+            called = _value(name, syntax.identifier, given[name])
+            told = wire.octets(number, 1) + wire.octets(len(called), 1) + called
+            said[options.RELAY_AGENT] = said.get(options.RELAY_AGENT, b"") + told
     message = bootrequest(mac, given)
     message.options = said
     return message
@@ -119,7 +121,8 @@ EXPLAIN = Query(
         ("client-id", "HEX", "with --explain: its client identifier (option 61)"),
         ("guid", "GUID", "with --explain: its GUID (option 97)"),
         RELAY,
-        ("circuit-id", "TEXT", "with --explain: its switch port, as the relay agent names it (option 82.1)"),
+        ("circuit-id", "ID", "with --explain: its switch port, as the relay agent names it (option 82.1)"),
+        ("remote-id", "ID", "with --explain: its switch, as that names itself (option 82.2)"),
     ),
 )
 EXPLAIN_PXED = replace(EXPLAIN, answer=partial(answer, with_tftp=True))

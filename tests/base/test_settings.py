@@ -248,6 +248,35 @@ def test_a_guid_and_a_client_identifier_of_as_many_octets_are_written_each_in_it
     assert written(host["guid"], b"") == ""
 
 
+@pytest.mark.parametrize(
+    ("text", "octets", "shown"),
+    [
+        ("ge-0/0/7", b"ge-0/0/7", "ge-0/0/7"),
+        ("0x000400010105", b"\0\4\0\1\1\5", "0x000400010105"),
+        ("0X00:04:00:01", b"\0\4\0\1", "0x00040001"),
+        ("0x67652d30", b"ge-0", "ge-0"),
+        ("0x3078", b"0x", "0x3078"),
+        ("0x612c62", b"a,b", "0x612c62"),
+        ("0x20", b" ", "0x20"),
+        ("Größe", "Größe".encode(), "Größe"),
+        ("0xff", b"\xff", "0xff"),
+    ],
+)
+def test_what_devices_call_each_other(text: str, octets: bytes, shown: str) -> None:
+    """0x means octets, here as in every option; what is no plain text is shown so."""
+    assert syntax.identifier(text) == octets
+    assert syntax.identifier.write((octets, octets)) == f"{shown}, {shown}"  # type: ignore[attr-defined]
+    said = octets.decode("ascii", "surrogateescape")
+    assert syntax.vendor_class(text) == said
+    assert syntax.vendor_class.write(said) == shown  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("text", ["", "0x", "0x0", "0xgg", "0x00 0g", "x" * 256, "0x" + "00" * 256])
+def test_an_identifier_that_could_never_match_is_refused(text: str) -> None:
+    """A sub-option has 1 to 255 octets (RFC 3046 §2.0)."""
+    assert reason(syntax.identifier, text)
+
+
 @pytest.mark.parametrize("text", ["", "a/b", "a b", "x" * 16, "eth0\n"])
 def test_interface_refuses(text: str) -> None:
     assert reason(syntax.interface, text) == "must be a network interface name such as eth0"

@@ -63,7 +63,8 @@ def explained_message(made: Site, message: Message) -> list[list[str]]:
 
 def test_every_field_has_its_origin() -> None:
     lines = explained(site(), arch="7", guid="00112233-4455-6677-8899-aabbccddeeff")
-    assert lines[0] == ["DHCPDISCOVER from 52:54:00:12:34:56 via eth0 (x86_64-efi, PXEClient)"]
+    says = "x86_64-efi, PXEClient, GUID 00112233-4455-6677-8899-aabbccddeeff"
+    assert lines[0] == [f"DHCPDISCOVER from 52:54:00:12:34:56 via eth0 ({says})"]
     assert lines[1][0].startswith("DHCPOFFER of ")
     assert lines[2:] == [
         ["yiaddr", "10.0.0.10", "free, of [dhcp] range (--range)"],
@@ -83,7 +84,7 @@ def test_every_field_has_its_origin() -> None:
         ["28 broadcast-address", "10.0.0.255", "the network of eth0"],
         ["42 ntp-servers", "192.0.2.1", "[dhcp] option ntp-servers=192.0.2.1 (pdhcpd.conf:9)"],
         ["17 root-path", "/x", "[class uefi] option root-path=/x (default)"],
-        ["97 uuid-guid", "0x0000112233445566778899aabbccddeeff", "as the client or its relay agent sent it"],
+        ["97 uuid-guid", "0x0033221100554477668899aabbccddeeff", "as the client or its relay agent sent it"],
     ]
 
 
@@ -116,8 +117,8 @@ def test_it_is_the_reply_that_is_sent() -> None:
         ),
         (
             MAC,
-            {"relay": "192.168.7.1", "circuit_id": "p3"},
-            ["82 relay-agent-information", "0x01027033", "as the client or its relay agent sent it"],
+            {"relay": "192.168.7.1", "circuit_id": "p3", "remote_id": "0x00ff"},
+            ["82 relay-agent-information", "0x01027033020200ff", "as the client or its relay agent sent it"],
         ),
     ],
 )
@@ -235,6 +236,7 @@ def test_the_rules_that_fit() -> None:
         ),
         ("525400123456", {"relay": "here"}, "--relay here: must be an IPv4 address"),
         ("525400123456", {"guid": "1"}, "--guid 1: must be a GUID"),
+        ("525400123456", {"circuit-id": "0x0"}, "--circuit-id 0x0: must be text, or octets in hexadecimal"),
         ("525400123456", {"client-id": "x"}, "--client-id x: must be octets in hexadecimal"),
     ],
 )

@@ -209,7 +209,7 @@ def test_conditions_of_classes_and_hosts() -> None:
         pxe=Pxe(boot_file="default"),
         classes={
             "maker": Class(mac=(b"\x52\x54", b"\xaa"), boot_file="maker"),
-            "port": Class(circuit_id=("ge-0/0/7",), boot_file="port"),
+            "port": Class(circuit_id=(b"ge-0/0/7",), boot_file="port"),
         },
         hosts={"guid": Host(guid=bytes(range(16)), boot_file="guid", ipxe_file="guid.ipxe")},
     )

@@ -112,7 +112,7 @@ SOMETHING = {
 NAMED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {  # what a [class] has, and what a client says
     "vendor class": ({"vendor_class": "Contoso SPL"}, {"vendor": b"Contoso SPL 2"}),
     "maker": ({"mac": (MAC[:3],)}, STRANGER),
-    "switch port": ({"circuit_id": ("port",)}, STRANGER | RELAYED),
+    "switch port": ({"circuit_id": (b"port",)}, STRANGER | RELAYED),
 }
 
 
