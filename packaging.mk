@@ -14,7 +14,7 @@ install-data: man
 	for unit in systemd/*.service systemd/*.socket systemd/*.target; do \
 		copy "$$unit" "$(UNITDIR)/$${unit##*/}"; \
 	done; \
-	sed --in-place 's:=/usr/sbin/:=$(PREFIX)/sbin/:' "$(DESTDIR)$(UNITDIR)"/p*d*.service || exit; \
+	sed --in-place 's:=/usr/sbin/:=$(PREFIX)/sbin/:' "$(DESTDIR)$(UNITDIR)"/p*d*.service "$(DESTDIR)$(UNITDIR)"/p*d*.socket || exit; \
 	for service in $(SANDBOXED); do \
 		copy systemd/10-sandbox.conf "$(UNITDIR)/$$service.service.d/10-sandbox.conf"; \
 	done; \

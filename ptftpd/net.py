@@ -93,13 +93,10 @@ def any_address() -> str:
     return "::"
 
 
-def listen(
-    address: str, port: int, *, interface: str = "", broadcast: bool = False, shared: bool = False
-) -> socket.socket:
+def listen(address: str, port: int, *, interface: str = "", broadcast: bool = False) -> socket.socket:
     """Return a bound UDP socket that reports where each datagram was sent to; Error says why not.
 
     '::' takes IPv4 too. SO_REUSEADDR stays off: with it a second server would silently take over the port.
-    shared: it is on, to be closed at once; what systemd has opened, with SO_REUSEADDR, is not in its way.
     """
     version6 = ":" in address
     with contextlib.ExitStack() as undo:
@@ -112,8 +109,6 @@ def listen(
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
             if broadcast:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-            if shared:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind(sockaddr(address, port, version6))
         except OSError as error:
             raise Error(_why_not_bound(error, address, port, interface)) from None

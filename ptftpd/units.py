@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 
 from systemd.daemon import booted
@@ -15,13 +16,24 @@ def listening(*units: str) -> bool:
 
     All but the first may be patterns, of which those that match nothing are not told of.
     """
-    if not booted():
+    said = _systemctl("is-active", *units) if booted() else None
+    if said is None:
         return False
-    try:
-        asked = subprocess.run(
-            ["systemctl", "is-active", *units], capture_output=True, text=True, timeout=PATIENCE
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    states = asked.stdout.split()
+    states = said.split()
     return not states or not set(states) <= CLOSED
+
+
+def listens(unit: str) -> list[tuple[str, int]]:
+    """Return the (address, UDP port) that a socket unit listens on; none when systemd does not say."""
+    said = _systemctl("show", "--property=Listen", "--value", unit) if booted() else None
+    places = re.findall(r"^\[?([0-9a-fA-F.:]+?)\]?:(\d+) \(Datagram\)$", said or "", re.MULTILINE)
+    return [(address, int(port)) for address, port in places]
+
+
+def _systemctl(*argv: str) -> str | None:
+    """Return what systemctl prints, None when it is not there or does not answer."""
+    try:
+        asked = subprocess.run(["systemctl", *argv], capture_output=True, text=True, timeout=PATIENCE)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return asked.stdout

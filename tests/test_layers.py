@@ -33,7 +33,7 @@ client.attempt tftp.answers
 dhcp.prober dhcp.held dhcp.served
 tftp.transfer tftp.catalog client.channel client.local client.trace client.progress
 tftp.clients tftp.uploads tftp.sources client.job client.place
-links runs
+links runs rivals
 loop net neighbours log tftp.files tftp.chunks dhcp.store
 account orders sinks
 dhcp.explain

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import os
 import socket
 import sys
 from collections.abc import Sequence
 
-from ptftpd import net, service, units
+from ptftpd import net, rivals, service, units
 from ptftpd.change import Change
 from ptftpd.dhcp import advice, proxy, reply, served
 from ptftpd.dhcp.decision import Decision
@@ -15,7 +16,7 @@ from ptftpd.dhcp.plan import plans
 from ptftpd.dhcp.rules import circular, unresolvable
 from ptftpd.dhcp.server import Server
 from ptftpd.dhcp.store import Store
-from ptftpd.errors import ConfigError, Faults
+from ptftpd.errors import ConfigError, Error, Faults
 from ptftpd.log import Log
 from ptftpd.loop import Loop
 from ptftpd.program import OF_TFTP, Loaded, Positional, Program
@@ -60,6 +61,7 @@ class Dhcpd:
         self.settings: Settings = loaded.settings
         self.interface = loaded.interface
         self._sockets: list[socket.socket] = []
+        self._from_systemd = False  # the sockets
         self._server: Server | None = None
         self._log: Log | None = None
 
@@ -78,22 +80,32 @@ class Dhcpd:
             "pbootpd@*.socket",
         )
         with faults.noted():
-            self.open({}, shared=units.listening(*ours))
-            for sock in self._sockets:
-                sock.close()
+            if units.listening(*ours):
+                # The ports are open already, for sharing; and what a service runs might not open them.
+                rivals.refuse(self._rivals(), log)
+            else:
+                self.open({})
+                for sock in self._sockets:
+                    sock.close()
         faults.check()
 
-    def open(self, activated: dict[str, list[socket.socket]], *, shared: bool = False) -> None:
-        """Take the sockets named dhcp and pxe from systemd, or open ports 67 and 4011 on the interface."""
+    def open(self, activated: dict[str, list[socket.socket]]) -> None:
+        """Take the sockets named dhcp and pxe from systemd, or open ports 67 and 4011 on the interface.
+
+        ConfigError when another program has one of systemd's, too.
+        """
         net.link(self.interface)
         ports = self._ports(self.settings)
         for sock in itertools.chain.from_iterable(activated.values()):  # also one that this mode leaves alone
             net.confine(sock, self.interface)
-        self._sockets = []
+        self._sockets, self._from_systemd = [], bool(activated)
         for name, port in ports.items():
             self._sockets += activated.pop(name, []) or [
-                net.listen("0.0.0.0", port, interface=self.interface, broadcast=True, shared=shared)
+                net.listen("0.0.0.0", port, interface=self.interface, broadcast=True)
             ]
+        for rival in self._rivals() if self._from_systemd else ():
+            if rival.takes_all:
+                raise ConfigError(str(rival))
 
     def _ports(self, settings: Settings) -> dict[str, int]:
         """Return the ports that these settings take, by the names that their sockets have in systemd."""
@@ -101,6 +113,16 @@ class Dhcpd:
         if (settings.dhcp.mode != "full" or settings.menus) and not self.only_bootp:
             ports["pxe"] = proxy.PORT
         return ports
+
+    def _rivals(self) -> list[rivals.Rival]:
+        """Return which other programs hear what is meant for our sockets."""
+        try:
+            link = net.link(self.interface)
+        except Error:
+            return []  # nobody hears anything there
+        own = {os.fstat(sock.fileno()).st_ino for sock in self._sockets}
+        ports = sorted(self._ports(self.settings).values())
+        return [each for port in ports for each in rivals.find(port, link, own=own, address="0.0.0.0")]
 
     def workers(self) -> int:
         """One: the leases have one writer."""
@@ -130,6 +152,8 @@ class Dhcpd:
         )
         self._log = log
         self._advise(link, log)
+        if self._from_systemd:
+            self._lookout = rivals.Lookout(loop, log, self._rivals)
         planned = plans(self.settings, link.name, link.address, link.network, link.addresses)
         told = advice.summary(self.settings, planned, "full" if self.only_bootp else self.settings.dhcp.mode)
         return f"serving {self.serves} on {self.interface} ({link.address}/{link.network.prefixlen}): {told}"

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from ptftpd import service
+from ptftpd import net, process, service
 from ptftpd.change import Change, together
 from ptftpd.errors import ConfigError, Faults, FileError
 from ptftpd.log import WARNING, Log
@@ -50,6 +50,16 @@ class Pxed:
             with faults.noted():
                 part.check(log)
         faults.check()
+        self._tell_systemd()
+
+    def _tell_systemd(self) -> None:
+        """Let 'systemctl status pxed@IFACE' say what was checked, and where to look further."""
+        link = net.link(self._tftpd.interface)
+        name, network = link.name, f"{link.address}/{link.network.prefixlen}"
+        process.notify(
+            f"STATUS=checked for {name} ({network}): ptftpd@{name} and pdhcpd@{name} do the serving, "
+            f"see systemctl status 'p*@{name}.*'"
+        )
 
     def open(self, activated: dict[str, list[socket.socket]]) -> None:
         """Open the sockets of both, or take them from systemd."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import sys
 from collections.abc import Iterator, Sequence
 
-from ptftpd import net, service, units
+from ptftpd import net, rivals, service, units
 from ptftpd.change import Change
-from ptftpd.errors import ConfigError, Faults, FileError
+from ptftpd.errors import ConfigError, Error, Faults, FileError
 from ptftpd.log import Log, amount
 from ptftpd.loop import Loop
 from ptftpd.program import OF_DHCP, Loaded, Positional, Program, Query
@@ -19,6 +20,21 @@ from ptftpd.tftp.catalog import Catalog
 from ptftpd.tftp.clients import Clients
 from ptftpd.tftp.codes import transfer_error
 from ptftpd.tftp.server import Server
+
+
+def port_test(loaded: Loaded, unit: str, parameters: dict[str, str]) -> str:
+    """Return that a socket unit has its port to itself; Error when another program takes it all."""
+    try:
+        link = net.link(loaded.interface) if loaded.interface else None
+    except Error:
+        return f"{unit}: {loaded.interface} is not there yet"
+    told = []
+    for at, port in units.listens(unit):
+        for rival in rivals.find(port, link, address=at, ipv6=True):
+            if rival.takes_all:
+                raise Error(str(rival))
+            told.append(f"warning: {rival}")
+    return "\n".join(told or [f"{unit}: no other program has the port"])
 
 
 def map_test(loaded: Loaded, name: str, parameters: dict[str, str]) -> str:
@@ -56,6 +72,12 @@ PROGRAM = Program(
             map_test,
             (("client", "ADDRESS", "with --map-test: the address of that client"),),
         ),
+        Query(
+            "port-test",
+            "UNIT",
+            "say whether another program has the port of a socket unit too, and fail if that takes it all",
+            port_test,
+        ),
     ),
 )
 
@@ -83,12 +105,17 @@ class Tftpd:
                 log.warning("", fault)
             catalog.close()
         with faults.noted():
-            self.open({}, shared=units.listening("ptftpd.socket", "ptftpd@*.socket"))
-            for sock in self._sockets:
-                sock.close()
+            _index(self.interface)
+            if units.listening("ptftpd.socket", "ptftpd@*.socket"):
+                # The port is open already, for sharing; and what a service runs might not open it.
+                rivals.refuse(self._rivals(), log)
+            else:
+                self.open({})
+                for sock in self._sockets:
+                    sock.close()
         faults.check()
 
-    def open(self, activated: dict[str, list[socket.socket]], *, shared: bool = False) -> None:
+    def open(self, activated: dict[str, list[socket.socket]]) -> None:
         """Take the sockets named tftp from systemd, or open the port on every address configured."""
         self._sockets = activated.pop("tftp", [])
         self._from_systemd = bool(self._sockets)
@@ -99,9 +126,7 @@ class Tftpd:
         if not self._sockets:
             tftp = self.settings.tftp
             addresses = [str(address) for address in tftp.address] or [net.any_address()]
-            self._sockets = [
-                net.listen(to, tftp.port, interface=self.interface, shared=shared) for to in addresses
-            ]
+            self._sockets = [net.listen(to, tftp.port, interface=self.interface) for to in addresses]
 
     def workers(self) -> int:
         """Return the configured number: auto is one for each core, and a single port takes only one."""
@@ -123,11 +148,24 @@ class Tftpd:
         self._server = Server(loop, log, self._sockets, self.settings, ifindex=_index(self.interface))
         if self._first:
             self._server.record_faults()
-            for sentence in self._overruled() if self._from_systemd else ():
-                log.warning("", sentence)
+            if self._from_systemd:
+                for sentence in self._overruled():
+                    log.warning("", sentence)
+                self._lookout = rivals.Lookout(loop, log, self._rivals)
         where = ", ".join(sorted({_place(sock) for sock in self._sockets}))
         on = f" on {self.interface}" if self.interface else ""
         return f"serving {', '.join(self.settings.pxe.root)} by TFTP{on} at {where}"
+
+    def _rivals(self) -> list[rivals.Rival]:
+        """Return which other programs hear what is meant for our sockets."""
+        try:
+            link = net.link(self.interface) if self.interface else None
+        except Error:
+            return []  # nobody hears anything there
+        places = {sock.getsockname()[:2] for sock in self._sockets} or {("::", self.settings.tftp.port)}
+        own = {os.fstat(sock.fileno()).st_ino for sock in self._sockets}
+        found = [rivals.find(port, link, own=own, address=at, ipv6=True) for at, port in sorted(places)]
+        return list(dict.fromkeys(itertools.chain.from_iterable(found)))
 
     def _overruled(self) -> Iterator[str]:
         """Yield a sentence for each setting that is not what systemd's sockets are."""

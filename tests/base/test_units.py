@@ -57,3 +57,26 @@ def test_a_machine_without_systemd(bin: Path, monkeypatch: pytest.MonkeyPatch) -
     install(bin, "exit 1")
     monkeypatch.setattr("ptftpd.units.booted", lambda: False)
     assert not units.listening("a.socket")
+
+
+@pytest.mark.parametrize(
+    ("said", "places"),
+    [
+        ("[::]:69 (Datagram)", [("::", 69)]),
+        ("0.0.0.0:67 (Datagram)", [("0.0.0.0", 67)]),
+        (
+            "192.0.2.1:6969 (Datagram)\n[2001:db8::1]:69 (Datagram)",
+            [("192.0.2.1", 6969), ("2001:db8::1", 69)],
+        ),
+        ("/run/x (Datagram)\n[::]:80 (Stream)", []),
+        ("", []),
+    ],
+)
+def test_where_a_socket_unit_listens(bin: Path, said: str, places: list[tuple[str, int]]) -> None:
+    install(bin, f'[ "$*" = "show --property=Listen --value a.socket" ] && printf %s "{said}"')
+    assert units.listens("a.socket") == places
+
+
+def test_where_it_listens_without_systemd(bin: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ptftpd.units.booted", lambda: False)
+    assert units.listens("a.socket") == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket as sockets
 import struct
+from collections.abc import Iterator
 
 import pytest
 
@@ -167,7 +168,7 @@ def test_a_wrong_line(server: Machine) -> None:
     server.configure("", "pdhcpd.conf.d/a.conf")
     server.systemctl("start", "pxed@eth0")
     server.configure("[dhcp]\nlease_time = later\n", "pdhcpd.conf.d/a.conf")
-    server.systemctl("reload", "pdhcpd@eth0")
+    assert "failed" in server.systemctl("reload", "pdhcpd@eth0", check=False)
     server.wait_message(re.escape("/etc/ptftpd/pdhcpd.conf.d/a.conf:2: [dhcp] lease_time = later"))
     server.boots()
 
@@ -183,6 +184,49 @@ def test_reload(server: Machine) -> None:
     told = server.boot()
     assert told is not None
     assert told.file == "other"
+
+
+def test_a_reload_that_is_refused(server: Machine) -> None:
+    """Whatever the check finds, none of the servers takes anything over."""
+    server.systemctl("start", "pxed@eth0")
+    server.boots()
+    for text in (
+        "[pxe]\nboot_file = nosuch.0\n",
+        "[pxe]\nroot = /srv/nosuch\n",
+        "[dhcp]\nlease_time = soon\n",
+    ):
+        server.mark()
+        server.configure(text, "pxed.conf.d/z.conf")
+        assert "failed" in server.systemctl("reload", "pxed@eth0", check=False)
+        server.boots()
+        told = [str(record.get("MESSAGE")) for record in server.records()]
+        assert any("/etc/ptftpd/pxed.conf.d/z.conf:2: " in message for message in told)
+        assert not any("configuration read again" in message for message in told)
+    assert server.state("pxed@eth0", "pdhcpd@eth0", "ptftpd@eth0") == "active active active"
+
+
+@pytest.mark.parametrize("part", ["ptftpd@eth0", "pdhcpd@eth0"])
+def test_a_good_reload_starts_what_should_run(server: Machine, part: str) -> None:
+    """A server that read a bad file when it was started fails; what starts pxed@ says so, and mends it."""
+    server.systemctl("start", "pxed@eth0")
+    server.configure("[pxe]\nroot = /srv/nosuch\n[dhcp]\nrange = 10.1.0.1\n", "pxed.conf.d/z.conf")
+    server.systemctl("restart", part, check=False)
+    server.wait_state(f"{part}.service", "failed")
+    said = f"{part} has failed: systemctl status {part} says why"
+    wait_until(lambda: said in server.systemctl("status", "pxed@eth0"), 5, said)
+    server.configure("", "pxed.conf.d/z.conf")
+    server.systemctl("reload", "pxed@eth0")
+    assert server.state(*ALL) == " ".join(["active"] * len(ALL))
+    server.boots()
+
+
+def test_status(server: Machine) -> None:
+    """What was checked, and where to look: pxed@ itself has no process."""
+    server.systemctl("start", "pxed@eth0")
+    assert server.show("pxed@eth0", "StatusText") == (
+        "checked for eth0 (10.9.0.1/24): ptftpd@eth0 and pdhcpd@eth0 do the serving, "
+        "see systemctl status 'p*@eth0.*'"
+    )
 
 
 def test_a_port_that_is_taken(server: Machine) -> None:
@@ -216,6 +260,66 @@ def test_a_port_that_is_shared(server: Machine) -> None:
     server.systemctl("restart", "pxed@eth0")
     server.systemctl("reload", "pxed@eth0")
     server.boots()
+
+
+SHARING = """
+import socket, time
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"{interface}")
+sock.bind(("", {port}))
+time.sleep(600)
+"""
+
+
+def rival(server: Machine, port: int, interface: str = "") -> None:
+    """Start another server, a service of its own, that shares a port, as dnsmasq does."""
+    code = SHARING.format(port=port, interface=interface)
+    server.run("systemd-run", "--unit=rival", "/usr/bin/python3", "-c", code)
+    wait_until(lambda: f":{port} " in server.listening(), 5, "the rival")
+
+
+@pytest.fixture
+def rivals_end(server: Machine) -> Iterator[None]:
+    """End the other server, whatever becomes of the test."""
+    yield
+    server.systemctl("stop", "rival", check=False)
+
+
+@pytest.mark.usefixtures("rivals_end")
+@pytest.mark.parametrize("unit", ["pdhcpd@eth0", "pbootpd@eth0"])
+def test_another_dhcp_server_on_this_machine(server: Machine, unit: str) -> None:
+    """Started alone, beside another of the same interface, it fails, and names that one; nothing loops."""
+    rival(server, 67, "eth0")
+    assert "failed" in server.systemctl("start", unit, check=False)
+    said = "UDP port 67 on eth0 is taken by another program, rival.service: stop that one"
+    assert server.show(unit, "StatusText").startswith(said)
+    assert [server.show(unit, name) for name in ("NRestarts", "ExecMainStatus")] == ["0", "78"]
+    server.systemctl("stop", "rival")
+    server.systemctl("start", unit)
+    assert server.state(unit) == "active"
+
+
+@pytest.mark.usefixtures("rivals_end")
+@pytest.mark.parametrize("interface", ["", "eth0"])
+def test_another_tftp_server_on_this_machine(server: Machine, interface: str) -> None:
+    """Its socket is not opened beside one that would get every request; nor is it in its own way."""
+    unit = f"ptftpd@{interface}.socket" if interface else "ptftpd.socket"
+    rival(server, 69, interface)
+    assert "failed" in server.systemctl("start", unit, check=False)
+    server.wait_message(r"UDP port 69.* is taken by another program, rival\.service: stop that one")
+    server.systemctl("stop", "rival")
+    server.systemctl("start", unit)
+    assert server.get() == BOOT_FILE
+
+
+@pytest.mark.usefixtures("rivals_end")
+def test_another_server_of_every_interface(server: Machine) -> None:
+    """It may leave this interface alone: that is told, and ours serves."""
+    rival(server, 67)
+    server.systemctl("start", "pdhcpd@eth0")
+    server.wait_message("UDP port 67 on eth0 is open in another program, rival.service, too")
+    assert server.boot() is not None
 
 
 SERVERS = ("pxed@eth0", "pdhcpd@eth0", "ptftpd@eth0", "pbootpd@eth0", "ptftpd.socket")
