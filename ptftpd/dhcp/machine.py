@@ -32,6 +32,7 @@ from ptftpd.dhcp.wire import Message
 from ptftpd.settings import Settings
 
 MAX_BODIES = 1024  # kinds of clients, by what they are and which options they ask for; forged ones cost time
+RELEASED = 60.0  # seconds until others get an address: the kernel knows by then whether its client is there
 
 
 class Machine:
@@ -145,7 +146,9 @@ class Machine:
             reason = f"range and exclude in [{section}] leave only reserved ones"
             if any(network.plan.subnet.dynamic()):
                 size = network.plan.subnet.size()
-                reason = f"all {size} are taken (widen range or shorten lease_time in [{section}])"
+                used = len(network.pool.quarantined(now))
+                others = f", {used} by machines that have no lease" if used else ""
+                reason = f"all {size} are taken{others} (widen range or shorten lease_time in [{section}])"
             outcome.done = f"no free address on {where}: {reason}{why}"
 
     def _request(self, asked: Request, network: Network, outcome: Outcome, now: float) -> None:
@@ -225,9 +228,11 @@ class Machine:
         if lease is None or lease.key != asked.key or (asked.server_id and not self._is_named(asked)):
             outcome.ignored = "DHCPRELEASE of an address that the client does not hold"
             return
-        network.pool.release(lease, now)
+        can_look = self._settings.probe and network is self.networks.own
+        network.pool.release(lease, now, RELEASED if can_look else 0.0)
         outcome.commit = (lease,)
-        state = "stays its BOOTP client's" if lease.is_for_ever else "is free again"
+        free = "is free again, once nobody answers for it" if can_look else "is free again"
+        state = "stays its BOOTP client's" if lease.is_for_ever else free
         outcome.note(f"{wire.dotted(lease.address)} {state}")
         outcome.fields["DHCP_ADDRESS"] = wire.dotted(lease.address)
 

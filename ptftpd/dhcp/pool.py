@@ -76,6 +76,10 @@ class Lease:
         """Whether a BOOTP client has it, which cannot give it back (RFC 951)."""
         return self.seconds >= FOREVER and bool(self.key)
 
+    def is_quarantined(self, now: float) -> bool:
+        """Whether it is kept from everyone because another machine uses it."""
+        return not self.key and self.expires > now
+
     @property
     def free_at(self) -> float:
         """When it may be given to another client."""
@@ -111,7 +115,8 @@ class Pool:
                 if lease.key:
                     self._by_key[lease.key] = lease  # of two leases of one client, the later
                 self._enqueue(lease)
-        held = (lease for lease in self._by_address.values() if lease.held > -inf)
+        self._quarantined = {each.address: None for each in self._by_address.values() if not each.key}
+        held = (each for each in self._by_address.values() if each.held > -inf and each.expires == -inf)
         self._offered |= {lease.address: None for lease in sorted(held, key=lambda lease: lease.held)}
 
     def find(self, key: bytes) -> Lease | None:
@@ -174,6 +179,7 @@ class Pool:
             if promised > lease.expires:
                 lease.expires, lease.seconds = promised, promised - now
         lease.held = -inf
+        self._offered.pop(address, None)
         self._enqueue(lease)
         if before is lease:
             return (lease,)
@@ -189,11 +195,19 @@ class Pool:
             lease.held = -inf
             self._enqueue(lease)
 
-    def release(self, lease: Lease, now: float) -> None:
-        """End a lease; its client gets the address back unless another needs it before."""
+    def release(self, lease: Lease, now: float, hold: float = 0.0) -> None:
+        """End a lease; its client gets the address back, and nobody else for so many seconds."""
         if not lease.is_for_ever:
-            lease.expires = lease.held = min(lease.expires, now)
+            lease.expires = min(lease.expires, now)
+            lease.held = lease.expires + hold
+            self._offered.pop(lease.address, None)
             self._enqueue(lease)
+
+    def keep(self, lease: Lease, until: float) -> None:
+        """Keep an address for its last client, which still uses it."""
+        lease.held = max(lease.held, until)
+        self._offered.pop(lease.address, None)
+        self._enqueue(lease)
 
     def quarantine(self, address: int, seconds: float, now: float) -> Lease:
         """Keep an address from everyone: another machine uses it. Each time in a row for twice as long."""
@@ -202,8 +216,20 @@ class Pool:
         lease.conflicts = min(lease.conflicts + 1, 16)
         self._forget_client(lease)
         lease.expires, lease.seconds, lease.held = now + seconds, seconds, -inf
+        self._quarantined[address] = None
         self._enqueue(lease)
         return lease
+
+    def quarantined(self, now: float) -> list[int]:
+        """Return the addresses in quarantine."""
+        by = self._by_address
+        self._quarantined = {each: None for each in self._quarantined if by[each].is_quarantined(now)}
+        return list(self._quarantined)
+
+    def lift(self, lease: Lease) -> None:
+        """End a quarantine: nobody uses the address, or there was nothing to tell it by."""
+        lease.expires = lease.held = -inf
+        self._enqueue(lease)
 
     def upcoming(self, count: int, now: float) -> list[int]:
         """Return the addresses that the next new clients would get, at most so many."""

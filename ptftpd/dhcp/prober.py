@@ -2,7 +2,16 @@
 
 An empty datagram to the address makes the kernel resolve it, and its neighbour table says a little later
 whether anyone answered. This is done in advance, for the addresses that the next new clients would get, so
-that no client ever waits for it; in a storm, clients may get addresses that are not looked at yet.
+that no client ever waits for it; in a storm, clients may get addresses that are not looked at yet. It is done
+a few addresses at a time: some firmware hears no frame any more after a burst of broadcasts.
+
+    free -> quarantine   some machine answers that has no lease of it
+    free -> kept         its last client answers, which goes on with it: nobody else gets it
+    quarantine -> free   nobody answers any more: looked at when few addresses are left
+
+Evidence has to be able to tell: of a machine that answers for one address after the other (proxy ARP, a
+private VLAN, a hostile host) nothing is believed any more, and what it caused is undone. Nor is anything
+believed that would leave less than half of the addresses.
 """
 
 from __future__ import annotations
@@ -17,11 +26,16 @@ from ptftpd.dhcp.pool import Lease
 from ptftpd.log import Log
 from ptftpd.loop import INF, Loop
 
-AHEAD = 16  # addresses looked at in advance: as many new clients a second as get one that is known to be free
+AHEAD = 16  # addresses that are to be known as free, for new clients
+AT_ONCE = 2  # addresses asked for at a time: the kernel broadcasts for each once a second, three times
 GOOD = 300.0  # seconds for which an address is known to be free
+KEEP = 60.0  # seconds until an address that is in use is looked at again: kept for its last client, or scarce
+SCARCE = 4  # addresses left, below which those in quarantine are looked at again
 PATIENCE = 10.0  # seconds until the kernel knows: 3 for a new address, 8 for one that had an entry before
 LOOK, IDLE = 1.0, 30.0  # seconds between two looks while the kernel is asking, and when nothing is asked
 DISCARD = 9  # UDP port; nothing listens there
+TOO_MANY = 4  # addresses without a lease for which one machine answers before it is not believed any more
+MAX_WITNESSES = 64  # hardware addresses remembered: a hostile host can make up as many as it likes
 
 
 class Prober:
@@ -36,8 +50,13 @@ class Prober:
         """quarantine: seconds. store(lease, now) puts what was found on the disk."""
         self._loop, self._log, self._link, self._network = loop, log, link, network
         self._quarantine, self._store = quarantine, store
-        self._asked: dict[int, float] = {}  # address -> since when; at most AHEAD
-        self._free: dict[int, float] = {}  # address -> until when it need not be asked again; those upcoming
+        self._asked: dict[int, float] = {}  # address -> since when; at most AT_ONCE
+        self._looked: dict[int, float] = {}  # address -> until when it need not be asked for again
+        self._answers: dict[
+            bytes, list[int]
+        ] = {}  # hardware address -> what it answered for, without a lease
+        self._unbelieved: dict[bytes, None] = {}  # hardware addresses that answer for everything
+        self._over_half = False  # whether it was said that so many are in use
         self._socket: socket.socket | None = None
         self.deadline = loop.now
         loop.schedule(self)
@@ -46,19 +65,20 @@ class Prober:
         """See what the kernel found out, and have it ask for what comes next."""
         for address, since in list(self._asked.items()):
             state, hardware = neighbours.entry(wire.dotted(address), self._link.index)
-            if state == neighbours.IN_USE and not self._may_have(address, hardware, now):
-                self._conflict(address, hardware, now)
-            elif state == neighbours.ASKING and now - since < PATIENCE:
+            if state == neighbours.ASKING and now - since < PATIENCE:
                 continue
-            else:
-                self._free[address] = now + GOOD
             del self._asked[address]
-        upcoming = self._network.pool.upcoming(AHEAD, now)
-        self._free = {
-            address: self._free[address] for address in upcoming if self._free.get(address, now) > now
-        }
-        for address in upcoming:
-            if address not in self._free and len(self._asked) < AHEAD and address not in self._asked:
+            if state == neighbours.IN_USE and hardware not in self._unbelieved:
+                self._is_used(address, hardware, now)
+            else:
+                self._is_free(address, now)
+        pool = self._network.pool
+        wanted = pool.upcoming(AHEAD, now)
+        if len(wanted) < SCARCE:
+            wanted += pool.quarantined(now)
+        self._looked = {each: self._looked[each] for each in wanted if self._looked.get(each, now) > now}
+        for address in wanted:
+            if address not in self._looked and address not in self._asked and len(self._asked) < AT_ONCE:
                 self._ask(address)
                 self._asked[address] = now
         self.deadline = now + (LOOK if self._asked else IDLE)
@@ -76,23 +96,80 @@ class Prober:
             self._socket.close()
             self._socket = None
 
-    def _may_have(self, address: int, hardware: bytes, now: float) -> bool:
-        """Return whether it is no conflict: somebody got the address meanwhile, or its last client is there.
-
-        The kernel believes for half a minute that a client which released its address still has it.
-        """
+    def _is_free(self, address: int, now: float) -> None:
+        """Note that nobody answers for an address; its quarantine is over then."""
+        self._looked[address] = now + GOOD
         lease = self._network.pool.holder(address)
-        return lease is not None and (lease.free_at > now or lease.hardware[1:] == hardware)
+        if lease is not None and lease.is_quarantined(now):
+            self._lift(address, now)
+            self._log.info("lease", f"{wire.dotted(address)} is not in use any more: it may be leased again")
+
+    def _is_used(self, address: int, hardware: bytes, now: float) -> None:
+        """Keep an address from newcomers that somebody answers for, unless it is a client's by now."""
+        self._looked[address] = now + KEEP
+        lease = self._network.pool.holder(address)
+        if lease is not None and lease.key and lease.free_at > now:
+            return  # somebody got it meanwhile
+        if lease is not None and lease.hardware[1:] == hardware:
+            self._network.pool.keep(lease, now + KEEP)
+        elif not self._answers_for_all(address, hardware, now) and not (
+            lease is not None and lease.is_quarantined(now)
+        ):
+            self._conflict(address, hardware, now)
+
+    def _answers_for_all(self, address: int, hardware: bytes, now: float) -> bool:
+        """Return whether a machine answers for so many addresses that it tells nothing of this one."""
+        answers = self._answers.pop(hardware, [])
+        if address not in answers:
+            answers.append(address)
+        if len(answers) < TOO_MANY:
+            self._answers[hardware] = answers
+            if len(self._answers) > MAX_WITNESSES:
+                del self._answers[next(iter(self._answers))]
+            return False
+        self._unbelieved[hardware] = None
+        if len(self._unbelieved) > MAX_WITNESSES:
+            del self._unbelieved[next(iter(self._unbelieved))]
+        for each in answers:
+            self._looked[each] = now + GOOD
+            self._lift(each, now)
+        listed = ", ".join(wire.dotted(each) for each in answers)
+        self._log.warning(
+            "lease",
+            f"{hardware.hex(':')} answers for any address on {self._link.name} ({listed}; proxy ARP, a "
+            "private VLAN or a hostile host): what it answers counts no more, and these are leased again",
+            DHCP_CLIENT=hardware.hex(":"), DHCP_INTERFACE=self._link.name,
+        )  # fmt: skip
+        return True
+
+    def _lift(self, address: int, now: float) -> None:
+        """End the quarantine of an address, on the disk too."""
+        lease = self._network.pool.holder(address)
+        if lease is not None and lease.is_quarantined(now):
+            self._network.pool.lift(lease)
+            self._store(lease, now)
 
     def _conflict(self, address: int, hardware: bytes, now: float) -> None:
-        lease = self._network.pool.quarantine(address, self._quarantine, now)
+        name = self._link.name
+        pool = self._network.pool
+        if len(pool.quarantined(now)) >= max(TOO_MANY, pool.subnet.size() // 2):
+            if not self._over_half:
+                self._over_half = True
+                self._log.warning(
+                    "no-lease",
+                    f"half of the addresses on {name} are in use by machines that have no lease: the others "
+                    "are leased whoever answers for them (set range or exclude in [dhcp])",
+                    DHCP_INTERFACE=name,
+                )  # fmt: skip
+            return
+        lease = pool.quarantine(address, self._quarantine, now)
         self._store(lease, now)
-        where, who, interface = wire.dotted(address), hardware.hex(":"), self._link.name
+        where, who = wire.dotted(address), hardware.hex(":")
         self._log.warning(
             "no-lease",
-            f"{where} is in use by {who} on {interface}, which has no lease for it: not leased for "
+            f"{where} is in use by {who} on {name}, which has no lease for it: not leased for "
             f"{lease.seconds:g} s (set exclude in [dhcp], or reserve it)",
-            DHCP_ADDRESS=where, DHCP_CLIENT=who, DHCP_INTERFACE=interface,
+            DHCP_ADDRESS=where, DHCP_CLIENT=who, DHCP_INTERFACE=name,
         )  # fmt: skip
 
     def _confine(self, sock: socket.socket) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ptftpd.dhcp import options, wire
-from ptftpd.dhcp.machine import Machine, Outcome
+from ptftpd.dhcp.machine import RELEASED, Machine, Outcome
 from ptftpd.dhcp.pool import FOREVER, OFFER_TIME
 from ptftpd.dhcp.wire import Message
 from ptftpd.errors import WireError
@@ -305,8 +305,21 @@ def test_release() -> None:
     assert not outcome.data
     assert not outcome.ignored
     assert outcome.commit[0].expires == site.now
-    assert outcome.done == "10.0.0.10 is free again"
+    assert outcome.done == "10.0.0.10 is free again, once nobody answers for it"
     assert site.lease() == address
+
+
+@pytest.mark.parametrize(("probe", "seconds"), [(True, RELEASED), (False, 0)])
+def test_who_else_gets_a_released_address(probe: bool, seconds: float) -> None:
+    """The release may be forged: the kernel has that long to find out whether the client is still there."""
+    site = Site(Dhcp(range=ranges(".10-.10"), probe=probe))
+    address = site.lease()
+    site.say(options.RELEASE, ciaddr=address, direct=True)
+    if seconds:
+        site.now += seconds - 1
+        assert silent(site.discover(OTHER)) == "no free address"
+        site.now += 1
+    assert site.lease(OTHER) == address
 
 
 @pytest.mark.parametrize(("hardware", "server"), [(OTHER, ".1"), (MAC, ".2")])

@@ -10,11 +10,23 @@ import pytest
 from ptftpd import neighbours, net
 from ptftpd.dhcp import wire
 from ptftpd.dhcp.pool import Lease
-from ptftpd.dhcp.prober import AHEAD, GOOD, IDLE, LOOK, PATIENCE, Prober
+from ptftpd.dhcp.prober import (
+    AHEAD,
+    AT_ONCE,
+    GOOD,
+    IDLE,
+    KEEP,
+    LOOK,
+    MAX_WITNESSES,
+    PATIENCE,
+    SCARCE,
+    TOO_MANY,
+    Prober,
+)
 from ptftpd.log import Log
 from ptftpd.loop import Loop
 from ptftpd.settings import Dhcp
-from tests.machine.dhcp_site import MAC, NETWORK, OWN, Site, ip, mac, ranges
+from tests.machine.dhcp_site import MAC, NETWORK, OWN, Site, answer, ip, mac, ranges
 
 LINK = net.Link("eth0", 7, MAC, OWN, NETWORK)
 STRANGER = mac(66)
@@ -50,6 +62,15 @@ class Bench:
         self.now += seconds
         self.prober.tick(self.now)
 
+    def look(self, turns: int = 20) -> None:
+        """Let it look at all that it wants to look at now."""
+        for _ in range(turns):
+            self.tick(LOOK)
+
+    def answer_for_all(self, hardware: bytes = STRANGER) -> None:
+        """Let one machine answer for every address."""
+        self.table = {f"10.0.0.{number}": (neighbours.IN_USE, hardware) for number in range(255)}
+
 
 @pytest.fixture
 def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
@@ -59,12 +80,35 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     made.loop.close()
 
 
-def test_what_comes_next_is_looked_at_at_once(bench: Bench) -> None:
+def test_what_comes_next_is_looked_at(bench: Bench) -> None:
+    """A few at a time, without a pause in between."""
     bench.tick()
-    assert bench.asked == ["10.0.0.10", "10.0.0.11", "10.0.0.12"]
+    assert bench.asked == ["10.0.0.10", "10.0.0.11"]
     assert bench.prober.deadline == bench.now + LOOK
     bench.tick(LOOK)
+    assert bench.asked == ["10.0.0.10", "10.0.0.11", "10.0.0.12"]
+    bench.tick(LOOK)
     assert bench.prober.deadline == bench.now + IDLE
+
+
+def test_no_burst_of_broadcasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """U-Boot heard no frame any more after 48 of them in 4 s. The kernel sends three, a second apart."""
+    bench = Bench(monkeypatch, ".10-.99")
+    began, sent = bench.now, []
+    for _ in range(60):
+        fresh = len(bench.asked)
+        bench.tick()
+        for address in bench.asked[fresh:]:
+            sent += [bench.now, bench.now + 1, bench.now + 2]
+            bench.table[address] = neighbours.ASKING, b""
+        bench.now += LOOK
+        for address in [each for each, since in bench.prober._asked.items() if bench.now - since >= 3]:
+            bench.table[wire.dotted(address)] = neighbours.UNUSED, b""
+    assert len(bench.asked) == AHEAD
+    for second in range(60):
+        assert sum(second <= when - began < second + 1 for when in sent) <= AT_ONCE
+    bench.prober.close()
+    bench.loop.close()
 
 
 def test_an_address_in_use_is_not_leased(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,11 +124,12 @@ def test_an_address_in_use_is_not_leased(bench: Bench, capsys: pytest.CaptureFix
 
 
 def test_a_free_address_is_not_asked_for_again_for_a_while(bench: Bench) -> None:
-    bench.tick()
-    for _ in range(int(GOOD / IDLE) - 1):
+    bench.look()
+    for _ in range(int((GOOD - 20) / IDLE)):
         bench.tick(IDLE)
     assert len(bench.asked) == 3
     bench.tick(2 * IDLE)
+    bench.look()
     assert len(bench.asked) == 6
 
 
@@ -124,17 +169,130 @@ def test_a_client_that_released_the_address(bench: Bench) -> None:
 
 
 def test_once_an_address_is_taken_it_looks_further(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Never more than a few at a time."""
     bench = Bench(monkeypatch, ".10-.99")
-    bench.tick()
+    bench.look()
     assert len(bench.asked) == AHEAD
-    bench.tick(LOOK)
     for number in range(3):
         bench.site.lease(mac(number))
     bench.prober.hurry(bench.now)
     assert bench.prober.deadline == bench.now + LOOK
-    bench.tick(LOOK)
+    bench.look()
     assert len(bench.asked) == AHEAD + 3
+    bench.prober.close()
+    bench.loop.close()
+
+
+# Evidence has to be able to tell
+
+
+def test_an_address_that_its_last_client_still_uses(bench: Bench) -> None:
+    """It released the address, or somebody did in its name; or its lease ended and it does not renew."""
+    address = bench.site.lease()
+    record = bench.pool.holder(address)
+    assert record is not None
+    bench.pool.release(record, bench.site.now)
+    bench.now = bench.site.now + 1
+    bench.table[wire.dotted(address)] = neighbours.IN_USE, MAC
+    for _ in range(10):
+        bench.look(int(KEEP / LOOK))
+        bench.site.now = bench.now
+        assert address not in bench.pool.upcoming(9, bench.now)
+        assert answer(bench.site.discover(mac(7), o50=wire.addresses(address))).yiaddr != address
+    assert bench.stored == []
+    assert bench.site.lease() == address
+    bench.pool.release(record, bench.now)
+    bench.table.clear()
+    bench.look()
+    assert address in bench.pool.upcoming(9, bench.now)
+
+
+@pytest.fixture
+def large(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    """Return a bench with a hundred addresses."""
+    made = Bench(monkeypatch, ".50-.149")
+    yield made
+    made.prober.close()
+    made.loop.close()
+
+
+def test_a_machine_that_answers_for_every_address(large: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    """Proxy ARP emptied the pool. Such answers are evidence of nothing.
+
+    What they caused is undone, on the disk too, and said once.
+    """
+    large.answer_for_all()
+    large.look(100)
+    assert large.pool.quarantined(large.now) == []
+    assert {lease.address for lease in large.stored} == {ip(f".{50 + n}") for n in range(TOO_MANY - 1)}
+    assert all(lease.expires < large.now for lease in large.stored)
+    assert capsys.readouterr().err.count("52:54:00:00:00:42 answers for any address on eth0 (10.0.0.5") == 1
+    large.site.now = large.now
+    assert large.site.lease() == ip(".53")
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 8])
+def test_machines_with_addresses_of_their_own_cost_these(large: Bench, count: int) -> None:
+    for number in range(count):
+        large.table[f"10.0.0.{50 + number}"] = neighbours.IN_USE, mac(500 + number)
+    large.look(60)
+    assert large.pool.quarantined(large.now) == [ip(f".{50 + number}") for number in range(count)]
+
+
+def test_a_host_that_answers_as_somebody_else_each_time(
+    large: Bench, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing tells it from many machines; at most half of the addresses are left to it."""
+    large.table = {f"10.0.0.{n}": (neighbours.IN_USE, mac(1000 + n)) for n in range(255)}
+    for number in range(50):
+        large.look(4)
+        large.site.now = large.now
+        large.site.lease(mac(number))
+    assert len(large.pool.quarantined(large.now)) == 50
+    assert capsys.readouterr().err.count("half of the addresses on eth0 are in use") == 1
+    assert len(large.prober._answers) <= MAX_WITNESSES
+    assert len(large.prober._asked) <= AT_ONCE
+
+
+def test_quarantine_ends_before_anybody_is_refused(bench: Bench, capsys: pytest.CaptureFixture[str]) -> None:
+    """Addresses are looked at again when few are left: that somebody declined them is long ago."""
+    for address in (ip(".10"), ip(".11")):
+        bench.pool.quarantine(address, 86400, bench.now)
+    assert len(bench.pool.upcoming(SCARCE, bench.now)) < SCARCE
+    bench.look(5)
+    assert bench.pool.quarantined(bench.now) == []
+    assert [lease.address for lease in bench.stored] == [ip(".10"), ip(".11")]
+    assert "10.0.0.10 is not in use any more: it may be leased again" in capsys.readouterr().err
+
+
+def test_what_is_still_in_use_stays_in_quarantine(bench: Bench) -> None:
+    """It is asked for no more than once a minute, and the quarantine is not made longer by that."""
+    bench.pool.quarantine(ip(".10"), 86400, bench.now)
+    ends = bench.now + 86400
+    bench.table["10.0.0.10"] = neighbours.IN_USE, STRANGER
+    bench.look(120)
+    assert bench.asked.count("10.0.0.10") in {2, 3}
+    (address,) = bench.pool.quarantined(bench.now)
+    record = bench.pool.holder(address)
+    assert record is not None
+    assert (record.expires, record.conflicts) == (ends, 1)
+
+
+def test_quarantine_is_left_alone_while_there_are_addresses(large: Bench) -> None:
+    large.pool.quarantine(ip(".60"), 86400, large.now)
+    large.look(60)
+    assert "10.0.0.60" not in large.asked
+
+
+def test_what_was_quarantined_before_a_restart_counts_as_evidence_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A machine that answers for all is found out although its victims are from an earlier run."""
+    bench = Bench(monkeypatch, ".10-.13")
+    for number in range(10, 14):
+        bench.pool.quarantine(ip(f".{number}"), 86400, bench.now)
+    bench.answer_for_all()
+    bench.look()
+    assert bench.pool.quarantined(bench.now) == []
     bench.prober.close()
     bench.loop.close()
 
