@@ -13,9 +13,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, ip_address
 from itertools import pairwise
 from typing import TypeVar
 
-from ptftpd.dhcp import pxe
 from ptftpd.option import NO, YES
-from ptftpd.patterns import longest
 
 T = TypeVar("T")
 
@@ -96,9 +94,10 @@ def address4(value: str) -> IPv4Address:
 
 
 def address(value: str) -> IPv4Address | IPv6Address:
-    """Return an IPv4 or IPv6 address."""
+    """Return an IPv4 or IPv6 address; one of IPv6 may stand in brackets, as it is shown with a port."""
+    bare = value[1:-1] if value[:1] == "[" and value[-1:] == "]" and ":" in value else value
     try:
-        return ip_address(value)
+        return ip_address(bare)
     except ValueError:
         raise ValueError("must be an IPv4 or IPv6 address") from None
 
@@ -306,6 +305,8 @@ def transfer_mode(value: str) -> str:
 
 def pattern(value: str) -> str:
     """Return a regular expression that compiles, and that no name takes too long."""
+    from ptftpd.patterns import longest  # here and below: the client, which starts often, needs neither
+
     try:
         re.compile(value)
         longest(value)
@@ -316,6 +317,8 @@ def pattern(value: str) -> str:
 
 def boot_choice(value: str) -> tuple[str, str]:
     """Return (architecture name or 'ipxe', boot file) of ARCH=FILE."""
+    from ptftpd.dhcp import pxe
+
     name, _, boot_file = (part.strip() for part in value.partition("="))
     if not boot_file:
         raise ValueError("must be ARCH=FILE, such as x86_64-efi=grubx64.efi")

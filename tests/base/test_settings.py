@@ -190,6 +190,14 @@ def test_port_range_refuses(text: str) -> None:
     assert reason(syntax.port_range, text).startswith("must be FIRST-LAST")
 
 
+@pytest.mark.parametrize("text", ["::1", "[::1]", "192.0.2.1"])
+def test_addresses(text: str) -> None:
+    """Brackets are how an IPv6 address is shown beside a port; nothing else may stand in them."""
+    assert str(syntax.address(text)) == text.strip("[]")
+    for wrong in (f"[{text}", f"{text}]", f"[{text}]:69", "[192.0.2.1]", "[]"):
+        assert reason(syntax.address, wrong) == "must be an IPv4 or IPv6 address"
+
+
 def test_address_range() -> None:
     """One address is a range too."""
     first, last = IPv4Address("192.0.2.1"), IPv4Address("192.0.2.9")
