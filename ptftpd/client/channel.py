@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Callable
 from functools import partial
@@ -21,7 +22,22 @@ RECEIVE_BUFFER = 4 << 20  # octets asked for; the kernel grants up to net.core.r
 SKB = 840  # octets the kernel counts for each datagram beside its contents, about
 TRIES = 40  # to receive before it sleeps, where it waits awake: about 50 us
 
-_timeval = Struct("@ll")
+# struct timeval as SO_RCVTIMEO has it: two longs, or two numbers of 64 bits where time_t is longer than a
+# long (32-bit machines since Debian 13), as the constant stands for SO_RCVTIMEO_NEW there. The kernel refuses
+# what is too short.
+_TIMEVALS = (Struct("@ll"), Struct("=qq"))
+
+
+def limit_wait(sock: socket.socket, seconds: float) -> None:
+    """Let a receive wait less than a second: Python's own timeout would cost a poll(2) for each datagram."""
+    for layout in _TIMEVALS:
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, layout.pack(0, int(seconds * 1e6)))
+        except OSError as error:
+            if error.errno != errno.EINVAL or layout is _TIMEVALS[-1]:
+                raise
+        else:
+            return
 
 
 class Channel:
@@ -48,9 +64,8 @@ class Channel:
         self.buffer = bytearray(1 << 16)
         self._receive: Callable[[int], tuple[int, int]] = self._receive_any
         self._waiting = Waiting(monotonic())
-        # The kernel keeps the time: Python's own timeout would cost a poll(2) for each datagram.
         self._sock.setblocking(True)
-        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval.pack(0, int(TICK * 1e6)))
+        limit_wait(self._sock, TICK)
         # All that ICMP says, not only that a port is closed, while nobody has answered yet.
         self._sock.setsockopt(*RECVERR[self._sock.family], 1)
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
