@@ -178,6 +178,8 @@ def _settings(given: argparse.Namespace) -> Settings:
 def _like_tftp_hpa(invocation: Invocation, command: Sequence[str] | None) -> Invocation:
     """Return the prompt, or the command behind -c, on HOST PORT."""
     words = invocation.words
+    if command is None and words and words[0].lower().startswith("tftp://") and remote(words[0]).name:
+        return _verb(replace(invocation, words=("get", *words)))  # the habit of curl's users
     if command is not None and not command:
         raise Error("-c needs a command after it, such as: -c get NAME")
     if len(words) > 2:

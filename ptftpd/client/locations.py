@@ -15,6 +15,8 @@ _URL = re.compile(
 )
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.I)  # http:// too, which is then said to be no URL for TFTP
 _HOST_NAME = re.compile(r"(?:\[(?P<address>[^]]+)\]|(?P<host>[^][:/]+)):(?P<name>.+)", re.S)
+# A server in one word: HOST:PORT, [ADDRESS], [ADDRESS]:PORT. An IPv6 address without brackets has no port.
+_SERVER = re.compile(r"(?:\[(?P<address>[^]]+)\]|(?P<host>[^][:/]+)(?=:))(?::(?P<port>[^:/]+))?")
 PORT = 69
 _MODE = re.compile(r"(?P<name>.*);mode=(?P<mode>[A-Za-z]+)", re.S | re.I)
 
@@ -59,6 +61,20 @@ def url(text: str) -> Location:
             raise Error(f"{text}: the mode must be octet or netascii")
     host = re.sub("%25", "%", match["address"]) if match["address"] else _unescaped(match["host"])
     return Location(_unescaped(name), host, int(match["port"] or PORT), mode)
+
+
+def server(text: str) -> tuple[str, str]:
+    """Return (host, port) of a server in one word, or of a URL without a name; port '' where none is named.
+
+    Error when it is a broken URL.
+    """
+    if _SCHEME.match(text):
+        location = url(text)
+        if location.name:
+            raise Error(f"{text} names a file: here only HOST, HOST:PORT or tftp://HOST:PORT may stand")
+        return location.host, str(location.port)
+    match = _SERVER.fullmatch(text)
+    return (match["address"] or match["host"], match["port"] or "") if match else (text, "")
 
 
 def base(name: str) -> str:

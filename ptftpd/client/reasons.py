@@ -38,8 +38,11 @@ _MEANINGS = {
 }
 
 
-def explain(failure: Failure, result: Result, *, writing: bool, local: bool) -> str:
-    """Return why a transfer failed and what to do, as the end of a sentence. local: here, not there."""
+def explain(failure: Failure, result: Result, *, writing: bool, local: bool, name: str = "") -> str:
+    """Return why a transfer failed and what to do, as the end of a sentence.
+
+    name: of the file on the server. local: it failed here, not there.
+    """
     reason, hint = failure.reason, ""
     if failure.from_peer:
         reason = (
@@ -47,6 +50,9 @@ def explain(failure: Failure, result: Result, *, writing: bool, local: bool) -> 
         )
         if not _says_enough(failure):
             hint = (_PUT_HINTS if writing else _GET_HINTS).get(failure.code, "")
+            directory, _, last = name.rpartition("/")
+            if writing and failure.code == wire.NOT_FOUND and directory:
+                hint = f"it may have no directory {directory}; put FILE {last} names none"
     elif local:
         hint = _LOCAL_HINTS.get(failure.code, "")
         reason = "you may not write there" if failure.code == wire.ACCESS else reason

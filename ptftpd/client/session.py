@@ -11,7 +11,7 @@ from typing import Any
 from ptftpd.client import local
 from ptftpd.client.display import Display
 from ptftpd.client.job import Result
-from ptftpd.client.locations import PORT, Location, base
+from ptftpd.client.locations import PORT, Location, base, server
 from ptftpd.client.reasons import explain
 from ptftpd.client.settings import Settings
 from ptftpd.client.transfer import Client, Server, find
@@ -60,16 +60,24 @@ class Session:
         self.change(name, DISABLED[name] if value == "disable" else value)
 
     def connect(self, host: str, port: str = "") -> None:
-        """Take a server for the transfers to come; Error when there is none such."""
-        number = _port(port) if port else PORT
-        self.server = find(host.removeprefix("[").removesuffix("]"), number, self.family)
+        """Take a server, such as HOST, HOST:PORT or [ADDRESS]:PORT, for the transfers to come.
+
+        Error when there is none such.
+        """
+        name, own = server(host)
+        if own and port:
+            raise Error(f"{host} has a port already: leave {port} out, or write HOST PORT")
+        self._take(name, _port(own or port) if own or port else PORT)
+
+    def _take(self, host: str, port: int) -> None:
+        self.server = find(host, port, self.family)
 
     def _server(self, at: Location) -> Server:
         """Return the server of a location, which is then at hand; Error when none is named."""
         if at.host:
             port = at.port or (self.server.port if self.server else PORT)
             if not self.server or (self.server.name, self.server.port) != (at.host, port):
-                self.connect(at.host, str(port))
+                self._take(at.host, port)
         if not self.server:
             raise Error("no server is named: write HOST:NAME, or connect HOST first")
         return self.server
@@ -157,7 +165,7 @@ class Session:
         """Return whether a transfer went well; say why not, and print its record if that is wanted."""
         reason = ""
         if isinstance(result.outcome, Failure):
-            reason = explain(result.outcome, result, writing=verb == "put", local=local)
+            reason = explain(result.outcome, result, name=at.name, writing=verb == "put", local=local)
             there = f"to {server.name}" if verb == "put" else f"from {server.name}"
             what = f"{at.name} {there}" if at.name else server.name  # only a probe needs no file
             way = f"keep {at.name} as {path}" if local else f"{verb} {what}"

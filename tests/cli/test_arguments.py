@@ -31,6 +31,7 @@ def test_nothing_at_all() -> None:
         ("-4 host", {"family": socket.AF_INET, "verb": ""}),
         ("-6 fd00::1", {"family": socket.AF_INET6, "host": "fd00::1"}),
         ("-l host", {"literal": True}),
+        ("tftp://h:6969/ -c get a", {"host": "tftp://h:6969/", "verb": "command", "words": ("get", "a")}),
         ("host -v 69", {"host": "host", "port": "69", "verbose": True}),
     ],
 )
@@ -89,6 +90,8 @@ def test_options_of_atftp() -> None:
     ("line", "verb", "words"),
     [
         ("get tftp://h/a", "get", ("tftp://h/a",)),
+        ("tftp://h/a", "get", ("tftp://h/a",)),
+        ("TFTP://h:6969/a tftp://h/b -o dir", "get", ("TFTP://h:6969/a", "tftp://h/b")),
         ("get tftp://h/a tftp://h/b -o dir", "get", ("tftp://h/a", "tftp://h/b")),
         ("put a - tftp://h/", "put", ("a", "-", "tftp://h/")),
         ("put -- -get -c tftp://h/", "put", ("-get", "-c", "tftp://h/")),

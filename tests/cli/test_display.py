@@ -65,6 +65,22 @@ def test_a_server_that_explains_itself() -> None:
     assert said == "the server says 'it is a directory'"
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("/home/me/fw.bin", "it may have no directory /home/me; put FILE fw.bin names none"),
+        ("new/fw.bin", "it may have no directory new; put FILE fw.bin names none"),
+        ("fw.bin", "many servers accept only files that exist already; have it created there first"),
+        ("/fw.bin", "many servers accept only files that exist already; have it created there first"),
+    ],
+)
+def test_a_directory_that_is_not_there(name: str, hint: str) -> None:
+    """put /home/me/fw.bin names one without meaning it."""
+    failure = Failure(wire.NOT_FOUND, "no such file", from_peer=True)
+    said = explain(failure, Result(answered=True), writing=True, local=False, name=name)
+    assert said == f"the server says 'no such file': {hint}"
+
+
 def test_silence() -> None:
     said = explain(Failure(0, "there is no answer"), Result(misread=True), writing=False, local=False)
     assert said.startswith("there is no answer: is a TFTP server running there, and does a firewall let")

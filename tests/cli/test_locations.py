@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ptftpd.client.locations import Location, base, remote
+from ptftpd.client.locations import Location, base, remote, server
 from ptftpd.errors import Error
 
 
@@ -35,6 +35,32 @@ from ptftpd.errors import Error
 def test_locations(typed: str, location: Location) -> None:
     """RFC 3617 §2, and what tftp(1) of tftp-hpa says of ':'."""
     assert remote(typed) == location
+
+
+@pytest.mark.parametrize(
+    ("typed", "host", "port"),
+    [
+        ("127.0.0.1", "127.0.0.1", ""),
+        ("127.0.0.1:6969", "127.0.0.1", "6969"),
+        ("host.example:tftp", "host.example", "tftp"),
+        ("::1", "::1", ""),
+        ("[::1]", "::1", ""),
+        ("[::1]:6969", "::1", "6969"),
+        ("fe80::1%eth0", "fe80::1%eth0", ""),
+        ("[fe80::1%eth0]:69", "fe80::1%eth0", "69"),
+        ("fd00::1:6969", "fd00::1:6969", ""),
+        ("tftp://host", "host", "69"),
+        ("tftp://[::1]:6969/", "::1", "6969"),
+    ],
+)
+def test_servers(typed: str, host: str, port: str) -> None:
+    """With and without brackets, the port behind a colon or not there."""
+    assert server(typed) == (host, port)
+
+
+def test_a_file_is_no_server() -> None:
+    with pytest.raises(Error, match="names a file"):
+        server("tftp://host/name")
 
 
 @pytest.mark.parametrize("typed", [r"C:\boot\file", "host:name", "tftp://host/name"])
