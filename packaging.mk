@@ -19,6 +19,7 @@ install-data: man
 		copy systemd/10-sandbox.conf "$(UNITDIR)/$$service.service.d/10-sandbox.conf"; \
 	done; \
 	for kind in sysusers tmpfiles; do copy systemd/$$kind.conf "$(PREFIX)/lib/$$kind.d/ptftpd.conf"; done; \
+	install -D --mode=755 systemd/generator "$(DESTDIR)$(PREFIX)/lib/systemd/system-generators/ptftpd-generator" || exit; \
 	copy systemd/ptftpd.catalog "$(PREFIX)/lib/systemd/catalog/ptftpd.catalog"; \
 	for file in systemd/examples/*; do copy "$$file" "$(DATA)/doc/ptftpd/examples/$${file##*/}"; done; \
 	for page in build/man/*.[1-8]; do copy "$$page" "$(DATA)/man/man$${page##*.}/$${page##*/}"; done; \

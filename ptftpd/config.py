@@ -9,6 +9,7 @@ servers may stand in any of them, what only one kind has a use for in pxed.conf 
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from functools import partial
 
@@ -18,11 +19,17 @@ from ptftpd.program import DIRECTORY, Loaded, Program
 from ptftpd.values import Values, build
 
 
+def _unescaped(interface: str) -> str:
+    r"""Return the name of an interface as ip(8) has it, also where it is that of a unit: pxed@br\x2dlan."""
+    return re.sub(r"\\x([0-9a-f]{2})", lambda found: chr(int(found[1], 16)), interface)
+
+
 def load(program: Program, argv: Sequence[str] | None, directory: str = DIRECTORY) -> Loaded:
     """Return the effective settings. ConfigError lists all that is wrong; bad arguments exit with 2."""
     parser = make_parser(program)
     arguments = parser.parse_intermixed_args(argv)  # 'pxed eth0 -v ROOT BOOTFILE' is one way to say it
-    interface = getattr(arguments, "IFACE", None) or getattr(arguments, "tftp:interface", None) or ""
+    named = getattr(arguments, "IFACE", None) or getattr(arguments, "tftp:interface", None) or ""
+    interface = _unescaped(named)
     values = Values()
     for file in files(values, program, arguments.config, interface, directory):
         read_file(values, file)

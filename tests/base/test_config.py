@@ -570,3 +570,15 @@ class TestCommandLine:
     def test_argv_of_the_process(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "argv", ["pxed", "eth7"])
         assert config.load(pxed.PROGRAM, None, str(tmp_path)).interface == "eth7"
+
+
+@pytest.mark.parametrize(
+    ("named", "meant"),
+    [("br-lan", "br-lan"), (r"br\x2dlan", "br-lan"), (r"v\x40x", "v@x"), (r"a\x2", r"a\x2")],
+)
+def test_an_interface_by_the_name_of_its_unit(tmp_path: Path, named: str, meant: str) -> None:
+    """systemd-escape(1) writes a dash as \\x2d: who names a unit by the book gets the same server."""
+    (tmp_path / "pxed@br-lan.conf").write_text("[pxe]\nboot_file = of-the-bridge\n")
+    loaded = config.load(dhcpd.PROGRAM, [named], str(tmp_path))
+    assert loaded.interface == meant
+    assert loaded.settings.pxe.boot_file == ("of-the-bridge" if meant == "br-lan" else "")

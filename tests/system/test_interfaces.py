@@ -43,23 +43,23 @@ def test_an_interface_that_is_not_there(server: Machine) -> None:
 
 
 class Late:
-    """The interface late0, which the machine does not have at first, and the client beyond it."""
+    """An interface, late0, which the machine does not have at first, and the client beyond it."""
 
     def __init__(self, machine: Machine, client: Namespace) -> None:
-        self._net, self.client = machine.net, client
+        self._net, self.client, self.name = machine.net, client, "late0"
 
     def plug(self) -> None:
         """Make it, a new one each time."""
-        self._net.lab.cable(self._net, self.client, "late0")
+        self._net.lab.cable(self._net, self.client, self.name)
 
     def address(self) -> None:
         """Give it an address, and the client one of the same network."""
-        self._net.address(f"{LATE_ADDRESS}/24", "late0")
+        self._net.address(f"{LATE_ADDRESS}/24", self.name)
         self.client.address(f"{LATE_CLIENT}/24")
 
     def unplug(self) -> None:
         """Remove it."""
-        self._net.run("ip", "link", "delete", "late0", check=False)
+        self._net.run("ip", "link", "delete", self.name, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def late(server: Machine, beyond: Namespace) -> Iterator[Late]:
     server.drop_in("pxed@.service", "[Service]\nRestartSec=1s\n")
     interface = Late(server, beyond)
     yield interface
-    server.systemctl("stop", "pxed@late0")
+    server.systemctl("stop", f"pxed@{interface.name}")
     interface.unplug()
 
 
@@ -103,13 +103,20 @@ def udev(server: Machine) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("udev")
-def test_one_that_is_plugged_in(server: Machine, late: Late) -> None:
-    """Enabled, pxed@late0 is started by the device itself, whenever that comes."""
-    server.systemctl("enable", "pxed@late0")
+@pytest.mark.parametrize("name", ["late0", "br-late", "late.7", r"br\x2dlate"])
+def test_one_that_is_plugged_in(server: Machine, late: Late, name: str) -> None:
+    """Enabled, pxed@ is started by the device itself, whenever that comes; nothing alarms before it does.
+
+    Its name may be written as ip(8) has it, or as systemd-escape(1) would.
+    """
+    late.name = name.replace(r"\x2d", "-")
+    said = server.systemctl("enable", f"pxed@{name}")
+    assert [line for line in said.splitlines() if not line.startswith("Created symlink")] == []
     late.plug()
     late.address()
-    server.wait_state("pxed@late0", "active")
+    server.wait_state(f"pxed@{name}", "active")
     server.boots(late.client, LATE_ADDRESS)
+    server.systemctl("stop", f"pxed@{name}")
 
 
 def test_one_that_is_replaced(server: Machine, late: Late) -> None:
