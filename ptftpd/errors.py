@@ -52,25 +52,36 @@ class WireError(Error):
 class FileError(Error):
     """A file that cannot be read or written as asked, in the terms of no protocol.
 
-    TFTP sends kind as an error code, HTTP as a status; reason says more.
+    TFTP sends kind as an error code, HTTP as a status, and reason as text. detail is for the administrator
+    alone: it may name paths and owners, which are no client's business.
     """
 
     NOT_FOUND, DENIED, EXISTS, FULL = "not found", "denied", "exists", "full"
     BUSY, UNDEFINED = "busy", "undefined"  # busy: the same request may do later
 
-    def __init__(self, kind: str, reason: str) -> None:
+    def __init__(self, kind: str, reason: str, detail: str = "") -> None:
         super().__init__(reason)
         self.kind = kind
         self.reason = reason
+        self.detail = detail
+
+    @property
+    def explained(self) -> str:
+        """The reason and the detail."""
+        return f"{self.reason}: {self.detail}" if self.detail else self.reason
 
 
 class TransferError(Error):
-    """A TFTP transfer that cannot go on; code is the RFC 1350 error code that the peer is sent."""
+    """A TFTP transfer that cannot go on; code is the RFC 1350 error code that the peer is sent.
 
-    def __init__(self, code: int, reason: str) -> None:
+    explained: the reason as the administrator is told it.
+    """
+
+    def __init__(self, code: int, reason: str, explained: str = "") -> None:
         super().__init__(reason)
         self.code = code
         self.reason = reason
+        self.explained = explained or reason
 
 
 class Faults:

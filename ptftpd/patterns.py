@@ -16,7 +16,7 @@ from re import _constants as c  # type: ignore[attr-defined]
 from re import _parser  # type: ignore[attr-defined]
 from typing import Any
 
-LONGEST = 512  # octets of a name: RFC 2347 allows so many in a whole request
+LONGEST = 512  # characters of a name: RFC 2347 allows so many in a whole request
 CUBIC_LONGEST = 100  # of a name that n^3 steps are taken for: 170,000, as many as n^2 takes for the longest
 MAX_DEGREE = 3
 MANY = 16  # a repeat with so many more at most than at least counts as one without an end
@@ -33,12 +33,12 @@ _CATEGORIES = {
 }  # fmt: skip
 
 
-def longest(expression: str) -> int:
-    """Return how long a name, in octets, the expression may be tried on; ValueError says why on none.
+def longest(expression: str, flags: int = 0) -> int:
+    """Return how long a name, in characters, the expression may be tried on; ValueError says why on none.
 
-    The expression is one that re.compile() takes.
+    The expression is one that re.compile() takes with these flags.
     """
-    tree = _parser.parse(expression)
+    tree = _parser.parse(expression, flags)
     study = _Study(ignore_case=bool(tree.state.flags & re.IGNORECASE))
     items = list(tree)
     degree = study.degree(items, ALL)
@@ -46,7 +46,7 @@ def longest(expression: str) -> int:
         degree += 1  # it is tried at each place in the name
     if degree > MAX_DEGREE:
         raise ValueError(
-            f"may take a very long time, n^{degree} steps for a name of n octets: begin it with ^, write "
+            f"may take a very long time, n^{degree} steps for a name of n characters: begin it with ^, write "
             "[^/]* in place of .*, or use fewer of them"
         )
     if study.choices > MAX_CHOICES:

@@ -251,7 +251,18 @@ class Tftp:
     upload_reserve: int = option(
         64 << 20, octets(0, 1 << 50), "space that uploads leave free on the disk", metavar="SIZE"
     )
-    upload_umask: int = option(0o022, umask, "umask of uploaded files", metavar="OCTAL")
+    upload_umask: int = option(
+        0o022,
+        umask,
+        "umask of uploaded files; one that replaces another has its mode and group",
+        metavar="OCTAL",
+    )
+    upload_versions: int = option(
+        0,
+        integer(0, 1_000_000),
+        "earlier versions of a file that uploads = version keeps; the oldest is removed; 0: all are kept",
+        metavar="N",
+    )
 
 
 @dataclass(frozen=True)

@@ -34,13 +34,14 @@ dhcp.prober dhcp.held dhcp.served
 tftp.transfer tftp.catalog client.channel client.local client.trace client.progress
 tftp.clients tftp.uploads tftp.sources client.job client.place
 links runs rivals
-loop net neighbours log tftp.files tftp.chunks dhcp.store
-account orders sinks
+loop net neighbours log tftp.files tftp.chunks tftp.space dhcp.store
+tftp.roots account orders sinks
+tftp.casefold
 dhcp.explain
 dhcp.machine dhcp.proxy dhcp.bootp dhcp.advice
 dhcp.networks
 dhcp.outcome dhcp.plan dhcp.origin
-dhcp.reservations
+dhcp.reservations tftp.remap
 tftp.sender tftp.receiver tftp.names tftp.limits dhcp.pool dhcp.sheets dhcp.decision
 dhcp.rules dhcp.menu dhcp.monitor
 settings client.settings

@@ -19,7 +19,7 @@ from ptftpd.tftp import wire
 from ptftpd.tftp.codes import transfer_error
 from ptftpd.tftp.files import Source, failure
 from ptftpd.tftp.outcome import INF
-from ptftpd.tftp.uploads import FLOOR_EVERY, Policy, Upload
+from ptftpd.tftp.uploads import LOOK, Policy, Upload
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -129,7 +129,7 @@ class Download(Target):
         self._force = force
         self._upload: Upload | None = None
         self._announced = 0
-        self._look_at = FLOOR_EVERY  # the size at which the free space is looked at next
+        self._look_at = LOOK  # the size at which the free space is looked at next
         self._place = place.find(path, force=force)
 
     def close(self) -> None:
@@ -145,7 +145,7 @@ class Download(Target):
     def _open(self, announced: int | None) -> None:
         self._drop()
         self._announced = announced or 0
-        self._look_at = self._announced + FLOOR_EVERY
+        self._look_at = self._announced + LOOK
         free = self._free()
         if self._announced > free:
             raise TransferError(
@@ -162,7 +162,7 @@ class Download(Target):
     def _keep(self, payload: memoryview) -> None:
         assert self._upload
         if self.size >= self._look_at:
-            self._look_at = self.size + FLOOR_EVERY
+            self._look_at = self.size + LOOK
             if (free := self._free()) < RESERVE:
                 beyond = (
                     f"beyond the {self._announced} octets announced" if self._announced else "unannounced"

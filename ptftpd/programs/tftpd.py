@@ -20,6 +20,7 @@ from ptftpd.tftp.catalog import Catalog
 from ptftpd.tftp.clients import Clients
 from ptftpd.tftp.codes import transfer_error
 from ptftpd.tftp.server import Server
+from ptftpd.tftp.space import Space
 
 
 def port_test(loaded: Loaded, unit: str, parameters: dict[str, str]) -> str:
@@ -92,6 +93,7 @@ class Tftpd:
         self._from_systemd = False  # the sockets
         self._first = True  # of the workers: the one that records what an administrator should know
         self._server: Server | None = None
+        self._space: Space | None = None
 
     def check(self, log: Log) -> None:
         """Raise Error when the interface, a root or the port is not there, or a name cannot be looked up.
@@ -117,6 +119,7 @@ class Tftpd:
 
     def open(self, activated: dict[str, list[socket.socket]]) -> None:
         """Take the sockets named tftp from systemd, or open the port on every address configured."""
+        self._space = Space(self.workers())  # before the workers are forked, who share it
         self._sockets = activated.pop("tftp", [])
         self._from_systemd = bool(self._sockets)
         if self.interface:
@@ -145,7 +148,9 @@ class Tftpd:
 
     def serve(self, loop: Loop, log: Log) -> str:
         """Begin to answer requests."""
-        self._server = Server(loop, log, self._sockets, self.settings, ifindex=_index(self.interface))
+        self._server = Server(
+            loop, log, self._sockets, self.settings, ifindex=_index(self.interface), space=self._space
+        )
         if self._first:
             self._server.record_faults()
             if self._from_systemd:

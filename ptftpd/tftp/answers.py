@@ -18,7 +18,9 @@ from ptftpd.tftp.files import failure
 from ptftpd.tftp.names import Facts
 from ptftpd.tftp.outcome import PATIENCE, Backoff
 from ptftpd.tftp.receiver import Receiver
+from ptftpd.tftp.roots import Tell
 from ptftpd.tftp.sender import Sender
+from ptftpd.tftp.space import Space
 from ptftpd.tftp.transfer import File, Peer, Request
 from ptftpd.tftp.uploads import Upload
 
@@ -30,13 +32,19 @@ SHARED_WINDOW = 4
 class Answers:
     """The answers of one configuration; a reload makes new ones."""
 
-    def __init__(self, settings: Settings, shelf: Shelf) -> None:
-        """Open the roots; Error when one cannot be used, or a rule. shelf: for what transfers share."""
+    def __init__(
+        self, settings: Settings, shelf: Shelf, space: Space, tell: Tell = lambda sentence: None
+    ) -> None:
+        """Open the roots; Error when one cannot be used, or a rule.
+
+        shelf: for what transfers share. space: for what is promised to uploads. tell: takes sentences for
+        the record, of roots that are gone.
+        """
         self._settings, self._shelf = settings.tftp, shelf
         self._windowsize = settings.tftp.windowsize
         if settings.tftp.single_port and ("tftp", "windowsize") not in settings.sources:
             self._windowsize = min(self._windowsize, SHARED_WINDOW)
-        self._catalog = Catalog(settings)
+        self._catalog = Catalog(settings, space, tell)
         self._clients = Clients(settings)
         self._refuse = frozenset(options.KNOWN if settings.tftp.rfc1350 else settings.tftp.refuse_option)
 

@@ -15,4 +15,4 @@ _CODES = {
 
 def transfer_error(error: FileError) -> TransferError:
     """Return what the peer of a transfer is sent when its file failed."""
-    return TransferError(_CODES.get(error.kind, wire.UNDEFINED), error.reason)
+    return TransferError(_CODES.get(error.kind, wire.UNDEFINED), error.reason, error.explained)

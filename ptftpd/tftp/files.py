@@ -8,23 +8,29 @@ import os
 import posixpath
 import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ptftpd import account
 from ptftpd.errors import ConfigError, FileError
 from ptftpd.tftp.content import CacheKey
+from ptftpd.tftp.roots import LEADS_OUT, OpenRoot, Root, Tell
 
 HIDDEN = ("/home", "/root", "/run/user")  # by ProtectHome=: systemd.exec(5)
 EXAMPLES = "/usr/share/doc/ptftpd/examples"
 UTF8 = sys.getfilesystemencoding() == "utf-8"
 IOV_MAX = 1024  # Linux: views in one preadv(2)
 
+Opener = Callable[[str, int], int]  # opens a name below a directory's descriptor; OSError, FileError
+
+NO_PERMISSION = "the server lacks permission: check the path's owners and modes"
+
 _ERRNO = {
     errno.ENOENT: (FileError.NOT_FOUND, "no such file"),
     errno.ENOTDIR: (FileError.NOT_FOUND, "no such file"),
     errno.ENAMETOOLONG: (FileError.NOT_FOUND, "the name is too long"),
-    errno.EACCES: (FileError.DENIED, "the server lacks permission: check the path's owners and modes"),
+    errno.EACCES: (FileError.DENIED, NO_PERMISSION),
     errno.EPERM: (FileError.DENIED, "the server lacks permission"),
     errno.EROFS: (
         FileError.DENIED,
@@ -35,6 +41,7 @@ _ERRNO = {
     errno.EDQUOT: (FileError.FULL, "the disk quota is used up"),
     errno.EFBIG: (FileError.FULL, "the file is too large"),
     errno.EEXIST: (FileError.EXISTS, "the file exists already"),
+    errno.ESTALE: (FileError.BUSY, "its file server does not know it any more: try again"),
     errno.EMFILE: (FileError.BUSY, "the server is busy: it has no file descriptor left"),
     errno.ENFILE: (FileError.BUSY, "the server is busy: it has no file descriptor left"),
 }
@@ -51,6 +58,11 @@ def local(name: str) -> str:
     return name if UTF8 else os.fsdecode(name.encode("utf-8", "surrogateescape"))
 
 
+def remote(path: str) -> str:
+    """Return a path of Python's calls as names are: in UTF-8."""
+    return path if UTF8 else os.fsencode(path).decode("utf-8", "surrogateescape")
+
+
 @dataclass
 class Source:
     """An open regular file of size octets, as large as it was when it was opened."""
@@ -59,6 +71,7 @@ class Source:
     size: int
     path: str
     modified: int = 0  # see Content
+    below: str = ""  # its path below its root, links resolved
 
     def read(self, views: Sequence[memoryview], offset: int) -> int:
         """Fill the views from offset; return the octets read, fewer only at the end of the file."""
@@ -99,62 +112,27 @@ def _rest(views: Sequence[memoryview], done: int) -> Sequence[memoryview]:
     return [views[first][done:], *views[first + 1 :]]
 
 
-class Root:
-    """One directory that files are served from, open."""
+class Directory(NamedTuple):
+    """A directory below a root, open: its descriptor, its path, and its path below the root ('' for it)."""
 
-    def __init__(self, path: str) -> None:
-        """OSError when it is not a directory that may be used."""
-        self.path = path
-        self.fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._top = ""
-        try:
-            os.stat(".", dir_fd=self.fd)
-            self._top = os.readlink(f"/proc/self/fd/{self.fd}")
-        except OSError:
-            os.close(self.fd)
-            raise
-
-    @property
-    def removed(self) -> bool:
-        """Whether its directory is gone, so that another one, or none, has its path."""
-        status = os.fstat(self.fd)
-        if status.st_nlink:
-            return False  # it may have been renamed, and is served on
-        try:
-            return not os.path.samestat(status, os.stat(self.path))  # some of FUSE never count links
-        except OSError:
-            return True
-
-    def confined(self, fd: int) -> str:
-        """Return the path of an open file or directory; FileError when it is not below the root.
-
-        OSError when the kernel does not tell it: it is longer than 4096 octets.
-        """
-        path = os.readlink(f"/proc/self/fd/{fd}")
-        if not _within(path, self._top):
-            self._top = os.readlink(f"/proc/self/fd/{self.fd}")  # the root itself may have been renamed
-            if not _within(path, self._top):
-                raise FileError(FileError.DENIED, "a symbolic link leads out of the root directory")
-        return path
-
-
-def _within(path: str, top: str) -> bool:
-    return path.startswith(top.rstrip("/") + "/") or path == top
+    fd: int
+    path: str
+    below: str
 
 
 class Tree:
     """The roots, searched in order: the first that has a name wins."""
 
-    def __init__(self, roots: Sequence[str], source: str = "") -> None:
+    def __init__(self, roots: Sequence[str], source: str = "", tell: Tell = lambda sentence: None) -> None:
         """Open the roots; ConfigError names one that is not a directory or may not be read.
 
-        source: where they are set.
+        source: where they are set. tell: what takes a sentence when one is gone later, or there again.
         """
         self.roots = tuple(roots)
         self._roots: list[Root] = []
         for root in roots:
             try:
-                self._roots.append(Root(root))
+                self._roots.append(Root(root, tell))
             except OSError as error:
                 self.close()
                 reason = f"root directory {root}: {error.strerror}: {_remedy(root, error)}"
@@ -163,7 +141,7 @@ class Tree:
     def close(self) -> None:
         """Release the descriptors."""
         while self._roots:
-            os.close(self._roots.pop().fd)
+            self._roots.pop().close()
 
     def open(self, relative: str, *, ignore_case: bool = False) -> Source:
         """Return the file of a relative name; FileError says why there is none to be had."""
@@ -171,45 +149,163 @@ class Tree:
         name = local(relative)
         for root in self._roots:
             try:
-                return _open_below(root, _matching_case(root.fd, name) if ignore_case else name)
-            except OSError as error:
-                failed = failure(error)
+                return _open_in(root, name, ignore_case=ignore_case)
             except FileError as error:
-                failed = error
-            if refusal is None or refusal.kind == FileError.NOT_FOUND:
-                refusal = failed  # 'not readable' in one root tells more than 'no such file' in another
-        refusal = refusal or FileError(FileError.NOT_FOUND, "no such file")
-        if refusal.kind == FileError.NOT_FOUND and self._renew():
-            return self.open(relative, ignore_case=ignore_case)
+                if refusal is None or (refusal.kind == FileError.NOT_FOUND and not refusal.detail):
+                    refusal = error  # 'not readable' in one root tells more than 'no such file' in another
+        assert refusal is not None
         raise refusal
 
-    def directory(self, relative: str) -> tuple[int, str]:
-        """Return (descriptor, path) of a directory below the first root; FileError when there is none."""
-        try:
-            flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-            self._renew()
-            root = self._roots[0]
-            if root.removed:
-                raise OSError(errno.ENOENT, "")
-            fd = os.open(local(relative) or ".", flags, dir_fd=root.fd)
-            try:
-                return fd, root.confined(fd)
-            except (OSError, FileError):
-                os.close(fd)
-                raise
-        except OSError as error:
-            raise failure(error) from None
+    def directory(self, relative: str) -> Directory:
+        """Return a directory below the first root; FileError when there is none."""
+        root = self._roots[0]
+        here = _follow(root)
+        fd, below = _open_confined(here, local(relative) or ".", _open_directory)
+        return Directory(fd, posixpath.join(here.top, below), below)
 
-    def _renew(self) -> bool:
-        """Open the roots anew that were removed and made anew; return whether there are such."""
-        renewed = False
-        for number, root in enumerate(self._roots):
-            if root.removed:
-                with contextlib.suppress(OSError):  # it was not made anew yet
-                    self._roots[number] = Root(root.path)
-                    os.close(root.fd)
-                    renewed = True
-        return renewed
+    def target(self, directory: Directory, name: str) -> tuple[Directory, str]:
+        """Return directory and name of the file that a link in the first root leads to; itself if it is none.
+
+        The directory is closed if it is not the one that is returned. FileError when the link leads out.
+        """
+        try:
+            os.readlink(name, dir_fd=directory.fd)
+        except OSError:
+            return directory, name
+        try:
+            here = _follow(self._roots[0])
+            fd, below = _open_confined(here, posixpath.join(directory.below, name), _open_path)
+        except FileError as error:
+            if error.kind == FileError.NOT_FOUND:
+                return directory, name  # it leads nowhere: nothing is written there
+            raise
+        os.close(fd)
+        parent, base = posixpath.split(below)
+        real = self.directory(remote(parent))
+        os.close(directory.fd)
+        return real, base
+
+
+def _follow(root: Root) -> OpenRoot:
+    """Return what a root is now; FileError when it is gone."""
+    try:
+        return root.follow()
+    except OSError as error:
+        failed = failure(error)
+        raise FileError(failed.kind, failed.reason, f"root directory {root.path} is gone") from None
+
+
+def _open_in(root: Root, name: str, *, ignore_case: bool) -> Source:
+    """Return the file of a name below one root; FileError when there is none."""
+    here = _follow(root)
+    if not ignore_case:
+        return _file(here, name)
+    try:
+        for match in root.listings.matches(here.fd, name):
+            try:
+                return _file(here, match)
+            except FileError as error:
+                if error.kind != FileError.NOT_FOUND:
+                    raise
+    except OSError as error:
+        raise failure(error) from None
+    raise failure(OSError(errno.ENOENT, ""))
+
+
+def _file(root: OpenRoot, relative: str) -> Source:
+    """Return the regular file of that very name; FileError when there is none."""
+    fd, below = _open_confined(root, relative, _open_regular)
+    status = os.fstat(fd)
+    changed = max(status.st_ctime_ns, status.st_mtime_ns)
+    return Source(fd, status.st_size, posixpath.join(root.top, below), changed, remote(below))
+
+
+def _open_confined(root: OpenRoot, relative: str, opener: Opener) -> tuple[int, str]:
+    """Return (descriptor, path below the root) of what a name leads to; FileError when it may not be opened.
+
+    A link that leads out, or nowhere, is followed once more as if the root were '/', as links are made for
+    servers in a chroot. Nothing leaves the root by that: what was opened is what is checked.
+    """
+    try:
+        return _attempt(root, relative, opener)
+    except FileError as error:
+        if error.kind != FileError.NOT_FOUND and error.reason != LEADS_OUT:
+            raise _explained(root, relative, error) from None
+        inner = root.chrooted(relative)
+        if inner is not None:
+            with contextlib.suppress(FileError):
+                return _attempt(root, inner, opener)
+        raise _explained(root, relative, error) from None
+
+
+def _attempt(root: OpenRoot, relative: str, opener: Opener) -> tuple[int, str]:
+    try:
+        fd = opener(relative, root.fd)
+    except OSError as error:
+        raise failure(error) from None
+    try:
+        return fd, root.below(fd)
+    except OSError as error:
+        os.close(fd)
+        raise failure(error) from None
+    except FileError:
+        os.close(fd)
+        raise
+
+
+def _open_regular(relative: str, root: int) -> int:
+    """Open a regular file: looked at before, so that no device is touched, and again once it is open."""
+    _check_regular(os.stat(relative, dir_fd=root))
+    fd = os.open(relative, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=root)
+    try:
+        _check_regular(os.fstat(fd))
+    except (OSError, FileError):
+        os.close(fd)
+        raise
+    return fd
+
+
+def _open_directory(relative: str, root: int) -> int:
+    return os.open(relative, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=root)
+
+
+def _open_path(relative: str, root: int) -> int:
+    return os.open(relative, os.O_PATH | os.O_CLOEXEC, dir_fd=root)
+
+
+def _check_regular(status: os.stat_result) -> None:
+    """Raise FileError when something is not a regular file."""
+    if not stat.S_ISREG(status.st_mode):
+        kind = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
+        raise FileError(FileError.DENIED, f"it is {kind}")
+
+
+def _explained(root: OpenRoot, relative: str, error: FileError) -> FileError:
+    """Return the error with what an administrator has to look at."""
+    detail = error.detail
+    if error.reason == LEADS_OUT:
+        detail = root.link_out(relative)
+    elif error.reason == NO_PERMISSION:
+        detail = in_the_way(posixpath.join(root.top, relative))
+    return FileError(error.kind, error.reason, detail)
+
+
+def in_the_way(path: str) -> str:
+    """Return the first part of a path that keeps this process from it, with its mode and owner."""
+    part = "/"
+    for name in [*path.strip("/").split("/"), ""]:
+        try:
+            status = os.stat(part)
+            mode = os.X_OK if name else os.R_OK
+            if name and not stat.S_ISDIR(status.st_mode):
+                break
+            if not os.access(part, mode, effective_ids=True):
+                owner = f"{account.name(status.st_uid)}:{account.group(status.st_gid)}"
+                return f"{part} has mode {stat.S_IMODE(status.st_mode):04o} and belongs to {owner}"
+        except OSError:
+            break
+        part = posixpath.join(part, name)
+    return ""
 
 
 def unwritable(directory: int) -> str:
@@ -233,50 +329,3 @@ def _remedy(root: str, error: OSError) -> str:
         return "name a directory"
     own = "INVOCATION_ID" in os.environ and real.startswith(("/tmp/", "/var/tmp/"))  # a service of systemd
     return "a service has a /tmp of its own: name another" if own else "create it or name another"
-
-
-def _open_below(root: Root, relative: str) -> Source:
-    """Return the regular file below a root; OSError or FileError when it is not one.
-
-    It is looked at before it is opened, so that no device is touched, and checked once it is open, so that
-    what was checked is what is read, whoever moves links about meanwhile.
-    """
-    _check_regular(os.stat(relative, dir_fd=root.fd))
-    fd = os.open(relative, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=root.fd)
-    try:
-        status = os.fstat(fd)
-        _check_regular(status)
-        return Source(fd, status.st_size, root.confined(fd), max(status.st_ctime_ns, status.st_mtime_ns))
-    except (OSError, FileError):
-        os.close(fd)
-        raise
-
-
-def _check_regular(status: os.stat_result) -> None:
-    """Raise FileError when something is not a regular file."""
-    if not stat.S_ISREG(status.st_mode):
-        kind = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-        raise FileError(FileError.DENIED, f"it is {kind}")
-
-
-def _matching_case(root: int, relative: str) -> str:
-    """Return the name, each part of it replaced by what the directory has, should only the case differ.
-
-    The first in the order of the names counts where several do. OSError when a directory cannot be read.
-    """
-    found = ""
-    for part in relative.split("/"):
-        try:
-            fd = os.open(found or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=root)
-        except OSError:
-            return relative
-        try:
-            entries = os.listdir(fd)
-        finally:
-            os.close(fd)
-        folded = part.casefold()
-        same = part if part in entries else min((e for e in entries if e.casefold() == folded), default="")
-        if not same:
-            return relative
-        found = posixpath.join(found, same)
-    return found

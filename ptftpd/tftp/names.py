@@ -1,14 +1,13 @@
-"""The names that clients ask for: rewritten by rules, cleaned, tried in the client's own directories."""
+"""The names that clients ask for: cleaned, mended, tried in the client's own directories."""
 
 from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from ptftpd.errors import ConfigError, FileError
-from ptftpd.settings import Remap
+from ptftpd.errors import FileError
 
 # What old ROMs leave behind a name: octets from 0x80 on (0xFF above all: they read DHCP option 67 as a C
 # string), the ':' that one GRUB appends, blanks and control characters. A name in UTF-8 is not touched.
@@ -16,6 +15,10 @@ _DIRT = "".join(map(chr, (*range(0x21), ord(":"), 0x7F, 0xFF, *range(0xDC80, 0xD
 
 # A Raspberry Pi asks for its files in a directory named after its serial number, 8 hex digits, first.
 _SERIAL = re.compile(r"[0-9a-f]{8}/(?=.)")
+
+# What a file on its way in is called, in a directory whose file system needs that.
+UNFINISHED = ".tftp.{n}.part"
+_UNFINISHED = re.compile(r"\.tftp\.[0-9]+\.part", re.IGNORECASE)
 
 # The names that shim has built in for what it loads next, beside itself: GRUB, or MokManager for its keys.
 _SECOND_STAGE = re.compile(r"(?P<program>grub|mm)(?P<machine>x64|ia32|aa64|riscv64)\.efi")
@@ -59,6 +62,24 @@ def relative(name: str) -> str:
     if path == ".." or path.startswith("../"):
         raise FileError(FileError.DENIED, "the name leads out of the root directory")
     return path
+
+
+def unwritable(name: str) -> str:
+    """Return why no file may be uploaded under a name, '' if one may.
+
+    A control character can do anything to the terminal of whoever lists the directory; 0x80 to 0x9f are
+    such, as Unicode and as octets that are not UTF-8. The server's own names are not for clients.
+    """
+    if re.search(r"[\x00-\x1f\x7f-\x9f\udc80-\udc9f]", name):
+        return "the name has control characters"
+    if is_unfinished(name):
+        return "such names are the server's own"
+    return ""
+
+
+def is_unfinished(name: str) -> bool:
+    """Return whether a name is one that an upload has while it is on its way in: it is never served."""
+    return bool(_UNFINISHED.fullmatch(posixpath.basename(name)))
 
 
 def cleaned(name: str) -> str:
@@ -105,46 +126,3 @@ def candidates(name: str, directories: Iterable[str], facts: Facts) -> Iterator[
         if directory is not None:
             yield posixpath.join(relative(directory), path)
     yield path
-
-
-class Rules:
-    """The [remap] rules, in order."""
-
-    def __init__(
-        self, remaps: Iterable[tuple[str, Remap]], sources: Mapping[tuple[str, str], str] | None = None
-    ) -> None:
-        """remaps: (name of the rule, its settings). sources: where each was written.
-
-        ConfigError when a replacement names a group that the expression does not have.
-        """
-        self._rules = [(name, re.compile(remap.match), remap) for name, remap in remaps]
-        for name, expression, remap in self._rules:
-            try:
-                expression.sub(remap.replace, "")  # reads the replacement whether or not it is used
-            except (re.error, IndexError) as error:
-                section = f"remap {name}"
-                raise ConfigError(
-                    f"must fit match = {remap.match}: {error}",
-                    source=(sources or {}).get((section, "replace"), ""),
-                    setting=f"[{section}] replace = {remap.replace}",
-                ) from None
-
-    def apply(self, name: str, facts: Facts, *, writing: bool) -> tuple[str, list[str]]:
-        """Return the rewritten name and the rules that changed it; FileError when one refuses it."""
-        used: list[str] = []
-        for rule, expression, remap in self._rules:
-            if remap.request == ("read" if writing else "write"):
-                continue
-            match = expression.search(name)
-            if match is None:
-                continue
-            if remap.refuse:
-                raise FileError(FileError.DENIED, f"{remap.refuse} (rule {rule})")
-            replacement = facts.fill(remap.replace, escape=True)
-            if replacement is None:
-                continue  # the rule is for clients of whom more is known
-            name = name[: match.start()] + match.expand(replacement) + name[match.end() :]
-            used.append(rule)
-            if remap.last:
-                break
-        return name, used

@@ -23,6 +23,7 @@ from ptftpd.tftp.limits import ONCE, REFUSED, Limits, least_done
 from ptftpd.tftp.outcome import OK, Outcome
 from ptftpd.tftp.rates import Rates
 from ptftpd.tftp.sources import Sources
+from ptftpd.tftp.space import Space
 from ptftpd.tftp.transfer import STALLED, Peer, Request, Transfer
 
 _OF_A_TRANSFER = (wire.make_data(0, b"")[:2], wire.make_ack(0)[:2])
@@ -42,8 +43,12 @@ class Server:
         settings: Settings,
         *,
         ifindex: int = 0,
+        space: Space | None = None,
     ) -> None:
-        """ifindex: the only interface to serve; 0 serves every one. Error when a root cannot be used."""
+        """ifindex: the only interface to serve; 0 serves every one. Error when a root cannot be used.
+
+        space: what all workers have promised to uploads.
+        """
         self.loop, self.log = loop, log
         self.buffer = bytearray(65536)
         self.outbox: list[Transfer] = []  # transfers that have something to send in this wake-up
@@ -52,7 +57,7 @@ class Server:
         # the newest is acknowledged: a request may be forged, and what runs is not ended for it.
         self._by_tid: dict[tuple[Peer, str], list[Transfer]] = {}
         self.sent = self.received = 0
-        self._shelf = Shelf()
+        self._shelf, self._space = Shelf(), space or Space()
         tftp = settings.tftp
         self.limits = Limits[Transfer](tftp.max_transfers, tftp.max_client_transfers, tftp.request_rate)
         self._sources = Sources()
@@ -60,7 +65,7 @@ class Server:
         self._ifindex = ifindex
         self._draining = False
         self._sockets = tuple(sockets)
-        self._apply(settings, Answers(settings, self._shelf))
+        self._apply(settings, self._answers_by(settings))
         for sock in sockets if tftp.single_port else ():
             net.report_errors(sock)
         loop.every_wakeup(self._flush)
@@ -72,7 +77,7 @@ class Server:
 
         Error when they cannot be used.
         """
-        answers = Answers(settings, self._shelf)
+        answers = self._answers_by(settings)
 
         def commit() -> None:
             self._answers.close()
@@ -83,6 +88,9 @@ class Server:
     def reload(self, settings: Settings) -> None:
         """Answer new requests by other settings. Error changes nothing."""
         self.prepare(settings).commit()
+
+    def _answers_by(self, settings: Settings) -> Answers:
+        return Answers(settings, self._shelf, self._space, partial(self.log.warning, ""))
 
     def record_faults(self) -> None:
         """Record what uploads lack, before a client finds out."""
@@ -325,6 +333,6 @@ class Server:
         client, name = request.peer[0], request.name
         verb = "write" if request.writing else "read"
         self.log.info(
-            "refused", f"refused {client} to {verb} {cut(name)}: {error.reason}",
+            "refused", f"refused {client} to {verb} {cut(name)}: {error.explained}",
             TFTP_CLIENT=client, TFTP_FILE=name, TFTP_ERROR=error.code,
         )  # fmt: skip

@@ -15,7 +15,7 @@ from ptftpd.client import local
 from ptftpd.client.local import RESERVE, Download, Stream, Target
 from ptftpd.errors import Error, TransferError
 from ptftpd.tftp import wire
-from ptftpd.tftp.uploads import FLOOR_EVERY, Upload
+from ptftpd.tftp.uploads import LOOK, Upload
 
 OLD, NEW = b"what was there before", b"what came"
 WRONG = "0" * 64
@@ -152,7 +152,7 @@ def test_more_than_the_disk_has(tmp_path: Path) -> None:
     assert caught.value.code == wire.DISK_FULL
 
 
-@pytest.mark.parametrize("announced", [None, 100, 3 * FLOOR_EVERY])
+@pytest.mark.parametrize("announced", [None, 100, 3 * LOOK])
 @pytest.mark.parametrize("free", [RESERVE, RESERVE - 1])
 def test_endless_data_leave_room_on_the_disk(
     announced: int | None, free: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -163,7 +163,7 @@ def test_endless_data_leave_room_on_the_disk(
     monkeypatch.setattr(Download, "_free", lambda self: free)
     monkeypatch.setattr(Upload, "write", lambda self, payload: None)  # there is no need to fill a disk
     block, came = memoryview(bytes(1 << 16)), 0
-    bound = (announced or 0) + FLOOR_EVERY + local.BUFFER
+    bound = (announced or 0) + LOOK + local.BUFFER
     with contextlib.closing(target), contextlib.suppress(TransferError):
         while came < bound:
             target.write(block)

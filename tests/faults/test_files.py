@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import resource
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -149,3 +150,33 @@ def test_out_of_descriptors(serving: Serving) -> None:
     assert serving.server.transfers == {}
     for peer in peers[-3:]:
         assert peer.get(rrq("file")) == OCTETS
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Iterator[Callable[[str], None]]:
+    """Return what mounts a release over the root; nothing stays mounted."""
+    root = tmp_path / "root"
+    for name in ("one", "two", "root"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name)
+
+    def mount(release: str) -> None:
+        subprocess.run(["mount", "--bind", tmp_path / release, root], check=True)
+
+    yield mount
+    while os.path.ismount(root):
+        subprocess.run(["umount", "-l", root], check=True)
+
+
+def test_what_is_mounted_on_the_root(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mounted: Callable[[str], None]
+) -> None:
+    """A disk mounted after the start, or the next one after 'umount -l': what is there now is sent."""
+    root = tmp_path / "root"
+    with Serving(monkeypatch, root) as serving:
+        assert serving.peer().get(rrq("file")) == b"root"
+        mounted("one")
+        assert serving.peer().get(rrq("file")) == b"one"
+        subprocess.run(["umount", "-l", root], check=True)
+        mounted("two")
+        assert serving.peer().get(rrq("file")) == b"two"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import os
 import pwd
 import shutil
@@ -49,6 +50,12 @@ def read(source: Source) -> bytes:
     assert source.read([memoryview(buffer)], 0) == source.size
     source.close()
     return bytes(buffer)
+
+
+def descriptors() -> int:
+    """Return how many descriptors this process has open that something needs."""
+    gc.collect()  # a failed test keeps what it has seen
+    return len(os.listdir("/proc/self/fd"))
 
 
 def refusal(tree: Tree, name: str, *, ignore_case: bool = False) -> str:
@@ -160,14 +167,9 @@ class TestConfinement:
         with closing(Tree([str(tmp_path / "named")])) as tree:
             assert read(tree.open("directory/file")) == b"inside"
 
-    def test_a_root_that_was_renamed(self, root: Path, tree: Tree, tmp_path: Path) -> None:
-        """It is the same directory."""
-        root.rename(tmp_path / "renamed")
-        assert read(tree.open("directory/file")) == b"inside"
-
     def test_a_root_that_is_removed_and_made_anew(self, root: Path, tree: Tree) -> None:
         """What is there by its name now is served, as if it had been there all the time."""
-        before = len(os.listdir("/proc/self/fd"))
+        before = descriptors()
         shutil.rmtree(root)
         for _ in range(2):
             assert refusal(tree, "file") == FileError.NOT_FOUND
@@ -178,17 +180,10 @@ class TestConfinement:
         (root / "out").symlink_to("../elsewhere")
         assert read(tree.open("File")) == read(tree.open("FILE", ignore_case=True)) == b"anew"
         assert refusal(tree, "out/file") == FileError.DENIED
-        fd, path = tree.directory("")
-        os.close(fd)
-        assert path == str(root)
-        assert len(os.listdir("/proc/self/fd")) == before
-
-    def test_a_file_system_that_counts_no_links(self, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Its directories are there all the same."""
-        real = os.fstat
-        monkeypatch.setattr(os, "fstat", lambda fd: os.stat_result((*real(fd)[:3], 0, *real(fd)[4:])))
-        assert refusal(tree, "absent") == FileError.NOT_FOUND
-        os.close(tree.directory("directory")[0])
+        made = tree.directory("")
+        os.close(made.fd)
+        assert (made.path.rstrip("/"), made.below) == (str(root), "")
+        assert descriptors() == before
 
     def test_the_root_of_the_file_system(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_bytes(b"somewhere")
@@ -269,7 +264,7 @@ class TestKinds:
 
     def test_a_path_that_is_too_long_to_be_told(self, tree: Tree, root: Path) -> None:
         """The kernel does not tell one of more than 4096 octets, nor so whether it is below the root."""
-        before = len(os.listdir("/proc/self/fd"))
+        before = descriptors()
         below = (MAX_PATH - len(str(root))) // 201
         with contextlib.ExitStack() as stack:
             at = os.open(root, os.O_RDONLY)
@@ -285,15 +280,15 @@ class TestKinds:
         assert refusal(tree, f"{deep}/file") == FileError.NOT_FOUND
         with pytest.raises(FileError, match="too long"):
             tree.directory(deep)
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert descriptors() == before
 
     def test_nothing_is_left_open(self, root: Path, tree: Tree) -> None:
         (root / "link").symlink_to("/etc/passwd")
-        before = len(os.listdir("/proc/self/fd"))
+        before = descriptors()
         for name in ("link", "directory", "absent", "directory/file/x"):
             refusal(tree, name)
             refusal(tree, name, ignore_case=True)
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert descriptors() == before
 
 
 class TestCase:
@@ -302,6 +297,18 @@ class TestCase:
     @pytest.mark.parametrize("name", ["DIRECTORY/FILE", "Directory/file", "directory/file"])
     def test_found(self, tree: Tree, name: str) -> None:
         assert read(tree.open(name, ignore_case=True)) == b"inside"
+
+    def test_two_directories_alike(self, root: Path, tree: Tree) -> None:
+        """Windows loaders ask for \\Boot and \\boot alike: where one lacks the file, the other counts."""
+        for name in ("Boot/BCD", "Boot/Fonts/WGL4_Boot.ttf", "boot/grub/grub.cfg", "BOOT/Grub/other"):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text(name)
+        for asked, found in {
+            "boot/bcd": "Boot/BCD", "BOOT/FONTS/wgl4_boot.ttf": "Boot/Fonts/WGL4_Boot.ttf",
+            "Boot/Grub/grub.cfg": "boot/grub/grub.cfg", "boot/grub/OTHER": "BOOT/Grub/other",
+        }.items():  # fmt: skip
+            assert read(tree.open(asked, ignore_case=True)).decode() == found
+        assert refusal(tree, "boot/nothing", ignore_case=True) == FileError.NOT_FOUND
 
     def test_the_exact_name_first(self, root: Path, tree: Tree) -> None:
         for name in ("NAME", "Name", "name"):
@@ -318,7 +325,7 @@ class TestCase:
         def fails(_: int) -> list[str]:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-        monkeypatch.setattr(os, "listdir", fails)
+        monkeypatch.setattr(os, "scandir", fails)
         assert refusal(tree, "DIRECTORY/FILE", ignore_case=True) == FileError.UNDEFINED
 
     def test_it_leads_nowhere_else(self, root: Path, tree: Tree) -> None:

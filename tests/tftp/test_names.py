@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from ptftpd.errors import ConfigError, FileError
 from ptftpd.settings import Remap
 from ptftpd.tftp import names
-from ptftpd.tftp.names import Facts, Rules
+from ptftpd.tftp.names import Facts
+from ptftpd.tftp.remap import Rules
 
 SOMEBODY = Facts("192.0.2.7", mac="52:54:00:12:34:56", cls="efi", host="desk")
 STRANGER = Facts("192.0.2.8")

@@ -1,0 +1,129 @@
+"""A root directory: what its path leads to now, and nothing outside of it."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Callable
+
+from ptftpd.errors import FileError
+from ptftpd.tftp.casefold import Listings
+
+MAX_LINKS = 40  # Linux: symbolic links followed in one name
+LEADS_OUT = "a symbolic link leads out of the root directory"
+
+Tell = Callable[[str], None]  # takes a sentence for the administrator
+
+
+class OpenRoot:
+    """A root directory, open. It is closed when nobody uses it any more: threads may do so for a while."""
+
+    def __init__(self, path: str) -> None:
+        """OSError when it is not a directory that may be used."""
+        self.fd = -1
+        self.fd = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        os.stat(".", dir_fd=self.fd)
+        self.top = os.readlink(f"/proc/self/fd/{self.fd}")
+        self.identity = _identity(os.fstat(self.fd))
+
+    def __del__(self) -> None:
+        """Release the descriptor."""
+        if self.fd >= 0:
+            os.close(self.fd)
+
+    def below(self, fd: int) -> str:
+        """Return the path below the root of an open file or directory, links resolved ('' for the root).
+
+        FileError when it is not below the root. OSError when the kernel does not tell its path: it is longer
+        than 4096 octets.
+        """
+        path = os.readlink(f"/proc/self/fd/{fd}")
+        if not _within(path, self.top):
+            self.top = os.readlink(f"/proc/self/fd/{self.fd}")  # the root itself may have been renamed
+            if not _within(path, self.top):
+                raise FileError(FileError.DENIED, LEADS_OUT)
+        return path[len(self.top.rstrip("/")) + 1 :]
+
+    def chrooted(self, relative: str) -> str | None:
+        """Return where a name leads if the root were '/', as a server in a chroot sees it.
+
+        None if no link is in it, or too many. What is returned has no link in it; whoever opens it has to
+        check that, as links may be moved about meanwhile.
+        """
+        todo, done, links = relative.split("/")[::-1], "", 0
+        while todo:
+            part = todo.pop()
+            if part in ("", "."):
+                continue
+            if part == "..":
+                done = posixpath.dirname(done)
+                continue
+            path = posixpath.join(done, part)
+            try:
+                target = os.readlink(path, dir_fd=self.fd)
+            except OSError:  # no link, or nothing at all: opening it will tell
+                done = path
+                continue
+            links += 1
+            if links > MAX_LINKS:
+                return None
+            done = "" if target.startswith("/") else done
+            todo += target.split("/")[::-1]
+        return done or "." if links else None
+
+    def link_out(self, relative: str) -> str:
+        """Return 'PATH -> TARGET' of the link in a name that leads out of the root, '' if it is not found."""
+        parts = relative.split("/")
+        for count in range(1, len(parts) + 1):
+            path = posixpath.join(self.top, *parts[:count])
+            try:
+                target = os.readlink(path)
+            except OSError:
+                continue
+            if not _within(os.path.realpath(path), self.top):
+                return f"{path} -> {target}"
+        return ""
+
+
+class Root:
+    """One directory that files are served from.
+
+    The rule: a request is answered from what the root's path leads to when it comes. A disk that is mounted
+    late, a link that is switched to the next release, a tree that is moved away and made anew: all count at
+    once, for files that are found as for those that are not.
+    """
+
+    def __init__(self, path: str, tell: Tell = lambda sentence: None) -> None:
+        """OSError when it is not a directory that may be used. tell: what to record of it later."""
+        self.path, self._tell = path, tell
+        self.listings = Listings()
+        self._open: OpenRoot | None = OpenRoot(path)
+        self._gone = False
+
+    def close(self) -> None:
+        """Release the descriptor."""
+        self._open = None
+
+    def follow(self) -> OpenRoot:
+        """Return what the path leads to now; OSError when that is not a directory that may be used."""
+        try:
+            now = self._open
+            if now is None or _identity(os.stat(self.path)) != now.identity:
+                now = self._open = OpenRoot(self.path)
+        except OSError as error:
+            if not self._gone:
+                self._gone = True
+                self._tell(f"root directory {self.path}: {error.strerror}: nothing below it is served")
+            raise
+        if self._gone:
+            self._gone = False
+            self._tell(f"root directory {self.path} is there again")
+        return now
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _within(path: str, top: str) -> bool:
+    return path.startswith(top.rstrip("/") + "/") or path == top
