@@ -2,58 +2,76 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import posixpath
+import re
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
 
 from ptftpd.errors import FileError
-from ptftpd.tftp.files import failure
+from ptftpd.tftp.files import NO_PERMISSION, failure, unwritable
+from ptftpd.tftp.names import UNFINISHED
+from ptftpd.tftp.space import Promise, Space
 
 CHUNK = 1 << 16  # octets gathered before a write
-PART, VERSION = ".tftp.{n}.part", "{name}.~{n}~"  # of a file on its way in, of one that was replaced
+VERSION = "{name}.~{n}~"  # of a file that was replaced
 # FAT has no links, of FUSE some, and only its owner may link a file that others may not write
 # (fs.protected_hardlinks).
 UNLINKABLE = {errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EOPNOTSUPP}
-FLOOR_EVERY = 1 << 24  # octets between two looks at the free space
+STEP = 1 << 20  # octets promised at a time to an upload that did not tell its size
+LOOK = 1 << 24  # octets between two looks at the free space, which other programs use too
 
 
 @dataclass(frozen=True)
 class Policy:
-    """What may be uploaded: uploads none, create, overwrite or version; sizes in octets."""
+    """What may be uploaded: uploads none, create, overwrite or version; sizes in octets.
+
+    versions: earlier files of a name that are kept; 0: all.
+    """
 
     uploads: str
     limit: int
     reserve: int
     umask: int
+    versions: int = 0
 
 
 class Upload:
     """A file on its way in. Nothing of it is seen before finish(), and nothing left without it."""
 
-    def __init__(self, directory: int, path: str, name: str, policy: Policy, announced: int | None) -> None:
+    def __init__(
+        self,
+        directory: int,
+        path: str,
+        name: str,
+        policy: Policy,
+        announced: int | None,
+        space: Space | None = None,
+    ) -> None:
         """directory: a descriptor of the directory at path, which this object closes.
 
-        announced: the client's tsize in octets. FileError when the policy, the name or the disk is
-        against it.
+        announced: the client's tsize in octets. space: what is promised to all uploads. FileError when the
+        policy, the name or the disk is against it.
         """
         self.path = posixpath.join(path, name)
         self.size = 0
         self._directory, self._name, self._policy = directory, name, policy
         self._here = {"src_dir_fd": directory, "dst_dir_fd": directory}
         self._pending = bytearray()
-        self._looked = 0
+        self._announced, self._looked = announced or 0, 0
+        self._promise: Promise = (space or Space()).promise(directory, policy.reserve)
         self._part = ""  # the name it has meanwhile where the file system cannot do without
         self._fd = -1
         try:
-            self._admit(announced)
+            self._admit()
             self._create()
+            self._promise.used(0, inodes=1)
         except OSError as error:
-            self.close()
-            raise failure(error) from None
+            raise self._explained(failure(error)) from None
         except FileError:
             self.close()
             raise
@@ -85,19 +103,32 @@ class Upload:
             except OSError:
                 pass  # published, or taken away by somebody else
             self._part = ""
+        self._promise.release()
         for fd in (self._fd, self._directory):
             if fd >= 0:
                 os.close(fd)
         self._fd = self._directory = -1
 
-    def _admit(self, announced: int | None) -> None:
+    def _explained(self, error: FileError) -> FileError:
+        """Release everything; return the error with what an administrator has to do about it."""
+        detail = error.detail
+        if error.reason == NO_PERMISSION and (reason := unwritable(self._directory)):
+            detail = (
+                f"{posixpath.dirname(self.path)}: {reason} (a file is written beside the one it replaces)"
+            )
+        self.close()
+        return FileError(error.kind, error.reason, detail)
+
+    def _admit(self) -> None:
         if self._policy.uploads == "none":
             raise FileError(FileError.DENIED, "uploads are off here")
         if self._exists() and self._policy.uploads == "create":
             raise failure(OSError(errno.EEXIST, ""))
-        if announced is not None and announced > self._policy.limit:
+        if self._announced > self._policy.limit:
             raise FileError(FileError.FULL, f"uploads are limited to {self._policy.limit} octets")
-        self._check_space(announced or 0)
+        self._promise.grow(self._announced, inodes=1)
+        # Until the first octets come the request may be forged: it does not keep others out with its size.
+        self._promise.shrink(STEP)
 
     def _exists(self) -> bool:
         """Return whether there is a file of that name; FileError when it is not a regular one."""
@@ -121,40 +152,108 @@ class Upload:
             def aside(name: str) -> None:  # NFS, FUSE and others without O_TMPFILE
                 self._fd = os.open(name, flags | os.O_CREAT | os.O_EXCL, mode, dir_fd=self._directory)
 
-            self._part = self._numbered(PART, aside)
+            self._part = self._numbered(UNFINISHED, aside)
         os.fchmod(self._fd, mode)  # the process's own umask took part
 
     def _flush(self) -> None:
         try:
-            if self.size - self._looked >= FLOOR_EVERY:
-                self._looked = self.size
-                self._check_space(len(self._pending))
+            self._make_room(len(self._pending))
             view = memoryview(self._pending)
             while view:
                 written = os.write(self._fd, view)
                 view = view[written:]
+                self._promise.used(written)
         except OSError as error:
             raise failure(error) from None
         self._pending = bytearray()
 
-    def _check_space(self, wanted: int) -> None:
-        facts = os.fstatvfs(self._directory)
-        if not facts.f_blocks:
-            return  # some file systems, of FUSE for example, do not tell
-        if facts.f_bavail * facts.f_frsize - wanted < self._policy.reserve:
-            raise FileError(FileError.FULL, "the disk is full")
+    def _make_room(self, octets: int) -> None:
+        """See to it that so many octets, which are written next, are promised; FileError if they are not."""
+        promise = self._promise
+        missing = octets - promise.octets
+        before = self.size - octets  # octets that are written already
+        if self._announced and not before:
+            missing = max(missing, self._announced - promise.octets)
+        if missing > 0:
+            promise.grow(max(missing, STEP))
+        elif self.size - self._looked >= LOOK:
+            self._looked = self.size
+            promise.grow(0)
 
     def _publish(self) -> None:
-        """Give the file its name."""
+        """Give the file its name, and mode and group of the one that it replaces."""
+        self._take_after()
         if self._policy.uploads == "create":
             self._link(self._name)  # fails when another upload of that name was finished first
             return
         if self._policy.uploads == "version" and self._exists():
-            self._numbered(VERSION, self._keep)
+            self._keep_version()
         if not self._part:
-            self._part = self._numbered(PART, self._link)  # close() takes it away should the next step fail
+            self._part = self._numbered(
+                UNFINISHED, self._link
+            )  # close() takes it away should the next step fail
         os.rename(self._part, self._name, **self._here)
         self._part = ""
+
+    def _take_after(self) -> None:
+        """Take mode and group from the file that is about to be replaced: others share it by these.
+
+        Its group only where the server may give it: where it is a member, and fchown(2) is let through.
+        """
+        if self._policy.uploads == "create":
+            return
+        try:
+            status = os.stat(self._name, dir_fd=self._directory, follow_symlinks=False)
+        except FileNotFoundError:
+            return
+        if not stat.S_ISREG(status.st_mode):
+            return
+        mode = stat.S_IMODE(status.st_mode) & 0o777
+        try:
+            os.fchown(self._fd, -1, status.st_gid)
+        except OSError:
+            if os.fstat(self._fd).st_gid != status.st_gid:
+                mode &= 0o707 | (mode & 0o007) << 3  # another group gets no more than everybody does
+        os.fchmod(self._fd, mode)
+
+    def _keep_version(self) -> None:
+        """Keep the file that is about to be replaced under the next number; the oldest may give way."""
+        keep = self._policy.versions
+        if not keep:
+            self._numbered(VERSION, self._keep, self._free_version())
+            return
+        numbers = self._versions()
+        self._numbered(VERSION, self._keep, max(numbers, default=0) + 1)
+        for number in numbers[: max(0, len(numbers) + 1 - keep)]:
+            with contextlib.suppress(OSError):  # somebody else has done it, or it is somebody else's
+                os.unlink(VERSION.format(name=self._name, n=number), dir_fd=self._directory)
+
+    def _versions(self) -> list[int]:
+        """Return the numbers of the versions there are, in order."""
+        form = re.compile(re.escape(self._name) + r"\.~([1-9][0-9]{0,17})~")
+        found = (form.fullmatch(name) for name in os.listdir(self._directory))
+        return sorted(int(match[1]) for match in found if match)
+
+    def _free_version(self) -> int:
+        """Return a number that is free and has none taken before it, looked for by doubling and halving."""
+
+        def taken(number: int) -> bool:
+            try:
+                os.stat(
+                    VERSION.format(name=self._name, n=number), dir_fd=self._directory, follow_symlinks=False
+                )
+            except FileNotFoundError:
+                return False
+            return True
+
+        free = 1
+        while taken(free):
+            free *= 2
+        last = free // 2  # the largest that is known to be taken
+        while free - last > 1:
+            middle = (free + last) // 2
+            last, free = (middle, free) if taken(middle) else (last, middle)
+        return free
 
     def _keep(self, name: str) -> None:
         """Give the file that is about to be replaced another name, which is not taken."""
@@ -187,9 +286,9 @@ class Upload:
             os.unlink(new, dir_fd=self._directory)
             raise
 
-    def _numbered(self, form: str, make: Callable[[str], None]) -> str:
+    def _numbered(self, form: str, make: Callable[[str], None], first: int = 1) -> str:
         """Return the first name of a form that make(name) takes; others may take one at the same time."""
-        for number in count(1):
+        for number in count(first):
             name = form.format(name=self._name, n=number)
             try:
                 make(name)

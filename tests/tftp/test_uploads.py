@@ -13,7 +13,7 @@ import pytest
 
 from ptftpd.errors import FileError
 from ptftpd.tftp import uploads
-from ptftpd.tftp.uploads import CHUNK, FLOOR_EVERY, Policy, Upload
+from ptftpd.tftp.uploads import CHUNK, LOOK, Policy, Upload
 
 
 @pytest.fixture(params=["O_TMPFILE", "a name aside", "without links", "without a word for links"])
@@ -258,6 +258,89 @@ class TestWhole:
         assert stat.S_IMODE((directory / "new").stat().st_mode) == mode
 
 
+class TestReplacing:
+    """What replaces a file has its mode and group, by which others share it."""
+
+    @pytest.mark.parametrize("allowed", ["overwrite", "version"])
+    @pytest.mark.parametrize("mode", [0o666, 0o640, 0o600, 0o664])
+    def test_mode(self, directory: Path, allowed: str, mode: int) -> None:
+        (directory / "new").touch()
+        (directory / "new").chmod(mode)
+        put(directory, b"x", allowed=allowed, umask=0o077)
+        assert (directory / "new").read_bytes() == b"x"
+        assert stat.S_IMODE((directory / "new").stat().st_mode) == mode
+
+    def test_group(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is asked for; the owner stays the server's user."""
+        asked: list[tuple[int, int]] = []
+        monkeypatch.setattr(uploads.os, "fchown", lambda fd, uid, gid: asked.append((uid, gid)))
+        (directory / "new").touch()
+        put(directory, b"x", allowed="overwrite")
+        assert asked == [(-1, (directory / "new").stat().st_gid)]
+
+    def test_a_group_that_may_not_be_given(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """As in a sandbox that has no fchown: what was for that group is not for another one, 666 stays."""
+
+        def refuses(fd: int, uid: int, gid: int) -> None:
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+        real = os.stat
+
+        def other_group(path: object, **more: Any) -> os.stat_result:
+            status = real(path, **more)  # type: ignore[call-overload]
+            return os.stat_result((*status[:5], status.st_gid + 1, *status[6:])) if path == "new" else status
+
+        monkeypatch.setattr(uploads.os, "fchown", refuses)
+        monkeypatch.setattr(uploads.os, "stat", other_group)
+        for before, after in ((0o666, 0o666), (0o660, 0o600), (0o664, 0o644)):
+            (directory / "new").touch()
+            (directory / "new").chmod(before)
+            put(directory, b"x", allowed="overwrite")
+            assert stat.S_IMODE((directory / "new").stat().st_mode) == after
+
+
+class TestVersions:
+    def test_a_number_is_found_without_counting(
+        self, directory: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """By doubling and halving: 3,000 versions take some 30 looks, not 3,000."""
+        for number in range(1, 3001):
+            (directory / f"new.~{number}~").touch()
+        (directory / "new").write_bytes(b"last")
+        calls = 0
+        real_stat, real_link = os.stat, os.link
+
+        def counted(real: Any) -> Any:
+            def call(*args: Any, **kinds: Any) -> Any:
+                nonlocal calls
+                calls += 1
+                return real(*args, **kinds)
+
+            return call
+
+        monkeypatch.setattr(uploads.os, "stat", counted(real_stat))
+        monkeypatch.setattr(uploads.os, "link", counted(real_link))
+        put(directory, b"x", allowed="version")
+        monkeypatch.undo()
+        assert (directory / "new.~3001~").read_bytes() == b"last"
+        assert calls < 50
+
+    def test_as_many_as_are_kept(self, directory: Path) -> None:
+        """The oldest give way; numbers go on."""
+        for octet in b"abcdefg":
+            put(directory, bytes([octet]), allowed="version", versions=3)
+        contents = {path.name: path.read_bytes() for path in directory.iterdir()}
+        assert contents == {"new": b"g", "new.~4~": b"d", "new.~5~": b"e", "new.~6~": b"f"}
+        put(directory, b"h", allowed="version", versions=1)
+        assert names(directory) == {"new", "new.~7~"}
+
+    def test_other_names_stay(self, directory: Path) -> None:
+        for name in ("newer.~1~", "new.~x~", "new.~0~", "new.~1~.bak", "new"):
+            (directory / name).touch()
+        put(directory, b"x", allowed="version", versions=1)
+        assert names(directory) == {"newer.~1~", "new.~x~", "new.~0~", "new.~1~.bak", "new.~1~", "new"}
+
+
 class TestBounds:
     """RFC 1350 error 3 for every want of room."""
 
@@ -300,7 +383,7 @@ class TestBounds:
         made = upload(directory, reserve=1 << 20)
         free = 1 << 10
         with pytest.raises(FileError, match="the disk is full"):
-            made.write(memoryview(bytes(FLOOR_EVERY)))
+            made.write(memoryview(bytes(LOOK)))
         made.close()
         assert list(directory.iterdir()) == []
 
