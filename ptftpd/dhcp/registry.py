@@ -77,6 +77,11 @@ def name(code: int) -> str:
     return KNOWN[code][0] if code in KNOWN else str(code)
 
 
+def is_addresses(code: int) -> bool:
+    """Return whether an option is the address of a server, or several."""
+    return code in REGISTRY and REGISTRY[code][1] in {_address, _addresses}
+
+
 def forms() -> list[tuple[str, list[str]]]:
     """Return for people how values are written, each with the options that take such a one, 'NUMBER NAME'."""
     known: dict[Encode, str] = dict(TYPES.values()) | UNTYPED

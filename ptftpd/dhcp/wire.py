@@ -205,6 +205,11 @@ def addresses(*values: int) -> bytes:
     return b"".join([octets(value, 4) for value in values])
 
 
+def split4(value: bytes) -> list[bytes]:
+    """Return the addresses in value, four octets each."""
+    return [value[start : start + 4] for start in range(0, len(value), 4)]
+
+
 def route(network: int, length: int, router: int) -> bytes:
     """Return one route of option 121: only the significant octets of the network (RFC 3442)."""
     return octets(length, 1) + octets(network, 4)[: (length + 7) // 8] + octets(router, 4)

@@ -13,7 +13,6 @@ from ptftpd.change import Change
 from ptftpd.dhcp import advice, proxy, reply, served
 from ptftpd.dhcp.decision import Decision
 from ptftpd.dhcp.plan import plans
-from ptftpd.dhcp.rules import circular, unresolvable
 from ptftpd.dhcp.server import Server
 from ptftpd.dhcp.store import Store
 from ptftpd.errors import ConfigError, Error, Faults
@@ -34,18 +33,6 @@ PROGRAM = Program(
     positionals=(INTERFACE, BOOT_FILE),
     exclude=OF_TFTP | {"idle_timeout"},  # which is for sockets of all interfaces
     queries=(EXPLAIN, LEASES),
-)
-# Boot rules of DHCP that may be meant so, but seldom are.
-DOUBTS = (
-    (
-        unresolvable,
-        "clients get no DNS server to find that host: set name_server, or give its address",
-    ),
-    (
-        circular,
-        "iPXE asks again once it runs, and would load itself for ever: set what it boots then, as in "
-        "boot = ipxe=menu.ipxe, unless it has a built-in script",
-    ),
 )
 
 
@@ -182,23 +169,15 @@ class Dhcpd:
 
     def _advise(self, link: net.Link, log: Log) -> None:
         """Record what is possible, but hardly meant; ConfigError for what is not possible."""
-        networks = plans(self.settings, link.name, link.address, link.network, link.addresses).networks
+        planned = plans(self.settings, link.name, link.address, link.network, link.addresses)
         mode = "full" if self.only_bootp else self.settings.dhcp.mode
-        if mode == "full" and not any(plan.subnet.size() for plan in networks):
+        if mode == "full" and not any(plan.subnet.size() for plan in planned.networks):
             why = f"the network of {link.address}/{link.network.prefixlen} and [dhcp] range have none"
             if link.network.num_addresses == 1:
                 why = f"{link.address} is a /32: give it a shorter prefix, as in {link.address}/24"
             log.warning("", f"no address can be leased on {link.name}: {why}")
-        gateway = self.settings.pxe.gateway
-        if mode != "proxy" and gateway and gateway not in link.network:
-            reason = f"is not in {link.network}, the network of {link.name}, whose clients cannot reach it"
-            log.warning("", str(self.settings.misfit("pxe", "gateway", str(gateway), reason)))
-        if mode == "proxy" and self.settings.dhcp.bootp:
-            reason = "has no effect with mode = proxy: the addresses are leased by another server"
-            log.warning("", str(self.settings.misfit("dhcp", "bootp", "yes", reason)))
-        for doubtful, reason in () if self.only_bootp else DOUBTS:
-            for rule in doubtful(self.settings):
-                log.warning("", f"{rule.origin} = {rule.boot_file}: {reason}")
+        for sentence in advice.doubts(self.settings, planned, mode, only_bootp=self.only_bootp):
+            log.warning("", sentence)
 
     def drain(self) -> None:
         """Nothing runs on between two datagrams."""

@@ -12,7 +12,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Sequence
 from functools import partial, partialmethod
-from ipaddress import IPv4Network
+from ipaddress import IPv4Interface
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -309,10 +309,10 @@ class TestCheckOfBootFiles:
 
 
 @pytest.mark.parametrize(("argv", "told"), [
-    (["-g", "192.0.2.1"], "--gateway: [pxe] gateway = 192.0.2.1: is not in 127.0.0.0/8, the network of lo"),
+    (["-g", "192.0.2.1"], "--gateway: [pxe] gateway = 192.0.2.1: is not in 127.0.0.0/8, the network of its"),
     (["--exclude", "127.0.0.0-127.255.255.255"], "no address can be leased on lo: the network of 127"),
-    (["--exclude", "127.0.0.0-127.255.255.255", "--mode", "proxy"], ""),
-    (["-g", "192.0.2.1", "--mode", "proxy"], ""),
+    (["--exclude", "127.0.0.0-127.255.255.255", "--mode", "proxy"], "as a proxy this server leases no"),
+    (["-g", "192.0.2.1", "--mode", "proxy"], "as a proxy this server leases no address, so"),
     (["undionly.kpxe"], "[pxe] boot_file = undionly.kpxe: iPXE asks again once it runs"),
     (["--exclude", "127.0.0.2-127.255.255.255", "--reserve", "52:54:00:12:34:56=127.0.0.9"], ""),
 ], ids=["gateway", "no address", "proxy", "gateway of a proxy", "circular", "reserved"])  # fmt: skip
@@ -335,7 +335,8 @@ def test_what_bootp_has_nothing_to_do_with(tmp_path: Path, capsys: Output) -> No
 
 def test_an_address_without_its_length(capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:
     """'ip address add 127.0.0.1' makes it a network of its own, from which nothing can be leased."""
-    alone = dataclasses.replace(net.link("lo"), network=IPv4Network("127.0.0.1/32"))
+    addresses = (IPv4Interface("127.0.0.1/32"),)
+    alone = dataclasses.replace(net.link("lo"), addresses=addresses, network=addresses[0].network)
     monkeypatch.setattr("ptftpd.net.link", lambda name: alone)
     dhcpd.main(["--check", "lo"])
     told = "warning: no address can be leased on lo: 127.0.0.1 is a /32: give it a shorter prefix"
@@ -424,7 +425,7 @@ def test_pdhcpd_warns_of_a_server_that_nobody_can_find_at_a_reload_too(
 def test_pdhcpd_warns_of_bootp_beside_another_server(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
     """A proxy leases no addresses, and so answers no BOOTP client either."""
     monkeypatch.setattr(dhcpd, "Server", Mock())
-    for mode, said in (("proxy", "bootp = yes: has no effect with mode = proxy"), ("auto", "")):
+    for mode, said in (("proxy", "so it has no use for [dhcp] bootp (--bootp)"), ("auto", "")):
         daemon = dhcpd.Dhcpd(config.load(dhcpd.PROGRAM, ["lo", "--bootp", "--mode", mode]))
         daemon.serve(Loop(), Log("pdhcpd"))
         told = capsys.readouterr().err
