@@ -31,7 +31,9 @@ from ptftpd.dhcp.sheets import Sheets
 from ptftpd.dhcp.wire import Message
 from ptftpd.settings import Settings
 
-MAX_BODIES = 1024  # kinds of clients, by what they are and which options they ask for; forged ones cost time
+# Kinds of clients, by what they are and which options they ask for: far more than a site has. Forged ones
+# cost time, and no more than 1 MB: request.parse() bounds the texts in them.
+MAX_BODIES = 256
 RELEASED = 60.0  # seconds until others get an address: the kernel knows by then whether its client is there
 
 
@@ -201,7 +203,7 @@ class Machine:
         outcome.commit = network.pool.grant(asked.key, asked.address, seconds, now)
         lease = outcome.commit[-1]
         self.networks.remember(lease, request.hardware_key(asked.message))
-        lease.client_id = asked.message.options.get(options.CLIENT_ID, b"")
+        lease.client_id = asked.stored_client_id
         lease.architecture = next(iter(asked.client.architectures), "")
         self._send(asked, network, outcome, options.ACK, lease.address)
 
@@ -228,7 +230,7 @@ class Machine:
         if lease is None or lease.key != asked.key or (asked.server_id and not self._is_named(asked)):
             outcome.ignored = "DHCPRELEASE of an address that the client does not hold"
             return
-        can_look = self._settings.probe and network is self.networks.own
+        can_look = self._settings.probe and network.plan.is_local
         network.pool.release(lease, now, RELEASED if can_look else 0.0)
         outcome.commit = (lease,)
         free = "is free again, once nobody answers for it" if can_look else "is free again"

@@ -97,7 +97,7 @@ FIRMWARE = (
 )
 
 
-@lru_cache(maxsize=1024)  # a network has machines of few kinds
+@lru_cache(maxsize=256)  # a network has machines of few kinds; each text has up to 255 octets
 def firmware(vendor_class: str) -> Firmware | None:
     """Return the row of FIRMWARE for a vendor class, None when there is none."""
     return next((row for row in FIRMWARE if re.match(row.vendor_class, vendor_class)), None)
@@ -218,7 +218,7 @@ def identify(message: Message) -> Client:
     )
 
 
-@lru_cache(maxsize=1024)  # a network has machines of few kinds
+@lru_cache(maxsize=256)  # a network has machines of few kinds; each text has up to 255 octets
 def _program(vendor_class: bytes, architectures: bytes) -> tuple[str, tuple[str, ...]]:
     """Return (vendor class, architectures by name) of options 60 and 93."""
     text, numbers = options.text(vendor_class), wire.numbers16(architectures)

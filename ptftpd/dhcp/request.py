@@ -28,10 +28,14 @@ MIN_SIZE = 576  # octets of the IP datagram that every client takes (RFC 2131 §
 MAX_SIZE = 1500  # and the most ever sent: what fits one Ethernet frame
 HEADERS = 28  # octets of IP and UDP headers, which option 57 counts
 LEAST_ROOM = MIN_SIZE - HEADERS  # octets of a reply that every client takes
+MAX_TEXT = 255  # octets of an option that is kept or compared: what RFC 2132 has room for, in one piece
+MAX_CLIENT_ID = 135  # octets that identify a machine: RFC 4361 with the longest DUID (RFC 8415 §11.1)
 LINK_SELECTION, SERVER_OVERRIDE = 5, 11  # sub-options of option 82 (RFC 3527, RFC 5107)
 # RFC 2131 table 5: the messages in which option 54 counts, and those, by kind or state, that have no ciaddr.
 _NAMES_A_SERVER = frozenset({options.REQUEST, options.DECLINE, options.RELEASE})
 _WITHOUT_CIADDR = frozenset({options.DISCOVER, options.DECLINE, SELECTING, INIT_REBOOT})
+_KEPT = (options.PARAMETER_LIST, options.VENDOR_CLASS, options.USER_CLASS, options.ARCHITECTURE)
+_IDENTIFIERS = (options.CLIENT_ID, options.GUID)
 # What stands before the octets of a name, in place of the hardware type that is before hardware addresses.
 _CLIENT_ID, _GUID = b"\0", b"\xff"
 
@@ -71,6 +75,12 @@ class Request:
         return wire.number(self.message.options.get(options.LEASE_TIME, b"")[:4])
 
     @property
+    def stored_client_id(self) -> bytes:
+        """What is stored of option 61 with a lease: nothing when the key has it, or it is too long."""
+        client_id = _client_id(self.message)
+        return b"" if self.key == client_id_key(client_id) else client_id
+
+    @property
     def server_override(self) -> int:
         """The address that a relay agent wants to be this server's to the client, 0 for none (RFC 5107)."""
         octets = pxe.suboption(self.message, options.RELAY_AGENT, SERVER_OVERRIDE)
@@ -99,6 +109,7 @@ def parse(message: Message, direct: bool, identify_by: str = AUTO, source: int =
     direct: it was sent to this server's address, not broadcast; that tells RENEWING from REBINDING.
     source: the address that it came from.
     """
+    _bound(message)
     kind = options.number(message, options.MESSAGE_TYPE, 1)
     server_id = options.address(message, options.SERVER_ID) if kind in _NAMES_A_SERVER else 0
     state = _state(message, server_id, direct) if kind == options.REQUEST else ""
@@ -122,6 +133,26 @@ def parse(message: Message, direct: bool, identify_by: str = AUTO, source: int =
     )
 
 
+def _bound(message: Message) -> None:
+    """Cut what is kept of a client, or compared, where an option came in several pieces (RFC 3396).
+
+    Half of an identifier would be another one's, so that is left out.
+    """
+    said = message.options
+    for code in _KEPT:
+        if len(said.get(code, b"")) > MAX_TEXT:
+            said[code] = said[code][:MAX_TEXT]
+    for code in _IDENTIFIERS:
+        if len(said.get(code, b"")) > MAX_TEXT:
+            del said[code]
+
+
+def _client_id(message: Message) -> bytes:
+    """Return option 61 if it can be an identifier."""
+    client_id = message.options.get(options.CLIENT_ID, b"")
+    return client_id if len(client_id) <= MAX_CLIENT_ID else b""
+
+
 def _requested(message: Message, state: str) -> int:
     requested = options.readable_address(message, options.REQUESTED_ADDRESS)
     return requested or (message.ciaddr if state == SELECTING else 0)
@@ -141,9 +172,10 @@ def identity(message: Message, by: str = AUTO) -> bytes:
 
     By default the hardware type and address: firmware, boot loader, installer and installed system of one
     machine send different client identifiers (option 61) but are to keep one address. Option 61 is used
-    where there is no hardware address (RFC 4390), or always where it is chosen (RFC 2131 §4.2).
+    where there is no hardware address (RFC 4390), or always where it is chosen (RFC 2131 §4.2), unless it is
+    longer than any that RFC 4361 allows.
     """
-    hardware, client_id = hardware_key(message), message.options.get(options.CLIENT_ID, b"")
+    hardware, client_id = hardware_key(message), _client_id(message)
     if by == BY_MAC:
         return hardware
     if by == BY_CLIENT_ID and client_id:

@@ -28,7 +28,7 @@ from ptftpd.loop import INF, Loop
 from ptftpd.settings import Settings
 
 MAX_BATCH = 512  # datagrams a wake-up: what one commit delays, some 50 ms of work, and timers wait for
-MAX_DATAGRAM = 65536
+MAX_DATAGRAM = 1500  # octets read of one, as Kea does: more than fits a frame; the rest counts as cut off
 
 # (message, peer, now, sent to this server's address alone) -> what comes of it
 Handler = Callable[[wire.Message, tuple[str, int], float, bool], Outcome | None]

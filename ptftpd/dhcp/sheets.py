@@ -15,7 +15,7 @@ from ptftpd.dhcp.rules import class_rules, host_rules
 from ptftpd.dhcp.sheet import Sheet, told, with_default_route
 from ptftpd.settings import Settings
 
-MAX_MIXTURES = 1024  # sets of rules that match together: far more than a site's classes make
+MAX_MIXTURES = 256  # sets of rules that match together: more than a site's classes make, 1 MB of options
 
 
 class Sheets:

@@ -21,6 +21,8 @@ IN_FILE, IN_SNAME = 1, 2  # bits of OVERLOAD (RFC 2132 §9.3)
 MAX_MESSAGE = 65507  # octets of the largest UDP datagram
 MIN_REPLY = 300  # octets of a BOOTP message; relays and old clients drop shorter ones (RFC 1542 §2.1)
 
+USUAL = 32  # octets of an option that is worth remembering as it is sent
+
 _HEADER = Struct(">BBBBIHHIIII16s64s128s")
 _SNAME, _FILE, _VEND = 44, 108, 236  # where those fields start
 _OPTIONS = _VEND + len(COOKIE)
@@ -173,9 +175,17 @@ def _overloaded(options: list[bytes], room: int, message: Message) -> tuple[byte
     return vend, file + end if file else message.file, sname + end if sname else message.sname
 
 
-@lru_cache(maxsize=1024)  # most options are the same in every reply
 def _option(code: int, value: bytes) -> bytes:
     """Return one option, split into several when it is longer than 255 octets (RFC 3396 §5)."""
+    return _usual_option(code, value) if len(value) <= USUAL else _made_option(code, value)
+
+
+@lru_cache(maxsize=1024)  # most options are the same in every reply; 200 kB of what clients make up
+def _usual_option(code: int, value: bytes) -> bytes:
+    return _made_option(code, value)
+
+
+def _made_option(code: int, value: bytes) -> bytes:
     if len(value) < 256:
         return bytes([code, len(value)]) + value
     pieces = (value[start : start + 255] for start in range(0, len(value), 255))
