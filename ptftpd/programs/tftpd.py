@@ -39,7 +39,7 @@ def port_test(loaded: Loaded, unit: str, parameters: dict[str, str]) -> str:
 
 
 def map_test(loaded: Loaded, name: str, parameters: dict[str, str]) -> str:
-    """Return, step by step, which file a client gets that asks for name."""
+    """Return, step by step, which file a client gets that asks for name; Error says why there is none."""
     client = parameters["client"] or "192.0.2.1"
     try:
         client = str(address(client))
@@ -50,8 +50,11 @@ def map_test(loaded: Loaded, name: str, parameters: dict[str, str]) -> str:
     try:
         source, quirks = catalog.read(name, facts)
     except FileError as failed:
-        refusal = transfer_error(failed)
-        return f"{name}: refused with error {refusal.code}: {refusal.reason}"
+        close = catalog.similar(name) if failed.kind == FileError.NOT_FOUND else ""
+        hint = f"; did you mean {close}?" if close else ""
+        raise Error(
+            f"{name}: refused with error {transfer_error(failed).code}: {failed.explained}{hint}"
+        ) from None
     finally:
         catalog.close()
     source.close()

@@ -6,6 +6,7 @@ path of what was opened. The name as it was spelled decides nothing that these d
 
 from __future__ import annotations
 
+import difflib
 import os
 import posixpath
 import re
@@ -101,6 +102,17 @@ class Catalog:
         if names.is_unfinished(source.below):
             raise FileError(FileError.NOT_FOUND, "no such file", f"{source.path} is an upload on its way in")
         self._rules.check(source.below, facts, writing=False)
+
+    def similar(self, name: str) -> str:
+        """Return the name of a file that may have been meant, '' if there is none."""
+        try:
+            parent, base = posixpath.split(names.relative(name))
+        except FileError:
+            return ""
+        entries = sorted(self._tree.entries(parent))
+        folded = {entry.casefold(): entry for entry in reversed(entries)}
+        close = difflib.get_close_matches(base.casefold(), folded, 1)
+        return posixpath.join(parent, folded[close[0]]) if close else ""
 
     # Writing -----------------------------------------------------------------------------------
 

@@ -163,6 +163,18 @@ class Tree:
         fd, below = _open_confined(here, local(relative) or ".", _open_directory)
         return Directory(fd, posixpath.join(here.top, below), below)
 
+    def entries(self, relative: str) -> set[str]:
+        """Return the names in a directory, of all roots that have it."""
+        found: set[str] = set()
+        for root in self._roots:
+            with contextlib.suppress(OSError, FileError):
+                fd, _ = _open_confined(_follow(root), local(relative) or ".", _open_directory)
+                try:
+                    found.update(map(remote, os.listdir(fd)))
+                finally:
+                    os.close(fd)
+        return found
+
     def target(self, directory: Directory, name: str) -> tuple[Directory, str]:
         """Return directory and name of the file that a link in the first root leads to; itself if it is none.
 

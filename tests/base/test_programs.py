@@ -283,7 +283,8 @@ class TestCheckOfBootFiles:
         ("/boot/a.efi", "", True),
         (r"boot\A.efi", "ignore_case = yes\n", True),
         ("a.efi", "[remap a]\nmatch = ^\nreplace = boot/\n", True),
-        ("{root}/boot/a.efi", "", False),
+        ("{root}/boot/a.efi", "", True),
+        ("boot/b.efi", "", False),
     ])  # fmt: skip
     def test_the_name_as_clients_ask_for_it(
         self, tmp_path: Path, capsys: Output, name: str, rules: str, found: bool

@@ -196,6 +196,23 @@ def test_uploads_by_the_example(socket: Machine) -> None:
     assert socket.path("/srv/tftp/incoming/one").read_bytes() == b"uploaded"
 
 
+def test_a_replaced_upload_keeps_mode_and_group(socket: Machine) -> None:
+    """By the same example, which alone allows fchown(2); the server has to be a member of the group."""
+    socket.configure("[directory incoming]\nuploads = overwrite\n")
+    socket.run("install", "-d", "-o", "ptftpd", "-g", "ptftpd", "/srv/tftp/incoming")
+    socket.run("install", "-m", "664", "-g", "adm", "/dev/null", "/srv/tftp/incoming/one")
+    drop_in = "/etc/systemd/system/ptftpd.service.d/uploads.conf"
+    example = socket.path("/usr/share/doc/ptftpd/examples/uploads.conf").read_text()
+    for filtered, shared in ((True, "644 ptftpd ptftpd"), (False, "664 ptftpd adm")):
+        text = example.replace("SystemCallFilter=fchown\n", "") if filtered else example
+        socket.write(drop_in, f"{text}SupplementaryGroups=adm\n")
+        socket.systemctl("daemon-reload")
+        socket.systemctl("try-restart", "ptftpd")
+        assert put(socket, "incoming/one") is True
+        assert socket.run("stat", "-c", "%a %U %G", "/srv/tftp/incoming/one").stdout.strip() == shared
+        socket.run("install", "-m", "664", "-g", "adm", "/dev/null", "/srv/tftp/incoming/one")
+
+
 def put(machine: Machine, name: str) -> bool:
     """Return whether a file of one block was taken."""
     with Peer(machine, ADDRESS) as peer:

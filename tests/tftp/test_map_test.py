@@ -35,10 +35,10 @@ def say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Say:
         (root / name).write_text(name)
 
     def ask(name: str, *more: str) -> str:
-        assert tftpd.main(["-c", str(tmp_path / "conf"), str(root), "--map-test", name, *more]) == 0
+        code = tftpd.main(["-c", str(tmp_path / "conf"), str(root), "--map-test", name, *more])
         output = capsys.readouterr()
-        assert output.err == ""
-        return output.out.replace(str(root), "ROOT")
+        assert bool(code) is bool(output.err) is not bool(output.out)
+        return (output.out or output.err).replace(str(root), "ROOT").removeprefix("ptftpd: ")
 
     return ask
 
@@ -48,12 +48,14 @@ def say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Say:
     (("file", "--client", "192.0.2.9"), "file: ROOT/192.0.2.9/file, 14 B\n"),
     (("a.cfg",), "a.cfg: ROOT/menus/a.cfg, 11 B\n  rewritten to menus/a.cfg by own\n"),
     (("file:",), "file:: ROOT/file, 4 B\n  garbage behind the name\n"),
-    (("absent",), "absent: refused with error 1: no such file\n"),
-    (("key",), "key: refused with error 2: not by TFTP (rule no)\n"),
-    (("../conf",), "../conf: refused with error 2: the name leads out of the root directory\n"),
+    (("absent",), "error: absent: refused with error 1: no such file\n"),
+    (("FILE",), "error: FILE: refused with error 1: no such file; did you mean file?\n"),
+    (("/menus/A.cg",), "error: /menus/A.cg: refused with error 1: no such file; did you mean menus/a.cfg?\n"),
+    (("key",), "error: key: refused with error 2: not by TFTP (rule no)\n"),
+    (("../conf",), "error: ../conf: refused with error 2: the name leads out of the root directory\n"),
 ])  # fmt: skip
 def test_answer(say: Say, asked: tuple[str, ...], answer: str) -> None:
-    """The file's path and size, what was done to the name; or the error that the client gets."""
+    """The file's path and size, what was done to the name; or, with exit code 1, the error of the client."""
     assert say(*asked) == answer
 
 
