@@ -11,9 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from systemd import daemon as systemd
-
-from ptftpd import byhand, config
+from ptftpd import byhand, config, systemd
 from ptftpd.change import Change
 from ptftpd.errors import Error
 from ptftpd.links import LinkWatch
@@ -25,7 +23,7 @@ from ptftpd.sinks import Retry
 from ptftpd.workers import SIGNALS, Notify, Supervisor, record_refusal
 
 STOP_TIMEOUT = 30.0  # seconds that running transfers get after SIGTERM
-PULSE = 10.0  # seconds between two reports of the status to systemd, without a watchdog
+FRESH = 1.0  # seconds after which the status tells what has happened
 
 
 class Daemon(Protocol):
@@ -82,7 +80,7 @@ class Process:
         self.program, self.argv, self.loaded, self.daemon, self.log = program, argv, loaded, daemon, log
         self.loop = Loop()
         self.deadline = INF
-        self._notify: Notify = notify
+        self._notify: Notify = systemd.notify
         self._first = True  # of the workers: the one that records start and stop
         self._orders: Orders | None = None  # from the supervisor, in a worker
         self._change = Change()  # in a worker: the reload that was prepared
@@ -90,8 +88,8 @@ class Process:
         self._stop_at = INF
         self._idle_timeout: float | None = None
         self._idle_since, self._last_status = 0.0, ""
-        watchdog = os.environ.get("WATCHDOG_USEC", "")
-        self._pulse = int(watchdog) / 2e6 if watchdog.isdigit() else PULSE
+        self._ticked = False  # in this wake-up
+        self._pulse = systemd.pulse()
 
     def run(self, sockets: dict[str, list[socket.socket]]) -> int:
         """Serve until told to stop, on these sockets of systemd's if there are any; return the exit code."""
@@ -193,7 +191,7 @@ class Process:
     def tick(self, now: float) -> None:
         """Report to systemd that the loop turns, and what is going on; record what was dropped."""
         self.log.report(now)
-        self.deadline = now + self._pulse
+        self.deadline, self._ticked = now + self._pulse, True
         status = self.daemon.status()
         self._notify(f"WATCHDOG=1\nSTATUS={status}")
         if self.daemon.busy() or status != self._last_status:
@@ -202,6 +200,11 @@ class Process:
             self.loop.stop()  # the socket stays with systemd, which starts us again
 
     def _after(self, now: float) -> None:
+        if self._ticked:
+            self._ticked = False
+        elif self.deadline > now + FRESH:  # something happened, which the status is to tell
+            self.deadline = now + FRESH
+            self.loop.schedule(self)
         while self._signals:
             self._signal(self._signals.pop(0), now)
         if self._stop_at < INF and (now >= self._stop_at or not self.daemon.busy()):
@@ -305,13 +308,3 @@ class Process:
         signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         return ours
-
-
-def notify(state: str) -> None:
-    """Tell systemd, when it asked for that; a line break in a value would start another variable."""
-    if "NOTIFY_SOCKET" in os.environ:
-        head, _, status = state.partition("STATUS=")
-        try:
-            systemd.notify(f"{head}STATUS={status.replace(chr(10), '; ')}" if status else state)
-        except OSError:
-            pass  # nobody listens there: serving goes on

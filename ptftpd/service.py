@@ -8,26 +8,23 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import socket
 import sys
 from collections.abc import Callable, Sequence
 
-from systemd import daemon as systemd
-
-from ptftpd import config, net
+from ptftpd import config, net, systemd
 from ptftpd.errors import ConfigError, Error
 from ptftpd.log import DEBUG, ERROR, INFO, Log
-from ptftpd.process import Daemon, Process, notify
+from ptftpd.process import Daemon, Process
 from ptftpd.program import Loaded, Program
+from ptftpd.systemd import Sockets
 from ptftpd.values import dump
-
-Sockets = dict[str, list[socket.socket]]  # by the names that they have in systemd
 
 
 def main(program: Program, argv: Sequence[str] | None, make: Callable[[Loaded], Daemon]) -> int:
     """Run a program; return its exit code: 0 done, 1 failed, else that of the Error, see errors.py."""
-    sockets = activated()
+    sockets: Sockets = {}
     try:
+        sockets = activated()
         loaded = config.load(program, argv)
     except ConfigError as error:
         with Log(program.name) as log:
@@ -74,12 +71,10 @@ def _show(text: str) -> None:
 
 
 def activated() -> Sockets:
-    """Return the sockets that systemd handed over, by FileDescriptorName, ready to be served."""
-    sockets: Sockets = {}
-    for fd, name in systemd.listen_fds_with_names().items():
-        sock = socket.socket(fileno=fd)
+    """Return the sockets that systemd handed over, ready to be served; ConfigError when one cannot be."""
+    sockets = systemd.sockets()
+    for sock in itertools.chain.from_iterable(sockets.values()):
         net.prepare(sock)
-        sockets.setdefault(name, []).append(sock)
     return sockets
 
 
@@ -88,7 +83,7 @@ def _decline(sockets: Sockets, error: Error) -> int:
 
     A datagram left on a socket of systemd's would start the program at once again, to fail again.
     """
-    notify(f"STATUS={error}")
+    systemd.notify(f"STATUS={error}")
     for sock in itertools.chain.from_iterable(sockets.values()):
         with contextlib.suppress(OSError):  # nothing more to read, or closed by now
             while True:

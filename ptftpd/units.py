@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 
-from systemd.daemon import booted
+from ptftpd.systemd import booted
 
 CLOSED = {"inactive", "failed", "unknown"}
 PATIENCE = 5.0  # seconds

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from ptftpd import net, process, service
+from ptftpd import net, service, systemd
 from ptftpd.change import Change, together
 from ptftpd.errors import ConfigError, Faults, FileError
 from ptftpd.log import WARNING, Log
@@ -56,7 +56,7 @@ class Pxed:
         """Let 'systemctl status pxed@IFACE' say what was checked, and where to look further."""
         link = net.link(self._tftpd.interface)
         name, network = link.name, f"{link.address}/{link.network.prefixlen}"
-        process.notify(
+        systemd.notify(
             f"STATUS=checked for {name} ({network}): ptftpd@{name} and pdhcpd@{name} do the serving, "
             f"see systemctl status 'p*@{name}.*'"
         )
