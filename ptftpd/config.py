@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
+from ptftpd import trust
 from ptftpd.commandline import make_parser, read_arguments
 from ptftpd.ini import files, read_file
 from ptftpd.program import DIRECTORY, Loaded, Program
+from ptftpd.settings import Settings
 from ptftpd.values import Values, build
 
 
@@ -45,6 +47,7 @@ def load(program: Program, argv: Sequence[str] | None, directory: str = DIRECTOR
         debug=arguments.debug,
         pidfile=arguments.pidfile or "",
         detach=arguments.daemon,
+        doubts=tuple(_doubts(values, program, settings)),
     )
     for query in program.queries:
         value = getattr(arguments, f"?{query.name}")
@@ -54,3 +57,14 @@ def load(program: Program, argv: Sequence[str] | None, directory: str = DIRECTOR
                 loaded, action="answer", answer=partial(query.answer, loaded, value, given)
             )
     return loaded
+
+
+def _doubts(values: Values, program: Program, settings: Settings) -> Iterator[str]:
+    """Yield a sentence for each file or root directory that others can write; each once."""
+    found: dict[str, None] = {}
+    for path, status in values.files.items():
+        found |= dict.fromkeys(trust.doubts_of_file(path, status, [settings.daemon.user]))
+    if "tftp" in program.sections:
+        for root in settings.pxe.root:
+            found |= dict.fromkeys(trust.doubts_of_directory(root))
+    yield from found

@@ -6,6 +6,7 @@ import configparser
 import errno
 import io
 import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from ptftpd.program import OF_DHCP, OF_TFTP, Program
 from ptftpd.settings import NAMED, SECTIONS
 from ptftpd.values import Values, section_options, split
 
+MAX_FILE = 16 << 20  # octets: a hundred thousand [host] sections
 TWICE = "the section appears twice in this file"
 # What other servers' files call it.
 ELSEWHERE = {
@@ -122,17 +124,38 @@ def read_file(values: Values, file: File) -> None:
             _read_section(values, file, section, dict(parser.items(header)), places)
 
 
+def _octets(path: str) -> tuple[bytes, os.stat_result]:
+    """Return what a regular file holds; ValueError for another one, or one of unreasonable size.
+
+    A pipe or a device might be waited for without end, by a server that runs and is to reload. But /dev/null
+    is how one says that there is no configuration.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) and not os.path.samestat(status, os.stat(os.devnull)):
+            raise ValueError("is not a regular file")
+        with open(fd, "rb", closefd=False) as opened:
+            octets = opened.read(MAX_FILE + 1)
+    finally:
+        os.close(fd)
+    if len(octets) > MAX_FILE:
+        raise ValueError(f"is larger than {MAX_FILE >> 20} MB, which no configuration is")
+    return octets, status
+
+
 def _lines(values: Values, file: File) -> list[str]:
     """Return the lines of a file; none, and a problem noted, when it cannot be read or is no text."""
     octets = b""
     try:
-        with open(file.path, "rb") as opened:
-            octets = opened.read()
+        octets, values.files[file.path] = _octets(file.path)
     except FileNotFoundError:
         if file.must_exist:
             values.problem("no such file", file.path)
     except OSError as error:
         values.problem(_unreadable(error), file.path)
+    except ValueError as error:
+        values.problem(str(error), file.path)
     broken = octets.find(b"\0")  # which UTF-16 is full of
     try:
         text = octets.decode("utf-8-sig")

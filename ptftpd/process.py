@@ -163,6 +163,7 @@ class Process:
         wakeup = self._catch_signals()
         began = self.daemon.serve(self.loop, self.log)
         if self._first:
+            self._doubt()
             self.log.info("started", began)
         if self._idle_timeout:
             self._pulse = min(self._pulse, self._idle_timeout)
@@ -187,6 +188,11 @@ class Process:
         if self._first:
             self.log.info("stopped", "stopped")
         return 0
+
+    def _doubt(self) -> None:
+        """Say who else can change what decides on what is booted."""
+        for doubt in self.loaded.doubts:
+            self.log.warning("", doubt)
 
     def tick(self, now: float) -> None:
         """Report to systemd that the loop turns, and what is going on; record what was dropped."""
@@ -242,6 +248,7 @@ class Process:
 
         def commit() -> None:
             change.commit()
+            self._doubt()
             self.log.info("reloaded", "configuration read again")
             for sentence in left:
                 self.log.warning("reloaded", sentence)

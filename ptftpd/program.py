@@ -73,3 +73,4 @@ class Loaded:
     pidfile: str
     detach: bool
     answer: Callable[[], str] | None = None  # of a query
+    doubts: tuple[str, ...] = ()  # sentences: who else can change what decides on what is booted

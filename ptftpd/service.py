@@ -52,8 +52,10 @@ def _run(
             return 0
         daemon = make(loaded)
         if loaded.action == "check":
+            for doubt in loaded.doubts:
+                log.warning("", doubt)
             daemon.check(log)
-            print(f"{program.name}: the configuration is good")
+            print("the configuration is good")
             return 0
         return Process(program, argv, loaded, daemon, log).run(sockets)
     except Error as error:

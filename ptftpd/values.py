@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address
 from typing import Any
@@ -20,6 +21,7 @@ class Values:
     def __init__(self) -> None:
         self.texts: dict[tuple[str, str], tuple[list[str], str]] = {}
         self.problems: list[ConfigError] = []
+        self.files: dict[str, os.stat_result] = {}  # those that were read
 
     def problem(self, reason: str, source: str = "", setting: str = "") -> None:
         """Note what is wrong; all of it is told at once."""

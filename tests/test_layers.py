@@ -35,7 +35,7 @@ tftp.transfer tftp.catalog client.channel client.local client.trace client.progr
 tftp.clients tftp.uploads tftp.sources client.job client.place
 links runs rivals
 loop net neighbours log tftp.files tftp.chunks tftp.space dhcp.store
-tftp.roots account orders sinks systemd
+tftp.roots account orders sinks systemd trust
 tftp.casefold
 dhcp.explain
 dhcp.machine dhcp.proxy dhcp.bootp dhcp.advice

@@ -187,7 +187,7 @@ class TestCheck:
     def test_good(self, port: int, tmp_path: Path, capsys: Output) -> None:
         for _ in range(2):  # the first leaves nothing open
             assert self.check(port, str(tmp_path)) == 0
-        assert capsys.readouterr().out == "ptftpd: the configuration is good\n" * 2
+        assert capsys.readouterr().out == "the configuration is good\n" * 2
 
     def test_the_port_is_taken(self, port: int, tmp_path: Path, capsys: Output) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
