@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 from time import monotonic
 
-from ptftpd.client.channel import TICK, Channel
+from ptftpd.client.channel import TICK, Channel, room
 from ptftpd.client.job import Job, Machine, Result, Watch
 from ptftpd.client.settings import Settings
 from ptftpd.errors import TransferError, WireError
@@ -22,6 +22,7 @@ from ptftpd.tftp.receiver import Receiver
 MAX_BLKSIZE = 65464  # RFC 2348
 WINDOW = 64  # blocks asked for by default: more gain nothing here
 OPENING = 2  # retransmissions of what follows an OACK before asking in another way
+PEER_BUFFER = 212_992  # octets: net.core.rmem_default of Linux
 DALLY = 1.0  # seconds to stay after the last block when packets were lost: its ACK may be lost as well
 MISREAD = {wire.UNDEFINED, wire.ILLEGAL, wire.OPTIONS}  # how servers that dislike options refuse a request
 
@@ -191,8 +192,9 @@ class Attempt:
 def wishes(settings: Settings, channel: Channel, job: Job) -> dict[str, str]:
     """Return the options to ask for.
 
-    The window of a file that is got is one that can wait here; that of one that is put is for the server to
-    limit, which knows what can wait there.
+    The window of a file that is got is one that can wait here, that of one that is put one that can wait in
+    the server's socket, as it is on Linux if the server does not care: many grant more than they can hold,
+    and the end of each window is lost.
     """
     if settings.rfc1350:
         return {}
@@ -203,8 +205,9 @@ def wishes(settings: Settings, channel: Channel, job: Job) -> dict[str, str]:
         asked[options.BLKSIZE] = str(blksize)
     if job.tsize is not None:
         asked[options.TSIZE] = str(job.tsize)
-    window = min(WINDOW, channel.room(wire.HEADER + blksize)) if job.opcode == wire.RRQ else WINDOW
-    windowsize = settings.windowsize or window
+    segment = wire.HEADER + blksize
+    holds = channel.room(segment) if job.opcode == wire.RRQ else room(PEER_BUFFER, segment)
+    windowsize = settings.windowsize or min(WINDOW, holds)
     if windowsize > 1:
         asked[options.WINDOWSIZE] = str(windowsize)
     if settings.timeout is not None and settings.timeout.is_integer():

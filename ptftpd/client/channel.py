@@ -28,6 +28,11 @@ TRIES = 40  # to receive before it sleeps, where it waits awake: about 50 us
 _TIMEVALS = (Struct("@ll"), Struct("=qq"))
 
 
+def room(buffer: int, segment: int) -> int:
+    """Return how many datagrams of segment octets a receive buffer of so many octets holds, one at least."""
+    return max(1, buffer // 2 // (segment + SKB))  # half, for the kernel rounds sizes up
+
+
 def limit_wait(sock: socket.socket, seconds: float) -> None:
     """Let a receive wait less than a second: Python's own timeout would cost a poll(2) for each datagram."""
     for layout in _TIMEVALS:
@@ -95,8 +100,7 @@ class Channel:
 
     def room(self, segment: int) -> int:
         """Return how many datagrams of segment octets can wait here while the program is busy."""
-        granted = self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
-        return max(1, granted // 2 // (segment + SKB))  # half, for the kernel rounds sizes up
+        return room(self._sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF), segment)
 
     def ask(self, request: bytes) -> None:
         """Send a request to the server's port; OSError as the network has it."""

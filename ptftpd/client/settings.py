@@ -29,7 +29,7 @@ class Settings:
     windowsize: int | None = option(
         None,
         auto(integer(1, 65535)),
-        "window to ask for, in blocks (RFC 7440); auto: up to 64, as many as the receive buffer holds",
+        "window to ask for, in blocks (RFC 7440); auto: up to 64, as many as a receive buffer holds",
         metavar="N",
         short="w",
     )

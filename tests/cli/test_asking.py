@@ -26,6 +26,7 @@ class World:
 
     now: float = 0.0
     asked: list[tuple[float, str, bool, int]] = field(default_factory=list)  # when, whom, with options?, port
+    options: list[dict[str, str]] = field(default_factory=list)
     open: int = 0
     ports: int = 0
     sources: Callable[[float], str] = lambda now: "192.0.2.2"
@@ -63,7 +64,8 @@ class Silence(Channel):
 
     def ask(self, request: bytes) -> None:
         """Note it."""
-        plain = not wire.request(request)[3]
+        self._world.options.append(wire.request(request)[3])
+        plain = not self._world.options[-1]
         self._world.asked.append((self._world.now, self.address, not plain, self._number))
 
     def receive(self) -> tuple[int, int]:
@@ -139,6 +141,16 @@ def test_a_boot_loader_is_asked_whatever_it_wants(
         times = [when for when, _, asked, _ in world.asked if asked == form]
         gaps = [later - earlier for earlier, later in pairwise([0.0, *times])]
         assert max(gaps) <= LOADER + 0.5, form
+
+
+@pytest.mark.parametrize("blksize", [8, 512, 1468, 3968, 8968, 65464])
+def test_a_window_that_is_put_waits_in_any_socket(blksize: int, world: World) -> None:
+    """It is what a socket holds whose buffer nobody has set, no more and not much less."""
+    put(world, A, blksize=blksize)
+    windows = {options.get("windowsize", "1") for options in world.options}
+    window = int(max(windows, key=int))
+    assert window * blksize <= attempt.PEER_BUFFER // 2 or window == 1
+    assert (window + 1) * (blksize + 1000) > attempt.PEER_BUFFER // 2 or window == attempt.WINDOW
 
 
 @pytest.mark.parametrize(("retries", "timeout"), [(None, None), (20, 1.0), (6, None), (100, 2.0)])

@@ -176,7 +176,7 @@ def test_options_refused_for_put(fake: Fake, desk: Desk) -> None:
     """As for get."""
     (desk.directory / "a").write_bytes(b"whole")
     client = desk.start("put", "a", f"tftp://{SERVER}/b")
-    assert fake.asked() == ALL | {"tsize": "5"}
+    assert fake.asked() == ALL | {"tsize": "5", "windowsize": "46"}
     fake.send(error(4, "illegal operation"))
     assert fake.request() == wrq("b")
     fake.send(ack(0))
