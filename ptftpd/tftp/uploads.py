@@ -175,7 +175,10 @@ class Upload:
         if self._announced and not before:
             missing = max(missing, self._announced - promise.octets)
         if missing > 0:
-            promise.grow(max(missing, STEP))
+            try:
+                promise.grow(max(missing, STEP))
+            except FileError:  # for so much, but perhaps not for what has come
+                promise.grow(missing)
         elif self.size - self._looked >= LOOK:
             self._looked = self.size
             promise.grow(0)
