@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ptftpd import account
+from ptftpd.account import FALLBACK_USER
 from ptftpd.errors import Error
 from ptftpd.log import Log
 from ptftpd.settings import Settings
@@ -16,7 +17,6 @@ from ptftpd.settings import Settings
 # At most, which is what Linux lets a process have by default. Containers allow 2**30, and python-daemon makes
 # a set of all of them when it is loaded.
 DESCRIPTORS = 1 << 20
-FALLBACK_USER = "nobody"  # when the default user was never created: the package does that, a checkout not
 
 
 def become(user: str, directories: Iterable[str], log: Log, *, default: bool) -> None:

@@ -30,6 +30,13 @@ def listens(unit: str) -> list[tuple[str, int]]:
     return [(address, int(port)) for address, port in places]
 
 
+def properties(unit: str, *names: str) -> dict[str, str]:
+    """Return properties of a unit, those that systemd tells."""
+    wanted = [f"--property={name}" for name in names]
+    said = _systemctl("show", *wanted, unit) if booted() else None
+    return dict(line.split("=", 1) for line in (said or "").splitlines() if "=" in line)
+
+
 def _systemctl(*argv: str) -> str | None:
     """Return what systemctl prints, None when it is not there or does not answer."""
     try:

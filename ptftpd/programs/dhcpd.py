@@ -19,6 +19,7 @@ from ptftpd.errors import ConfigError, Error, Faults
 from ptftpd.log import Log
 from ptftpd.loop import Loop
 from ptftpd.program import OF_TFTP, Loaded, Positional, Program
+from ptftpd.programs.checking import as_the_server, check_configuration
 from ptftpd.programs.explaining import EXPLAIN
 from ptftpd.programs.leases import LEASES
 from ptftpd.settings import Settings
@@ -56,6 +57,8 @@ class Dhcpd:
         """Raise Error when the interface or a port is not there, or a setting does not fit the network."""
         link = served.link(self.interface, self.settings)
         faults = Faults()
+        with faults.noted(), as_the_server(self.settings):
+            check_configuration(PROGRAM, self.settings, self.interface)
         with faults.noted():
             Decision(self.settings, int(link.address))
         with faults.noted():

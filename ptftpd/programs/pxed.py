@@ -14,6 +14,7 @@ from ptftpd.log import WARNING, Log
 from ptftpd.loop import Loop
 from ptftpd.program import DIRECTORY, Loaded, Positional, Program
 from ptftpd.programs import tftpd
+from ptftpd.programs.checking import as_the_server
 from ptftpd.programs.dhcpd import BOOT_FILE, INTERFACE, Dhcpd
 from ptftpd.programs.explaining import EXPLAIN_PXED
 from ptftpd.programs.leases import LEASES
@@ -44,7 +45,7 @@ class Pxed:
     def check(self, log: Log) -> None:
         """Raise Error when the interface, a root, a boot file or a port is not there."""
         faults = Faults()
-        with faults.noted():
+        with faults.noted(), as_the_server(self._loaded.settings):
             check_boot_files(self._loaded.settings, log)
         for part in self._parts:
             with faults.noted():

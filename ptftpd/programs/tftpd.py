@@ -14,11 +14,13 @@ from ptftpd.errors import ConfigError, Error, Faults, FileError
 from ptftpd.log import Log, amount
 from ptftpd.loop import Loop
 from ptftpd.program import OF_DHCP, Loaded, Positional, Program, Query
+from ptftpd.programs.checking import as_the_server, check_configuration, check_hidden
 from ptftpd.settings import Settings
 from ptftpd.syntax import address
 from ptftpd.tftp.catalog import Catalog
 from ptftpd.tftp.clients import Clients
 from ptftpd.tftp.codes import transfer_error
+from ptftpd.tftp.names import Facts
 from ptftpd.tftp.server import Server
 from ptftpd.tftp.space import Space
 
@@ -46,7 +48,12 @@ def map_test(loaded: Loaded, name: str, parameters: dict[str, str]) -> str:
     except ValueError as error:
         raise ConfigError(str(error), source=f"--client = {client}") from None
     facts = Clients(loaded.settings).facts(client, _index(loaded.interface))
-    catalog = Catalog(loaded.settings)
+    with as_the_server(loaded.settings):
+        return _lookup(loaded.settings, name, facts)
+
+
+def _lookup(settings: Settings, name: str, facts: Facts) -> str:
+    catalog = Catalog(settings)
     try:
         source, quirks = catalog.read(name, facts)
     except FileError as failed:
@@ -105,10 +112,15 @@ class Tftpd:
         """
         faults = Faults()
         with faults.noted():
-            catalog = Catalog(self.settings)
-            for fault in catalog.upload_faults(writing=False):
-                log.warning("", fault)
-            catalog.close()
+            check_hidden(self.settings, self.interface)
+        with as_the_server(self.settings, log):
+            with faults.noted():
+                check_configuration(PROGRAM, self.settings, self.interface)
+            with faults.noted():
+                catalog = Catalog(self.settings)
+                for fault in catalog.upload_faults(writing=False):
+                    log.warning("", fault)
+                catalog.close()
         with faults.noted():
             _index(self.interface)
             if units.listening("ptftpd.socket", "ptftpd@*.socket"):

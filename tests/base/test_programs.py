@@ -27,7 +27,7 @@ from ptftpd.loop import Loop
 from ptftpd.program import Loaded, Program
 from ptftpd.programs import bootpd, dhcpd, pxed, tftpd
 from tests.base.setting_texts import values
-from tests.lab import CHECKOUT
+from tests.lab import CHECKOUT, reachable
 
 Output = pytest.CaptureFixture[str]
 Main = Callable[[Sequence[str]], int]
@@ -40,6 +40,13 @@ every_program = pytest.mark.parametrize("main", [x.main for x in MODULES], ids=[
 every_daemon = pytest.mark.parametrize(
     ("main", "program"), [(x.main, x.PROGRAM) for x in DAEMONS], ids=[x.PROGRAM.name for x in DAEMONS]
 )
+
+
+@pytest.fixture(autouse=True)
+def open_to_all(tmp_path: Path) -> None:
+    """Let every user reach the files of a test: asked by root, it is the server's user who looks."""
+    if os.geteuid() == 0:
+        reachable(tmp_path)
 
 
 @pytest.fixture(autouse=True)
