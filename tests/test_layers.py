@@ -21,7 +21,7 @@ client.session client.editing programs.checking
 client.display client.probe_table client.commands client.locations programs.explaining programs.leases
 service
 process
-manual completions workers byhand units
+manual completions workers byhand units programs.bootfiles
 config
 commandline ini
 values
@@ -38,7 +38,7 @@ loop net neighbours log tftp.files tftp.chunks tftp.space dhcp.store
 tftp.roots account orders sinks systemd trust
 tftp.casefold
 dhcp.explain
-dhcp.machine dhcp.proxy dhcp.bootp dhcp.advice
+dhcp.machine dhcp.proxy dhcp.bootp dhcp.loadable dhcp.advice
 dhcp.networks
 dhcp.outcome dhcp.plan dhcp.origin
 dhcp.reservations tftp.remap

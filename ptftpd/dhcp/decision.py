@@ -38,6 +38,18 @@ class Decision:
             return self.boot(client) is not None
         return client.boots or bool(self._named.matching(client))
 
+    def why(self, client: Client) -> str:
+        """Return what makes a client one of this server's, '' for nothing; see answers()."""
+        firmware = client.firmware
+        reasons = (
+            (client.ipxe, "it is iPXE"),
+            (client.is_raspberry_pi, "it is a Raspberry Pi"),
+            (client.says_architecture, "it names an architecture (option 93)"),
+            (firmware and firmware.boots, f"its vendor class is that of {firmware.name if firmware else ''}"),
+        )
+        named = self._named.matching(client)
+        return next((reason for is_so, reason in reasons if is_so), named[0].origin if named else "")
+
     def answers_as_proxy(self, client: Client) -> bool:
         """Return whether a proxy has an offer for a client.
 

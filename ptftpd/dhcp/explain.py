@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from ptftpd.dhcp import menu, options, registry, request, wire
 from ptftpd.dhcp.bootp import Bootp
@@ -16,6 +17,7 @@ from ptftpd.dhcp.sheet import Sheet
 from ptftpd.dhcp.wire import Message
 from ptftpd.settings import Settings
 
+Misfit = Callable[[str, str], str]
 ECHOED = {options.CLIENT_ID, options.GUID, options.SUBNET_SELECTION, options.RELAY_AGENT}
 PROTOCOL = {
     options.MESSAGE_TYPE: "what answers this message",
@@ -46,8 +48,11 @@ class Explainer:
         self._decision = Decision(settings, own)
         self._is_proxy = settings.dhcp.mode == "proxy"
 
-    def explain(self, message: Message, now: float) -> str:
-        """Return what comes of a message, a line a field; one without option 53 is BOOTP."""
+    def explain(self, message: Message, now: float, misfit: Misfit = lambda *_: "") -> str:
+        """Return what comes of a message, a line a field; one without option 53 is BOOTP.
+
+        misfit(architecture, boot file) says why such firmware cannot start that file, if it is so.
+        """
         asked = request.parse(message, False, self._settings.dhcp.identity)
         asked.key = self._networks.identify(asked, self._settings.dhcp.identity)
         network = self._networks.find(asked, now)
@@ -58,11 +63,11 @@ class Explainer:
             lines.append("as long as no other DHCP server answers; for the other case add --mode proxy")
         if not outcome.data or outcome.request is None:
             lines.append(f"is not answered: {outcome.done or outcome.ignored}")
-            if asked.kind and not asked.client.boots:
-                lines.append(
-                    "it did not say what it is: firmware does, as with --arch bios or --arch x86_64-efi"
-                )
+            lines += _hint(asked)
             return "\n".join(lines)
+        if asked.kind:
+            lines.append(f"is answered: {self._why(outcome.request, network, now)}")
+            lines += _hint(asked)
         reply = wire.decode(outcome.data)
         lines.append(f"{_name(reply)} of {len(outcome.data)} octets to {outcome.destination[0]}, "
                      f"port {outcome.destination[1]}")  # fmt: skip
@@ -75,7 +80,22 @@ class Explainer:
         if len(rules) > 1:
             lines.append("boot rules that fit this client, the most specific first:")
             lines += [_line(rule.boot_file, account.place(rule.origin)) for rule in rules]
+        boot_file, client = str(outcome.fields.get("DHCP_BOOT_FILE", "")), outcome.request.client
+        architecture = "" if client.ipxe else next(iter(client.architectures), "")
+        if boot_file and (reason := misfit(architecture, boot_file)):
+            lines.append(f"this machine cannot start it: {boot_file} {reason}")
         return "\n".join(lines)
+
+    def _why(self, asked: Request, network: Network | None, now: float) -> str:
+        """Return what made it a client of this server."""
+        if why := self._decision.why(asked.client):
+            return why
+        if network and asked.key in network.plan.subnet.reserved:
+            return "an address is reserved for it"
+        lease = network.pool.find(asked.key) if network else None
+        if lease and lease.expires > now:
+            return "it has a lease here"
+        return "[dhcp] answer_all"
 
     def _outcome(self, message: Message, now: float) -> Outcome:
         if options.MESSAGE_TYPE not in message.options:
@@ -83,6 +103,15 @@ class Explainer:
         if self._is_proxy:
             return self._proxy.receive(message, direct=False, source=message.giaddr)
         return self._machine.receive(message, now, direct=False, source=message.giaddr)
+
+
+def _hint(asked: Request) -> list[str]:
+    """Return what the question did not say of the client, but firmware would."""
+    if not asked.kind or asked.client.vendor_class or asked.client.ipxe:
+        return []
+    if asked.client.boots:
+        return ["it was given no vendor class: firmware has one, as with --vendor-class PXEClient"]
+    return ["it did not say what it is: firmware does, as with --arch x86_64-efi --vendor-class PXEClient"]
 
 
 def _had(asked: Request, network: Network | None, now: float) -> str:

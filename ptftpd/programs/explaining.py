@@ -19,6 +19,8 @@ from ptftpd.dhcp.store import Store
 from ptftpd.dhcp.wire import Message
 from ptftpd.errors import Error
 from ptftpd.program import Loaded, Query
+from ptftpd.programs import bootfiles
+from ptftpd.tftp.catalog import Catalog
 
 T = TypeVar("T")
 
@@ -43,7 +45,21 @@ def _explain(loaded: Loaded, message: Message, *, with_tftp: bool = False) -> st
     networks = Networks(plans(settings, link.name, link.address, link.network, link.addresses), leases)
     with_tftp = with_tftp or units.listening(f"pxed@{link.name}.service")
     explainer = Explainer(settings, link.name, int(link.address), networks, with_tftp=with_tftp)
-    return lacking + explainer.explain(message, now)
+    return lacking + explainer.explain(message, now, partial(_misfit, loaded))
+
+
+def _misfit(loaded: Loaded, architecture: str, boot_file: str) -> str:
+    """Return why an architecture cannot start a boot file of this machine; '' when that cannot be told."""
+    if loaded.settings.pxe.tftp_server or "://" in boot_file:
+        return ""
+    try:
+        catalog = Catalog(loaded.settings)
+    except Error:
+        return ""
+    try:
+        return bootfiles.misfit(catalog, architecture, boot_file)
+    finally:
+        catalog.close()
 
 
 def _leases(store: Store, now: float) -> tuple[list[Lease], str]:
@@ -59,12 +75,10 @@ def discover(mac: str, parameters: dict[str, str]) -> Message:
     given = {name: text for name, text in parameters.items() if text}
     said = {options.MESSAGE_TYPE: wire.octets(options.DISCOVER, 1)}
     if "arch" in given:
-        number = _value("arch", _architecture, given["arch"])
-        said[options.ARCHITECTURE] = wire.octets(number, 2)
-        kind = "HTTPClient" if pxe.ARCHITECTURES.get(number, "").endswith("-http") else "PXEClient"
-        said[options.VENDOR_CLASS] = f"{kind}:Arch:{number:05}:UNDI:003000".encode()
+        said[options.ARCHITECTURE] = wire.octets(_value("arch", _architecture, given["arch"]), 2)
     if "vendor-class" in given:
-        said[options.VENDOR_CLASS] = os.fsencode(given["vendor-class"])
+        vendor_class = _value("vendor-class", syntax.vendor_class, given["vendor-class"])
+        said[options.VENDOR_CLASS] = vendor_class.encode("ascii", "surrogateescape")
     if "user-class" in given:
         said[options.USER_CLASS] = os.fsencode(given["user-class"])
     if "client-id" in given:
@@ -115,7 +129,7 @@ EXPLAIN = Query(
         (
             "vendor-class",
             "TEXT",
-            "with --explain: its vendor class (option 60); by default PXEClient or HTTPClient, with --arch",
+            "with --explain: its vendor class (option 60); firmware says PXEClient, HTTP Boot HTTPClient",
         ),
         ("user-class", "TEXT", "with --explain: its user class (option 77), such as iPXE"),
         ("client-id", "HEX", "with --explain: its client identifier (option 61)"),

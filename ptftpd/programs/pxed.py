@@ -13,7 +13,7 @@ from ptftpd.errors import ConfigError, Faults, FileError
 from ptftpd.log import WARNING, Log
 from ptftpd.loop import Loop
 from ptftpd.program import DIRECTORY, Loaded, Positional, Program
-from ptftpd.programs import tftpd
+from ptftpd.programs import bootfiles, tftpd
 from ptftpd.programs.checking import as_the_server
 from ptftpd.programs.dhcpd import BOOT_FILE, INTERFACE, Dhcpd
 from ptftpd.programs.explaining import EXPLAIN_PXED
@@ -144,6 +144,8 @@ def check_boot_files(settings: Settings, log: Log) -> None:
             except FileError as error:
                 roots = ", ".join(settings.pxe.root)
                 faults.note(ConfigError(f"boot file {name} below {roots}: {error.reason}", source=source))
+        for sentence in bootfiles.misfits(settings, catalog):
+            log.warning("", sentence)
     finally:
         catalog.close()
     faults.check()

@@ -48,7 +48,9 @@ def site(**fields: Any) -> Site:
 
 
 def explained(made: Site, hardware: bytes = MAC, **parameters: str) -> list[list[str]]:
-    """Return the lines of an explanation, each as its columns."""
+    """Return the lines of an explanation, each as its columns; of firmware if it has an architecture."""
+    if "arch" in parameters:
+        parameters = {"vendor_class": "PXEClient"} | parameters
     message = discover(
         hardware.hex(":"), NOTHING | {name.replace("_", "-"): text for name, text in parameters.items()}
     )
@@ -65,8 +67,9 @@ def test_every_field_has_its_origin() -> None:
     lines = explained(site(), arch="7", guid="00112233-4455-6677-8899-aabbccddeeff")
     says = "x86_64-efi, PXEClient, GUID 00112233-4455-6677-8899-aabbccddeeff"
     assert lines[0] == [f"DHCPDISCOVER from 52:54:00:12:34:56 via eth0 ({says})"]
-    assert lines[1][0].startswith("DHCPOFFER of ")
-    assert lines[2:] == [
+    assert lines[1] == ["is answered: it names an architecture (option 93)"]
+    assert lines[2][0].startswith("DHCPOFFER of ")
+    assert lines[3:] == [
         ["yiaddr", "10.0.0.10", "free, of [dhcp] range (--range)"],
         ["siaddr", "10.0.0.1", "this server's address"],
         ["sname", "10.0.0.1", "the server's address as text"],
@@ -90,10 +93,10 @@ def test_every_field_has_its_origin() -> None:
 
 def test_it_is_the_reply_that_is_sent() -> None:
     """The same machine makes both."""
-    message = discover(MAC.hex(":"), NOTHING | {"arch": "bios"})
+    message = discover(MAC.hex(":"), NOTHING | {"arch": "bios", "vendor-class": "PXEClient"})
     sent = answer(site().machine.receive(message, 1000, direct=False))
     lines = explained(site(), arch="bios")
-    shown = {line[0]: line[1] for line in lines[2 : lines.index(RULES)]}
+    shown = {line[0]: line[1] for line in lines[3 : lines.index(RULES)]}
     assert (shown["yiaddr"], shown["file"]) == (wire.dotted(sent.yiaddr), "pxelinux.0")
     assert {int(name.split()[0]) for name in shown if name[0].isdigit()} == set(sent.options)
 
@@ -139,7 +142,7 @@ def test_a_lease_and_an_address_that_was_had() -> None:
 def test_why_there_is_no_reply() -> None:
     assert explained(site())[-2:] == [
         ["is not answered: not a PXE client (answer_all is off)"],
-        ["it did not say what it is: firmware does, as with --arch bios or --arch x86_64-efi"],
+        ["it did not say what it is: firmware does, as with --arch x86_64-efi --vendor-class PXEClient"],
     ]
     why = explained(site(), arch="7", relay="192.168.9.9")[-1]
     assert why == [
@@ -165,7 +168,7 @@ def test_of_a_proxy_to_a_network_that_has_no_section() -> None:
     set_here = (option("always vendor-class-identifier=x"),)
     made.settings = replace(made.settings, dhcp=replace(made.settings.dhcp, option=set_here))
     lines = explained(made, arch="7", relay="192.168.9.9")
-    assert lines[1][0].startswith("DHCPOFFER of ")
+    assert lines[2][0].startswith("DHCPOFFER of ")
     assert ["60 vendor-class-identifier", "PXEClient", "[pxe] boot_file (pxed.conf:3)"] in lines
 
 
@@ -173,7 +176,7 @@ def test_of_auto_mode() -> None:
     """Which of the two answers it is depends on the network, which is not asked."""
     lines = explained(site(mode="auto"), arch="7")
     assert lines[1] == ["as long as no other DHCP server answers; for the other case add --mode proxy"]
-    assert lines[2][0].startswith("DHCPOFFER")
+    assert lines[3][0].startswith("DHCPOFFER")
 
 
 def test_of_a_menu() -> None:
@@ -246,13 +249,59 @@ def test_questions_that_make_no_sense(hardware: str, parameters: dict[str, str],
 
 
 def test_the_message_of_the_question() -> None:
+    """Nothing is assumed that was not given: what calls itself PXEClient is asked as such."""
     message = discover(MAC.hex(":"), NOTHING | {"arch": "x86_64-efi-http"})
-    assert message.options[60] == b"HTTPClient:Arch:00016:UNDI:003000"
+    assert message.options == {53: b"\1", 93: b"\0\x10"}
     message = discover("52-54-00-12-34-56", NOTHING | {"arch": "x86_64-efi", "user-class": "iPXE"})
     assert message == Message(
-        chaddr=MAC.ljust(16, b"\0"),
-        options={53: b"\1", 93: b"\0\7", 60: b"PXEClient:Arch:00007:UNDI:003000", 77: b"iPXE"},
-    )
+        chaddr=MAC.ljust(16, b"\0"), options={53: b"\1", 93: b"\0\7", 77: b"iPXE"},
+    )  # fmt: skip
+    message = discover(MAC.hex(), NOTHING | {"vendor-class": "0x4d53ff"})
+    assert message.options == {53: b"\1", 60: b"MS\xff"}
+
+
+WHY = {
+    "an architecture": ({"arch": "bios", "vendor_class": "x"}, "it names an architecture (option 93)"),
+    "a vendor class": ({"vendor_class": "PXE UROOT"}, "its vendor class is that of u-root"),
+    "iPXE": ({"user_class": "iPXE"}, "it is iPXE"),
+    "a class": ({"vendor_class": "Contoso"}, "[class contoso]"),
+}
+
+
+@pytest.mark.parametrize("name", WHY)
+def test_what_made_it_a_client(name: str) -> None:
+    """The rule that has it answered, which is not always that which has its boot file."""
+    said, why = WHY[name]
+    made = site()
+    classes = made.settings.classes | {"contoso": Class(vendor_class="Contoso", boot_file="x")}
+    made.settings = replace(made.settings, classes=classes)
+    assert explained(made, **said)[1] == [f"is answered: {why}"]
+
+
+def test_what_made_a_stranger_a_client() -> None:
+    assert explained(site(), mac(80))[1] == ["is answered: an address is reserved for it"]
+    assert explained(site(answer_all=True))[1] == ["is answered: [dhcp] answer_all"]
+    made = site()
+    made.lease()
+    assert explained(made)[1] == ["is answered: it has a lease here"]
+
+
+def test_firmware_without_a_vendor_class() -> None:
+    """An OpenPOWER machine has one of its own; without any, all that is PXEClient's is left out."""
+    hint = ["it was given no vendor class: firmware has one, as with --vendor-class PXEClient"]
+    assert hint in explained(site(), arch="powerpc-opal", vendor_class="")
+    assert hint not in explained(site(), arch="powerpc-opal", vendor_class="udhcp 1.36.1")
+    beside = explained(site(mode="proxy"), arch="powerpc-opal", vendor_class="udhcp 1.36.1")
+    assert beside[-1] == ["is not answered: takes no proxy's offer"]
+
+
+def test_a_file_that_the_firmware_cannot_start() -> None:
+    asked = discover(MAC.hex(), NOTHING | {"arch": "x86_64-efi", "vendor-class": "PXEClient"})
+    explainer = Explainer(site().settings, "eth0", int(OWN), site().networks)
+    told = explainer.explain(asked, 1000.0, lambda *of: f"is no match: {of}")
+    assert told.endswith("\nthis machine cannot start it: boot.efi is no match: ('x86_64-efi', 'boot.efi')")
+    ipxe = discover(MAC.hex(), NOTHING | {"arch": "x86_64-efi", "user-class": "iPXE"})
+    assert "('', 'boot.efi')" in explainer.explain(ipxe, 1000.0, lambda *of: str(of))
 
 
 def test_the_octets_of_a_question_are_those_of_the_command_line() -> None:
