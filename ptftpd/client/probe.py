@@ -103,11 +103,8 @@ class Metering(Opening):
 def probe(server: Server, name: str, settings: Settings, watch: Watch) -> Report:
     """Return what can be told from requests to read name; nothing is written on either side."""
     report = Report()
-    for address in server.addresses:
-        prober = _Prober(address, server.port, name, settings, watch)
-        result = prober.ask({})
-        if result.answered:
-            break
+    result = _first(server, name, settings, watch)
+    prober = _Prober(result.address, server.port, name, settings, watch)
     report.round_trip = result.round_trip
     if result.outcome != STARTED:
         assert isinstance(result.outcome, Failure)
@@ -130,6 +127,12 @@ def probe(server: Server, name: str, settings: Settings, watch: Watch) -> Report
         if rate.failed and windowsize > 1:
             break  # a larger window is lost all the more
     return report
+
+
+def _first(server: Server, name: str, settings: Settings, watch: Watch) -> Result:
+    """Return what comes of a plain request to any of the server's addresses."""
+    guesses = [Guess(address, {}) for address in server.addresses]
+    return Asking(guesses, server.name, server.port, settings, watch, Opening(name)).run()
 
 
 class _Prober:

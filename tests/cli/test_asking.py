@@ -11,6 +11,8 @@ import pytest
 
 from ptftpd.client import asking, attempt
 from ptftpd.client.channel import Channel
+from ptftpd.client.job import Watch
+from ptftpd.client.probe import probe
 from ptftpd.client.settings import Settings
 from ptftpd.client.transfer import Client, Server
 from ptftpd.tftp import wire
@@ -213,3 +215,11 @@ def test_what_no_waiting_mends(world: World) -> None:
     world.trouble = lambda now, address: errno.EINVAL
     put(world, A, retries=1000, timeout=1.0)
     assert world.now == 0
+
+
+def test_a_probe_goes_round_the_addresses(world: World) -> None:
+    """Nobody answers: each was asked, in turns."""
+    report = probe(Server("server", 69, (A, B)), "a", Settings(), Watch())
+    assert report.outcome == Failure(wire.UNDEFINED, "there is no answer")
+    assert [address for _, address, *_ in world.asked[:4]] == [A, B, A, B]
+    assert world.open == 0

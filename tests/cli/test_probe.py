@@ -80,6 +80,7 @@ class Prober:
 def test_no_larger_window_than_one_that_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     """It would be lost all the more, and takes its time."""
     monkeypatch.setattr("ptftpd.client.probe._Prober", Prober)
+    monkeypatch.setattr("ptftpd.client.probe._first", lambda *about: Prober().ask({}))
     report = probe(Server("a", 69, ("10.0.0.1",)), "a", Settings(), Watch())
     assert Prober.tried == [(512, 1), (1468, 1), (65464, 1), (1468, 4), (1468, 16)]
     assert [rate.failed for rate in report.rates] == ["", "", "", "", "lost"]
@@ -94,6 +95,7 @@ def test_no_larger_window_than_is_granted(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(Prober, "rate", rate)
     monkeypatch.setattr("ptftpd.client.probe._Prober", Prober)
+    monkeypatch.setattr("ptftpd.client.probe._first", lambda *about: Prober().ask({}))
     report = probe(Server("a", 69, ("10.0.0.1",)), "a", Settings(), Watch())
     assert Prober.tried[-2:] == [(1468, 4), (1468, 16)]
     assert (report.rates[-1].blksize, report.rates[-1].windowsize) == (1468, 4)
