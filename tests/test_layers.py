@@ -17,7 +17,7 @@ programs.manual
 programs.pxed programs.bootpd programs.tftp
 programs.tftpd programs.dhcpd client.errand
 client.arguments client.prompt
-client.session client.editing programs.checking
+client.session client.editing programs.checking programs.companions
 client.display client.probe_table client.commands client.locations programs.explaining programs.leases
 service
 process

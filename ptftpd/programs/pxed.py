@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,7 @@ from ptftpd.errors import ConfigError, Faults, FileError
 from ptftpd.log import WARNING, Log
 from ptftpd.loop import Loop
 from ptftpd.program import DIRECTORY, Loaded, Positional, Program
-from ptftpd.programs import bootfiles, tftpd
+from ptftpd.programs import bootfiles, companions, tftpd
 from ptftpd.programs.checking import as_the_server
 from ptftpd.programs.dhcpd import BOOT_FILE, INTERFACE, Dhcpd
 from ptftpd.programs.explaining import EXPLAIN_PXED
@@ -124,7 +125,10 @@ class Pxed:
 
 
 def check_boot_files(settings: Settings, log: Log) -> None:
-    """Raise ConfigError unless our own TFTP server can send every boot file; record that there is none."""
+    """Raise ConfigError unless our own TFTP server can send every boot file.
+
+    Recorded is that there is none, and what a boot file needs beside that is not there.
+    """
     found = list(_boot_files(settings))
     if not found:
         log.warning(
@@ -134,7 +138,7 @@ def check_boot_files(settings: Settings, log: Log) -> None:
         )
     if settings.pxe.tftp_server:
         return
-    catalog, faults = Catalog(settings), Faults()
+    catalog, faults, lacking = Catalog(settings), Faults(), []
     try:
         for source, name in found:
             if "://" in name:
@@ -144,11 +148,36 @@ def check_boot_files(settings: Settings, log: Log) -> None:
             except FileError as error:
                 roots = ", ".join(settings.pxe.root)
                 faults.note(ConfigError(f"boot file {name} below {roots}: {error.reason}", source=source))
+            else:
+                there = partial(_exists, catalog, settings.pxe.root)
+                lacking += [f"{source}: boot file {each}" for each in companions.missing(name, there)]
         for sentence in bootfiles.misfits(settings, catalog):
             log.warning("", sentence)
     finally:
         catalog.close()
+    # With directories for each client, the rest may be in one of those.
+    for sentence in () if settings.tftp.client_directory else lacking:
+        log.warning("", sentence)
     faults.check()
+
+
+def _exists(catalog: Catalog, roots: Sequence[str], name: str) -> bool:
+    """Return whether clients can get a file, or one of a directory, whose name ends with a '/'."""
+    try:
+        if name.endswith("/"):
+            return any(_has_files(os.path.join(root, name.lstrip("/"))) for root in roots)
+        catalog.read(name, Facts(""))[0].close()
+    except FileError:
+        return False
+    return True
+
+
+def _has_files(directory: str) -> bool:
+    try:
+        with os.scandir(directory) as entries:
+            return any(entry.is_file() for entry in entries)
+    except OSError:
+        return False
 
 
 def _boot_files(settings: Settings) -> Iterator[tuple[str, str]]:

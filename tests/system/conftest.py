@@ -115,7 +115,8 @@ def machine(installed: Machine) -> Iterator[Machine]:
 
 @pytest.fixture
 def server(machine: Machine) -> Machine:
-    """Return the machine with a boot file, which pxed.conf names."""
+    """Return the machine with a boot file, which pxed.conf names; UEFI has another, or that would be told."""
     machine.serve()
-    machine.configure("[pxe]\nboot_file = pxelinux.0\n", "pxed.conf.d/test.conf")
+    rules = "boot_file = pxelinux.0\nboot = x86_64-efi=http://192.0.2.1/boot.efi\n"
+    machine.configure(f"[pxe]\n{rules}", "pxed.conf.d/test.conf")
     return machine

@@ -71,9 +71,12 @@ class Machine(Box):
         self.systemctl("daemon-reload")
 
     def serve(self, name: str = "pxelinux.0", content: bytes = BOOT_FILE) -> None:
-        """Put a file where clients find it."""
-        self.path("/srv/tftp").mkdir(exist_ok=True)
-        (self.path("/srv/tftp") / name).write_bytes(content)
+        """Put a file where clients find it, and what a loader of that name needs, or that would be told."""
+        root = self.path("/srv/tftp")
+        (root / "pxelinux.cfg").mkdir(parents=True, exist_ok=True)
+        for companion in ("ldlinux.c32", "pxelinux.cfg/default"):
+            (root / companion).touch()
+        (root / name).write_bytes(content)
 
     def get(
         self,
