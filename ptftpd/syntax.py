@@ -321,7 +321,8 @@ def boot_choice(value: str) -> tuple[str, str]:
 
     name, _, boot_file = (part.strip() for part in value.partition("="))
     if not boot_file:
-        raise ValueError("must be ARCH=FILE, such as x86_64-efi=grubx64.efi")
+        comma = "a name with a comma in it goes into boot_file of a [class] with arch or ipxe"
+        raise ValueError(f"must be ARCH=FILE, such as x86_64-efi=grubx64.efi ({comma})")
     return pxe.architecture_name(name), boot_file
 
 

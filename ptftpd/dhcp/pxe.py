@@ -68,6 +68,41 @@ RASPBERRY_PI = {
 CIRCUIT_ID, REMOTE_ID = 1, 2  # sub-options of option 82 (RFC 3046 §2.0)
 BOOT_ITEM = 71  # sub-option of option 43: which boot server, which layer (PXE 2.1 §2.4.5)
 NAMES = tuple(dict.fromkeys(ARCHITECTURES.values()))
+# What people and other servers call them: dnsmasq's CSA names, Debian's architectures, vendors' words.
+ALSO_CALLED = {
+    "x86pc": "bios",
+    "x86": "bios",
+    "pcbios": "bios",
+    "legacy": "bios",
+    "i386": "bios",
+    "uefi": "x86_64-efi",
+    "efi": "x86_64-efi",
+    "uefi64": "x86_64-efi",
+    "efi64": "x86_64-efi",
+    "amd64": "x86_64-efi",
+    "x64": "x86_64-efi",
+    "x86_64": "x86_64-efi",
+    "x86-64": "x86_64-efi",
+    "x86-64_efi": "x86_64-efi",
+    "bc_efi": "x86_64-efi",
+    "uefi32": "i386-efi",
+    "efi32": "i386-efi",
+    "ia32_efi": "i386-efi",
+    "ia64_efi": "ia64-efi",
+    "aarch64": "arm64-efi",
+    "arm64": "arm64-efi",
+    "arm64_efi": "arm64-efi",
+    "arm32_efi": "arm-efi",
+    "armhf": "arm-efi",
+    "u-boot": "arm64-uboot",
+    "uboot": "arm64-uboot",
+    "rpi": "arm-rpiboot",
+    "http": "x86_64-efi-http",
+    "uefi-http": "x86_64-efi-http",
+    "ppc64el": "powerpc-opal",
+    "petitboot": "powerpc-opal",
+    "riscv64": "riscv64-efi",
+}
 
 
 class Firmware(NamedTuple):
@@ -114,7 +149,8 @@ def architecture_name(text: str) -> str:
     if name not in NAMES and name != IPXE:
         import difflib
 
-        close = difflib.get_close_matches(name, (*NAMES, IPXE), 3)
+        called = [ALSO_CALLED[name]] if name in ALSO_CALLED else []
+        close = called or difflib.get_close_matches(name, (*NAMES, IPXE), 3)
         hint = f"; did you mean {' or '.join(close)}?" if close else "; ptftpd.conf(5) has them all"
         raise ValueError(
             f"must be an architecture, such as bios, x86_64-efi or ipxe, or a number of DHCP option 93{hint}"

@@ -300,6 +300,11 @@ def test_boot_choice_refuses(text: str) -> None:
     assert reason(syntax.boot_choice, text)
 
 
+def test_a_comma_in_a_boot_file() -> None:
+    """It is between two files of boot; of a URL like http://x/?a=1,2 the rest is none."""
+    assert "a name with a comma in it goes into boot_file of a [class]" in reason(syntax.boot_choice, "2")
+
+
 @pytest.mark.parametrize("text", ["", "=", "52:54:00:12:34:56", "52:54:00:12:34:56=", "=192.0.2.1", "a=b"])
 def test_reservation_refuses(text: str) -> None:
     assert reason(syntax.reservation, text)

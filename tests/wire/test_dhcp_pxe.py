@@ -143,6 +143,21 @@ def test_unknown_architecture_names(text: str, hint: str) -> None:
         pxe.architecture_name(text)
 
 
+@pytest.mark.parametrize("name", pxe.ALSO_CALLED)
+def test_what_others_call_an_architecture(name: str) -> None:
+    """In either case of letters; it is said what is meant, and not taken for it: some mean several."""
+    for text in (name, name.upper()):
+        with pytest.raises(ValueError, match=f"did you mean {pxe.ALSO_CALLED[name]}?"):
+            pxe.architecture_name(text)
+    assert pxe.ALSO_CALLED[name] in pxe.NAMES
+    assert name not in (*pxe.NAMES, pxe.IPXE)
+
+
+@pytest.mark.parametrize("name", [*pxe.NAMES, pxe.IPXE])
+def test_names_in_upper_case(name: str) -> None:
+    assert pxe.architecture_name(name.upper()) == name
+
+
 def test_a_number_without_a_name() -> None:
     """It is matched by the rule that says the same number."""
     assert pxe.identify(Message(options={93: b"\0\x63"})).architectures == ("99",)
