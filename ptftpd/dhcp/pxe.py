@@ -202,9 +202,9 @@ class Client(NamedTuple):
 
     def loads(self, boot_file: str) -> bool:
         """Return whether it can load a file: HTTP Boot only a URL, other firmware only what TFTP has."""
-        if self.is_http:
-            return "://" in boot_file
-        return self.ipxe or not self.is_pxe_firmware or "://" not in boot_file
+        if "://" not in boot_file:
+            return not self.is_http
+        return self.is_http or self.ipxe or not self.is_pxe_firmware
 
     @property
     def boots(self) -> bool:
@@ -240,6 +240,7 @@ class Client(NamedTuple):
 def identify(message: Message) -> Client:
     """Return what is asking, as far as its message says."""
     said, get = message.options, message.options.get
+    agent = get(options.RELAY_AGENT, b"")
     vendor_class, architectures = _program(get(options.VENDOR_CLASS, b""), get(options.ARCHITECTURE, b""))
     return Client(
         hardware=message.chaddr[:6] if (message.htype, message.hlen) == (1, 6) else b"",
@@ -248,8 +249,8 @@ def identify(message: Message) -> Client:
         ipxe=options.IPXE in said or b"iPXE" in get(options.USER_CLASS, b""),
         guid=get(options.GUID, b"")[1:],
         client_id=get(options.CLIENT_ID, b""),
-        circuit_id=suboption(message, options.RELAY_AGENT, CIRCUIT_ID),
-        remote_id=suboption(message, options.RELAY_AGENT, REMOTE_ID),
+        circuit_id=suboption_of(agent, CIRCUIT_ID) if agent else b"",
+        remote_id=suboption_of(agent, REMOTE_ID) if agent else b"",
         says_architecture=bool(architectures),
     )
 
