@@ -1,9 +1,11 @@
-"""Follows the interface that is served: its address comes, goes or changes while the program runs."""
+"""Follows the interface that is served: its address, or its cable, comes, goes or changes meanwhile."""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import socket
+import struct
 from collections.abc import Callable
 
 from ptftpd.errors import Error, InterfaceReplacedError
@@ -11,6 +13,22 @@ from ptftpd.log import Log
 from ptftpd.net import Link, link
 
 RTMGRP_LINK, RTMGRP_IPV4_IFADDR = 0x01, 0x10  # <linux/rtnetlink.h>
+SIOCGIFFLAGS, IFF_UP, IFF_RUNNING = 0x8913, 0x1, 0x40  # <linux/sockios.h>, <linux/if.h>
+
+
+def trouble(name: str) -> str:
+    """Return why nobody can reach an interface that may have an address, and what to do; else ''."""
+    request = struct.pack("=16sH14x", name.encode()[:15], 0)
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            (flags,) = struct.unpack_from("=H", fcntl.ioctl(sock, SIOCGIFFLAGS, request), 16)
+    except OSError:
+        return ""  # there is none such, which is told elsewhere
+    if not flags & IFF_UP:
+        return f"interface {name} is down: ip link set {name} up"
+    if not flags & IFF_RUNNING:
+        return f"interface {name} has no carrier: look for its cable, or for what is at the other end of it"
+    return ""
 
 
 class LinkWatch:
@@ -22,6 +40,7 @@ class LinkWatch:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK)
         self._socket.bind((0, RTMGRP_LINK | RTMGRP_IPV4_IFADDR))
         self._first = self._known = self._look()
+        self._trouble = ""  # what was told last
 
     def fileno(self) -> int:
         """Return the descriptor."""
@@ -34,6 +53,7 @@ class LinkWatch:
         """
         self._drain()
         found = self._look()
+        self._tell(trouble(self._name) if isinstance(found, Link) else "")
         if found == self._known:
             return
         self._known = found
@@ -47,6 +67,15 @@ class LinkWatch:
     def close(self) -> None:
         """Stop watching."""
         self._socket.close()
+
+    def _tell(self, why: str) -> None:
+        """Say that nobody can reach the interface, or that they can again, if that has changed."""
+        if why:
+            if why != self._trouble:
+                self._log.warning("", why)
+        elif self._trouble:
+            self._log.info("", f"interface {self._name} can be reached again")
+        self._trouble = why
 
     def _change(self, found: Link) -> None:
         several = "es" if len(found.addresses) > 1 else ""

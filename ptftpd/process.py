@@ -297,6 +297,7 @@ class Process:
             return None
         watch = LinkWatch(self.loaded.interface, self.log, lambda: self.daemon.prepare(self.loaded).commit())
         self.loop.add(watch.fileno(), watch.follow)
+        watch.follow(self.loop.now)  # it may be down already
         return watch
 
     def _catch_signals(self) -> socket.socket:

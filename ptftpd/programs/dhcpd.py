@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from ptftpd import net, rivals, service, units
+from ptftpd import links, net, rivals, service, units
 from ptftpd.change import Change
 from ptftpd.dhcp import advice, proxy, reply, served
 from ptftpd.dhcp.decision import Decision
@@ -57,6 +57,8 @@ class Dhcpd:
         """Raise Error when the interface or a port is not there, or a setting does not fit the network."""
         link = served.link(self.interface, self.settings)
         faults = Faults()
+        if not self._with_tftp and (why := links.trouble(self.interface)):  # else TFTP's part says so
+            log.warning("", why)
         with faults.noted(), as_the_server(self.settings):
             check_configuration(PROGRAM, self.settings, self.interface)
         with faults.noted():

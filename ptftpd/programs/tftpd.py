@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import Iterator, Sequence
 
-from ptftpd import net, rivals, service, units
+from ptftpd import links, net, rivals, service, units
 from ptftpd.change import Change
 from ptftpd.errors import ConfigError, Error, Faults, FileError
 from ptftpd.log import Log, amount
@@ -123,6 +123,8 @@ class Tftpd:
                 catalog.close()
         with faults.noted():
             _index(self.interface)
+            if self.interface and (why := links.trouble(self.interface)):
+                log.warning("", why)
             if units.listening("ptftpd.socket", "ptftpd@*.socket"):
                 # The port is open already, for sharing; and what a service runs might not open it.
                 rivals.refuse(self._rivals(), log)
