@@ -33,7 +33,8 @@ TYPES = {SECTIONS[kind]: section for kind, section in settings.SECTIONS.items()}
 # (section, key, option) of every setting that a file may hold.
 ALL = [(name, key, item) for name, section in TYPES.items() for key, item in options(section).items()]
 
-EVERYTHING = Program("everything", "", tuple(settings.SECTIONS), ())
+# Without long options for what two sections have, each in a program of its own.
+EVERYTHING = Program("everything", "", tuple(settings.SECTIONS), (), exclude=frozenset({"address"}))
 
 
 def identity(value: Any) -> str:

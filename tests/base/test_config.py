@@ -297,7 +297,7 @@ class TestProblems:
 
     @pytest.mark.parametrize(("name", "reason"), [
         ("absent", "no such file"),
-        (".", "cannot be read: Is a directory"),
+        (".", "is not a regular file"),
         ("a/b", "cannot be read: Not a directory"),
     ])  # fmt: skip
     def test_a_file_that_cannot_be_read(self, tmp_path: Path, name: str, reason: str) -> None:
