@@ -8,7 +8,7 @@ import resource
 from collections.abc import Iterable
 from typing import Any
 
-from ptftpd import account
+from ptftpd import account, trust
 from ptftpd.account import FALLBACK_USER
 from ptftpd.errors import Error
 from ptftpd.log import Log
@@ -20,7 +20,10 @@ DESCRIPTORS = 1 << 20
 
 
 def become(user: str, directories: Iterable[str], log: Log, *, default: bool) -> None:
-    """Become a user for good, after giving it the directories; Error says why not.
+    """Become a user for good, with the directories; Error says why not.
+
+    Those that only root can replace are made and given to the user before; others are the user's to make: who
+    can change a directory could lead root elsewhere from it.
 
     default: nobody asked for this user, and another will do where it does not exist.
     """
@@ -32,18 +35,42 @@ def become(user: str, directories: Iterable[str], log: Log, *, default: bool) ->
         log.info("", f"there is no user {user} here, continuing as {FALLBACK_USER}")
         entry = pwd.getpwnam(FALLBACK_USER)
     for path in directories:
-        try:
-            os.makedirs(path, mode=0o750, exist_ok=True)
-            os.chown(path, entry.pw_uid, entry.pw_gid)
-        except OSError as error:
-            raise Error(f"state directory {path}: {error.strerror}") from None
+        _give(path, entry)
     try:
         # Not python-daemon's change_process_owner: to load it takes 70 MB and 80 ms for 2**20 descriptors.
         os.initgroups(entry.pw_name, entry.pw_gid)
         os.setgid(entry.pw_gid)
         os.setuid(entry.pw_uid)
     except OSError as error:
-        raise Error(f"cannot become user {entry.pw_name}: {error.strerror or error}") from None
+        reason = f"{error.strerror or error}; --user root stays root, as in a container"
+        raise Error(f"cannot become user {entry.pw_name}: {reason}") from None
+    for path in directories:
+        _use(path)
+
+
+def _give(path: str, user: pwd.struct_passwd) -> None:
+    """Give a directory of root's to a user, when nobody else can have put it there; make it if need be."""
+    try:
+        fd = trust.open_of_root(path, make=True)
+        if fd is None:
+            return
+        try:
+            if os.fstat(fd).st_uid == 0:
+                os.fchown(fd, user.pw_uid, user.pw_gid)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise Error(f"state directory {path}: {error.strerror}") from None
+
+
+def _use(path: str) -> None:
+    """Make a directory unless it is there; Error when this user cannot write to it."""
+    try:
+        os.makedirs(path, mode=0o750, exist_ok=True)
+    except OSError as error:
+        raise Error(f"state directory {path}: {error.strerror} for user {account.name()}") from None
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise Error(f"state directory {path}: user {account.name()} cannot write to it: use chown")
 
 
 def stay(settings: Settings, log: Log) -> None:
@@ -66,14 +93,30 @@ def lock(path: str) -> Any:
     from daemon.pidfile import PIDLockFile
 
     file = PIDLockFile(path)
+    directory = os.path.dirname(path)
+    if os.geteuid() == 0:
+        _check_of_root(path, directory)
     running = file.read_pid()
     if running and _runs(running):
         raise Error(f"{path}: already running as process {running}")
-    directory = os.path.dirname(path)
     if not os.path.isdir(directory) or not os.access(directory, os.W_OK):
         raise Error(f"pid file {path}: its directory is missing or not writable")
     file.break_lock()
     return file
+
+
+def _check_of_root(path: str, directory: str) -> None:
+    """Raise Error when the directory of a pid file is not surely the one that was meant.
+
+    It may be the user's: the file is made anew there, so that no link in it is followed.
+    """
+    try:
+        fd = trust.open_of_root(directory)
+    except OSError:
+        return  # it is told below that it is missing
+    if fd is None:
+        raise Error(f"pid file {path}: others than root can lead its directory elsewhere: use one below /run")
+    os.close(fd)
 
 
 def _runs(pid: int) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import getpass
 import os
 import pwd
 import signal
 import socket
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -177,3 +179,82 @@ def test_it_is_told_by_a_check(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 def test_no_such_user() -> None:
     assert trust._number("no such user") == 0
+
+
+class Tree:
+    """A directory of root's, and one of somebody else's; both are what a test makes of them."""
+
+    def __init__(self, top: Path) -> None:
+        self.top, self.user = top, pwd.getpwnam("daemon").pw_uid
+        (top / "roots/below").mkdir(parents=True)
+        (top / "theirs").mkdir()
+        os.chown(top / "theirs", self.user, -1)
+        (top / "theirs/of root").mkdir()
+        (top / "open").mkdir()
+        (top / "open").chmod(0o777)
+        (top / "tmp").mkdir()
+        (top / "tmp").chmod(0o1777)
+        (top / "tmp/link").symlink_to(top / "roots")
+        os.chown(top / "tmp/link", self.user, -1, follow_symlinks=False)
+        (top / "link").symlink_to("roots/../roots/below")
+        (top / "chain").symlink_to(top / "link")
+        (top / "loop").symlink_to("loop")
+        (top / "theirs/link").symlink_to(top / "roots")
+        (top / "theirs/up").symlink_to("..")
+        (top / "to theirs").symlink_to("theirs")
+        (top / "file").touch()
+
+
+@pytest.fixture
+def tree() -> Iterator[Tree]:
+    """Return one below directories of root's: pytest's own are so only where root runs it."""
+    if os.geteuid():
+        pytest.skip("only root can make directories of others")
+    with tempfile.TemporaryDirectory() as top:
+        Path(top).chmod(0o755)
+        yield Tree(Path(top))
+
+
+@pytest.mark.parametrize(
+    ("path", "leads"),
+    [
+        ("roots/below", "roots/below"),
+        ("roots//./below/", "roots/below"),
+        ("roots/below/../below", "roots/below"),
+        ("link", "roots/below"),
+        ("chain", "roots/below"),
+        ("roots/new/newer", "roots/new/newer"),
+        ("theirs", "theirs"),  # it is in a directory of root's
+        ("tmp/new", "tmp/new"),
+        ("theirs/of root", None),
+        ("theirs/new", None),
+        ("theirs/link", None),
+        ("theirs/link/below", None),
+        ("theirs/up/roots", None),
+        ("to theirs/of root", None),
+        ("open/new", None),
+        ("tmp/link", None),
+        ("tmp/link/below", None),
+    ],
+)
+def test_what_only_root_can_replace(tree: Tree, path: str, leads: str | None) -> None:
+    """However it is written; the rule holds for each part of the path, and for each link on the way."""
+    fd = trust.open_of_root(f"{tree.top}/{path}", make=True)
+    assert (fd is None) == (leads is None)
+    if fd is not None:
+        assert os.readlink(f"/proc/self/fd/{fd}") == f"{tree.top}/{leads}"
+        os.close(fd)
+    else:
+        assert sorted(each.name for each in (tree.top / "theirs").iterdir()) == ["link", "of root", "up"]
+
+
+@pytest.mark.parametrize(
+    ("path", "number"),
+    [("file", errno.ENOTDIR), ("file/x", errno.ENOTDIR), ("loop", errno.ELOOP), ("x", errno.ENOENT)],
+)
+def test_no_directory(tree: Tree, path: str, number: int) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(OSError) as raised:  # noqa: PT011 - the number is what matters
+        trust.open_of_root(f"{tree.top}/{path}")
+    assert raised.value.errno == number
+    assert len(os.listdir("/proc/self/fd")) == before

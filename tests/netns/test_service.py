@@ -129,7 +129,10 @@ class TestPrivileges:
         command = server.command("setpriv", "--bounding-set", "-setuid,-setgid", "--")
         with Daemon(place, "tftpd", "-u", USER, place / "root", command=command) as daemon:
             assert daemon.end() == 1
-            assert "ptftpd: error: cannot become user nobody: " in daemon.log()
+            assert (
+                "ptftpd: error: cannot become user nobody: Operation not permitted; --user root"
+                in daemon.log()
+            )
             assert "Traceback" not in daemon.log()
 
     def test_workers_take_a_reload_together_or_not_at_all(
@@ -169,6 +172,39 @@ class TestPrivileges:
         assert stat.S_IMODE(facts.st_mode) == 0o750
         assert {path.stat().st_uid for path in state.iterdir()} == {facts.st_uid}
         assert (state / "leases-eth0.sqlite").exists()
+
+    def test_a_state_directory_that_its_user_replaced(self, server: Namespace, place: Path) -> None:
+        """By a link to a directory of root's, which became the user's: whoever broke in became root."""
+        account, theirs, roots = pwd.getpwnam(USER), place / "theirs", place / "roots"
+        roots.mkdir(mode=0o755)
+        theirs.mkdir()
+        (theirs / "state").symlink_to(roots)
+        os.chown(theirs, account.pw_uid, account.pw_gid)
+        words = ("eth0", "--state-dir", theirs / "state", "-u", USER)
+        with start(server, place, "dhcpd", *words) as daemon:
+            assert daemon.end() == 1
+            told = f"state directory {theirs}/state: user {USER} cannot write to it: use chown"
+            assert told in daemon.log()
+        assert roots.stat().st_uid == 0
+        (theirs / "state").unlink()
+        (place / "notify").unlink()
+        with start(server, place, "dhcpd", *words) as daemon:  # it is the user who makes it then
+            daemon.manager.wait("READY=1")
+        assert (theirs / "state").stat().st_uid == account.pw_uid
+
+    def test_a_pid_file_where_others_can_lead(self, server: Namespace, place: Path) -> None:
+        """Root would write it, and remove one of that name, wherever the link leads."""
+        theirs, roots = place / "theirs", place / "roots"
+        theirs.mkdir()
+        roots.mkdir()
+        (theirs / "run").symlink_to(roots)
+        os.chown(theirs, pwd.getpwnam(USER).pw_uid, -1)
+        words = ("--daemon", "--pidfile", theirs / "run/pid", "-u", USER, place / "root")
+        with start(server, place, "tftpd", *words) as daemon:
+            assert daemon.end() == 1
+            told = "run/pid: others than root can lead its directory elsewhere: use one below /run"
+            assert told in daemon.log()
+        assert list(roots.iterdir()) == []
 
     def test_a_state_directory_that_cannot_be(self, server: Namespace, place: Path) -> None:
         with start(server, place, "dhcpd", "eth0", "--state-dir", place / "conf/x", "-u", USER) as daemon:
