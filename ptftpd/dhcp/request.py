@@ -83,6 +83,8 @@ class Request:
     @property
     def server_override(self) -> int:
         """The address that a relay agent wants to be this server's to the client, 0 for none (RFC 5107)."""
+        if options.RELAY_AGENT not in self.message.options:
+            return 0
         octets = pxe.suboption(self.message, options.RELAY_AGENT, SERVER_OVERRIDE)
         return wire.number(octets) if len(octets) == 4 else 0
 
@@ -93,13 +95,12 @@ class Request:
         What the relay agent or the client selects (RFC 3527 §3, RFC 3011 §2), else the relay agent's address.
         A client that renews beyond a router sends from its own address, without a relay agent.
         """
-        message = self.message
-        for octets in (
-            pxe.suboption(message, options.RELAY_AGENT, LINK_SELECTION),
-            message.options.get(options.SUBNET_SELECTION, b""),
-        ):
-            if len(octets) == 4 and any(octets):
-                return wire.number(octets)
+        message, said = self.message, self.message.options
+        if options.RELAY_AGENT in said or options.SUBNET_SELECTION in said:
+            selected = pxe.suboption(message, options.RELAY_AGENT, LINK_SELECTION)
+            for octets in (selected, said.get(options.SUBNET_SELECTION, b"")):
+                if len(octets) == 4 and any(octets):
+                    return wire.number(octets)
         return message.giaddr or (self.ciaddr if self.direct else 0)
 
 
@@ -109,7 +110,8 @@ def parse(message: Message, direct: bool, identify_by: str = AUTO, source: int =
     direct: it was sent to this server's address, not broadcast; that tells RENEWING from REBINDING.
     source: the address that it came from.
     """
-    _bound(message)
+    if message.joined:
+        _bound(message)
     kind = options.number(message, options.MESSAGE_TYPE, 1)
     server_id = options.address(message, options.SERVER_ID) if kind in _NAMES_A_SERVER else 0
     state = _state(message, server_id, direct) if kind == options.REQUEST else ""

@@ -21,7 +21,7 @@ IN_FILE, IN_SNAME = 1, 2  # bits of OVERLOAD (RFC 2132 §9.3)
 MAX_MESSAGE = 65507  # octets of the largest UDP datagram
 MIN_REPLY = 300  # octets of a BOOTP message; relays and old clients drop shorter ones (RFC 1542 §2.1)
 
-USUAL = 32  # octets of an option that is worth remembering as it is sent
+SHORT = 64  # octets of an option that is worth remembering as it is sent
 
 _HEADER = Struct(">BBBBIHHIIII16s64s128s")
 _SNAME, _FILE, _VEND = 44, 108, 236  # where those fields start
@@ -32,7 +32,8 @@ _OPTIONS = _VEND + len(COOKIE)
 class Message:
     """A BOOTP or DHCP message; cookie says whether vend holds options. sname and file end at their NUL.
 
-    options joins what was split or repeated (RFC 3396). offsets is where each option was first found.
+    options joins what was split or repeated (RFC 3396); joined says that there was such a one, which alone
+    can be longer than 255 octets. offsets is where each option was first found.
     """
 
     op: int = BOOTREQUEST
@@ -51,6 +52,7 @@ class Message:
     file: bytes = b""
     options: dict[int, bytes] = field(default_factory=dict)
     cookie: bool = True
+    joined: bool = field(default=False, compare=False, repr=False)
     offsets: dict[int, int] = field(default_factory=dict, compare=False, repr=False)
 
 
@@ -106,6 +108,7 @@ def _walk(data: bytes, position: int, end: int, message: Message) -> WireError |
             return _damaged(code, f"option {code}: {stop - end} octets past the end", position)
         if code in options:
             options[code] += data[start:stop]
+            message.joined = True
         else:
             options[code] = data[start:stop]
             message.offsets[code] = position
@@ -140,7 +143,11 @@ def encode(message: Message, minimum: int = MIN_REPLY, maximum: int = MAX_MESSAG
         raise ValueError("sname holds 63 octets and file 127")
     if not message.cookie:
         return _header(message, message.sname, message.file).ljust(minimum, b"\0")
-    options = [_option(code, value) for code, value in message.options.items() if code != RELAY_AGENT]
+    options = [
+        _short_option(code, value) if len(value) <= SHORT else _option(code, value)
+        for code, value in message.options.items()
+        if code != RELAY_AGENT
+    ]
     last = bytes([END])
     if RELAY_AGENT in message.options:
         last = _option(RELAY_AGENT, message.options[RELAY_AGENT]) + last
@@ -175,17 +182,14 @@ def _overloaded(options: list[bytes], room: int, message: Message) -> tuple[byte
     return vend, file + end if file else message.file, sname + end if sname else message.sname
 
 
+@lru_cache(maxsize=1024)  # most options are the same in every reply; up to 300 kB of what clients make up
+def _short_option(code: int, value: bytes) -> bytes:
+    """Return an option of at most SHORT octets."""
+    return bytes([code, len(value)]) + value
+
+
 def _option(code: int, value: bytes) -> bytes:
     """Return one option, split into several when it is longer than 255 octets (RFC 3396 §5)."""
-    return _usual_option(code, value) if len(value) <= USUAL else _made_option(code, value)
-
-
-@lru_cache(maxsize=1024)  # most options are the same in every reply; 200 kB of what clients make up
-def _usual_option(code: int, value: bytes) -> bytes:
-    return _made_option(code, value)
-
-
-def _made_option(code: int, value: bytes) -> bytes:
     if len(value) < 256:
         return bytes([code, len(value)]) + value
     pieces = (value[start : start + 255] for start in range(0, len(value), 255))
