@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import random
 import socket
 import struct
@@ -20,6 +21,7 @@ IP_PKTINFO, IP_MTU_DISCOVER, IP_MTU, IPV6_MTU = 8, 10, 14, 24
 IP_PMTUDISC_OMIT = 5
 IP_RECVERR, IPV6_RECVERR, MSG_ERRQUEUE, SO_EE_ORIGIN_LOCAL = 11, 25, 0x2000, 1
 SO_RCVBUFFORCE = 33
+SIOCGIFMTU = 0x8921  # netdevice(7)
 
 RECEIVE_BUFFER = 4 << 20  # octets: a thousand machines that are switched on together ask at once
 
@@ -41,6 +43,7 @@ class Link:
     address: IPv4Address
     network: IPv4Network
     addresses: tuple[IPv4Interface, ...] = ()  # the best first, see _rank()
+    mtu: int = 1500
 
     def using(self, address: IPv4Interface) -> Link:
         """Return it with another of its addresses as the one that is used."""
@@ -81,7 +84,16 @@ def link(name: str) -> Link:
         address=addresses[0].ip,
         network=addresses[0].network,
         addresses=addresses,
+        mtu=_mtu(index),
     )
+
+
+def _mtu(index: int) -> int:
+    """Return the MTU of an interface in octets."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        name = socket.if_indextoname(index).encode()
+        answer = fcntl.ioctl(sock, SIOCGIFMTU, struct.pack("16si16x", name, 0))
+    return int(struct.unpack_from("16xi", answer)[0])
 
 
 def any_address() -> str:

@@ -20,7 +20,8 @@ from ptftpd.settings import Settings
 
 VEND = 64  # octets of the vend field, cookie and END included (RFC 951 §3)
 MAX_NAME = 127  # octets of a boot file's name: a NUL follows
-# Options that are DHCP's alone (RFC 2132 §9), and the broadcast address, which RFC 1497 does not know.
+# Options that are DHCP's alone (RFC 2132 §9), and the broadcast address, which RFC 1497 does not know. Of
+# them, 54 goes last, where there is room.
 NOT_BOOTP = {options.BROADCAST_ADDRESS, *range(50, 62)}
 
 
@@ -81,7 +82,7 @@ class Bootp:
         name = rule.boot_file.encode("utf-8", "surrogateescape") if rule else b""
         fits = len(name) <= MAX_NAME
         server, own = int(self._tftp_server or network.plan.own), wire.dotted(network.plan.own)
-        answer = self._reply(message, sheet)
+        answer = self._reply(message, sheet, network.plan.own)
         answer.yiaddr, answer.siaddr = 0 if message.ciaddr else address, server
         answer.sname, answer.file = own.encode(), name if fits else b""
         outcome.data = wire.encode(answer)
@@ -108,8 +109,8 @@ class Bootp:
             return kept, ""
         return 0, "the address reserved for this BOOTP client is in use by another"
 
-    def _reply(self, message: Message, sheet: Sheet) -> Message:
-        """Return the reply but for addresses and names.
+    def _reply(self, message: Message, sheet: Sheet, own: int) -> Message:
+        """Return the reply of this server's address but for addresses and names.
 
         Without a magic cookie in the request there are by default no options in it.
         """
@@ -124,8 +125,11 @@ class Bootp:
             if len(value) + 2 <= room and code not in NOT_BOOTP:
                 answer.options[code] = value
                 room -= len(value) + 2
+        if room >= 6:  # RFC 1534 §2 allows it, and systemd-networkd takes no reply without
+            answer.options[options.SERVER_ID] = wire.addresses(own)
         if options.RELAY_AGENT in message.options:  # RFC 3046 §2.2: in all replies; it is taken off there
             answer.options[options.RELAY_AGENT] = message.options[options.RELAY_AGENT]
+            answer.agents = message.agents
         return answer
 
 

@@ -25,7 +25,7 @@ from ptftpd.dhcp.decision import Decision
 from ptftpd.dhcp.networks import Network, Networks
 from ptftpd.dhcp.outcome import Outcome
 from ptftpd.dhcp.pool import OFFER_TIME, Lease
-from ptftpd.dhcp.request import RENEWING, SELECTING, Request
+from ptftpd.dhcp.request import MAX_SIZE, REBINDING, RENEWING, SELECTING, Request
 from ptftpd.dhcp.sheet import Sheet
 from ptftpd.dhcp.sheets import Sheets
 from ptftpd.dhcp.wire import Message
@@ -34,6 +34,7 @@ from ptftpd.settings import Settings
 # Kinds of clients, by what they are and which options they ask for: far more than a site has. Forged ones
 # cost time, and no more than 1 MB: request.parse() bounds the texts in them.
 MAX_BODIES = 256
+MAX_SHARED = 256  # addresses: by then it was said often enough
 RELEASED = 60.0  # seconds until others get an address: the kernel knows by then whether its client is there
 
 
@@ -41,15 +42,16 @@ class Machine:
     """Answers the clients of one interface. A new one takes over the old one's leases at a reload."""
 
     def __init__(
-        self, settings: Settings, interface: str, own: int, networks: Networks, *, with_tftp: bool = False
-    ) -> None:
-        """own is this server's address on the interface; with_tftp: it serves TFTP there too.
+        self, settings: Settings, interface: str, own: int, networks: Networks, *, with_tftp: bool = False,
+        mtu: int = MAX_SIZE,
+    ) -> None:  # fmt: skip
+        """own is this server's address on the interface; with_tftp: it serves TFTP there too; mtu is its MTU.
 
         Where there is a next server (siaddr), clients without a boot file are told of it too: U-Boot asks it
         for a script. An address alone makes nobody boot, and hides no other server's boot file.
         """
         self.networks = networks
-        self._interface = interface
+        self._interface, self._mtu = interface, mtu
         self._own = own
         self._settings = settings.dhcp
         self._tftp_server, self._with_tftp = settings.pxe.tftp_server, with_tftp
@@ -58,6 +60,7 @@ class Machine:
         self._decisions = {own: self._decision} | {each: Decision(settings, each) for each in by_own}
         self._sheets = Sheets(settings)
         self._bodies: dict[object, tuple[Sheet, reply.Body]] = {}  # a sheet is kept, so its id stays its own
+        self._shared: set[int] = set()  # addresses of which it was said that two machines have them
         self._handlers: dict[int, Callable[[Request, Network, Outcome, float], None]] = {
             options.DISCOVER: self._discover,
             options.REQUEST: self._request,
@@ -75,7 +78,7 @@ class Machine:
         asked = request.parse(message, direct, self._settings.identity, source)
         asked.key = self.networks.identify(asked, self._settings.identity)
         network = self.networks.find(asked, now)
-        asked.own = network.plan.own if network else self._own
+        asked.own, asked.mtu = network.plan.own if network else self._own, self._mtu
         lease = network.pool.find(asked.key) if network else None
         if lease and lease.architecture and not asked.client.architectures:
             # syslinux.efi, for one, repeats DHCP without options 60 and 93.
@@ -203,9 +206,30 @@ class Machine:
         outcome.commit = network.pool.grant(asked.key, asked.address, seconds, now)
         lease = outcome.commit[-1]
         self.networks.remember(lease, request.hardware_key(asked.message))
+        shared = self._is_shared(asked, lease)
         lease.client_id = asked.stored_client_id
         lease.architecture = next(iter(asked.client.architectures), "")
         self._send(asked, network, outcome, options.ACK, lease.address)
+        if shared:
+            outcome.warning = True
+            outcome.done += (
+                "; another machine with this hardware address and another client identifier has it too: "
+                "set identity = client-id in [dhcp] to give each one its own"
+            )
+
+    def _is_shared(self, asked: Request, lease: Lease) -> bool:
+        """Return whether two machines with one hardware address renew a lease; once for each address.
+
+        The programs of one machine differ in option 61 too, but none goes on with a lease after the next has
+        taken it.
+        """
+        client_id = asked.stored_client_id
+        if asked.state not in {RENEWING, REBINDING} or not client_id or not lease.client_id:
+            return False
+        if client_id == lease.client_id or lease.address in self._shared or len(self._shared) >= MAX_SHARED:
+            return False
+        self._shared.add(lease.address)
+        return True
 
     def _decline(self, asked: Request, network: Network, outcome: Outcome, now: float) -> None:
         """Quarantine an address in use by somebody else; only who has a lease may say so (RFC 2131 §4.3.3).

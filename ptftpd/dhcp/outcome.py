@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from ptftpd.dhcp import options, pxe, reply, wire
 from ptftpd.dhcp.pool import Lease
-from ptftpd.dhcp.request import Request
+from ptftpd.dhcp.request import SELECTING, Request
 from ptftpd.dhcp.wire import Message
 
 
@@ -60,6 +60,8 @@ class Outcome:
         name = options.NAMES.get(asked.kind, "DHCP message" if asked.kind else "BOOTREQUEST")
         for_address = asked.kind == options.REQUEST and asked.address
         address = f" for {wire.dotted(asked.address)}" if for_address else ""
+        if self.ignored and asked.state == SELECTING:
+            address += f", offered by {wire.dotted(asked.server_id)},"
         relay = f" through {wire.dotted(asked.message.giaddr)}" if asked.message.giaddr else ""
         known = [asked.client.description] if asked.client.description else []
         if asked.kind == options.DISCOVER and asked.client.guid:

@@ -25,9 +25,15 @@ PORT = 4011
 class Proxy:
     """Answers the PXE clients of one interface."""
 
-    def __init__(self, settings: Settings, interface: str, own: int, origins: Origins | None = None) -> None:
-        """own is this server's address on the interface; origins judges where messages come from."""
-        self._origins = origins or Origins()
+    def __init__(
+        self, settings: Settings, interface: str, own: int, origins: Origins | None = None,
+        mtu: int = request.MAX_SIZE,
+    ) -> None:  # fmt: skip
+        """own is this server's address on the interface, mtu is its MTU.
+
+        origins judges where messages come from.
+        """
+        self._origins, self._mtu = origins or Origins(), mtu
         self._interface = interface
         self._own = own
         self._decision = Decision(settings, own)
@@ -75,6 +81,7 @@ class Proxy:
         return outcome
 
     def _answer(self, asked: Request, outcome: Outcome, kind: int, boot: Boot) -> None:
+        asked.mtu = self._mtu
         answer = reply.proxy(asked, kind, self._own, boot)
         outcome.answer(answer, f"to {asked.hardware} via {self._interface}, {boot.about}")
         outcome.delay = self._decision.delay(asked.client)

@@ -187,3 +187,4 @@ def _echo(request: Request, reply: Message) -> None:
     for code in (options.CLIENT_ID, options.GUID, options.SUBNET_SELECTION, options.RELAY_AGENT):
         if code in request.message.options:
             reply.options[code] = request.message.options[code]
+    reply.agents = request.message.agents

@@ -57,6 +57,7 @@ class Request:
     direct: bool  # sent to this server's address, not broadcast
     hardware: str  # the client's hardware address in its usual notation, for people
     own: int = 0  # this server's address in the client's network, once that is known
+    mtu: int = MAX_SIZE  # of the interface
 
     @property
     def has_stray_option_82(self) -> bool:
@@ -65,9 +66,9 @@ class Request:
 
     @property
     def room(self) -> int:
-        """How many octets a reply may have (option 57)."""
+        """How many octets a reply may have: what the client takes (option 57), in one frame of the cable."""
         wanted = wire.number(self.message.options.get(options.MAX_SIZE, b""))
-        return min(max(wanted, MIN_SIZE), MAX_SIZE) - HEADERS
+        return max(min(wanted, MAX_SIZE, self.mtu), MIN_SIZE) - HEADERS
 
     @property
     def seconds(self) -> int:

@@ -139,8 +139,8 @@ class Server:
         own = int(link.address)
         # Neither is taken before both are made: either may find fault.
         self._machine, self._proxy = (
-            Machine(settings, link.name, own, networks, with_tftp=self._with_tftp),
-            Proxy(settings, link.name, own, networks.origins),
+            Machine(settings, link.name, own, networks, with_tftp=self._with_tftp, mtu=link.mtu),
+            Proxy(settings, link.name, own, networks.origins, link.mtu),
         )
         self._link, self._address = link, str(link.address)
         self._mode = "full" if self._only_bootp else settings.dhcp.mode

@@ -32,8 +32,9 @@ _OPTIONS = _VEND + len(COOKIE)
 class Message:
     """A BOOTP or DHCP message; cookie says whether vend holds options. sname and file end at their NUL.
 
-    options joins what was split or repeated (RFC 3396); joined says that there was such a one, which alone
-    can be longer than 255 octets. offsets is where each option was first found.
+    options joins what was split or repeated (RFC 3396); joined says that there may be such a one, which
+    alone can be longer than 255 octets. agents has each option 82 apart when there are several: a switch and
+    a relay agent may both have added one, and each is to find its own. offsets is where each was first found.
     """
 
     op: int = BOOTREQUEST
@@ -52,7 +53,8 @@ class Message:
     file: bytes = b""
     options: dict[int, bytes] = field(default_factory=dict)
     cookie: bool = True
-    joined: bool = field(default=False, compare=False, repr=False)
+    agents: tuple[bytes, ...] = field(default=(), compare=False)
+    joined: bool = field(default=True, compare=False, repr=False)
     offsets: dict[int, int] = field(default_factory=dict, compare=False, repr=False)
 
 
@@ -66,7 +68,7 @@ def decode(data: bytes) -> Message:
     if len(data) < _VEND:
         raise WireError(f"{len(data)} octets are too few for a BOOTP message", len(data))
     message = Message(*_HEADER.unpack_from(data))  # its first fields, in this order
-    message.cookie = data[_VEND:_OPTIONS] == COOKIE
+    message.cookie, message.joined = data[_VEND:_OPTIONS] == COOKIE, False
     if message.hlen > len(message.chaddr):
         raise WireError(f"hardware address of {message.hlen} octets", 2)
     overload = 0
@@ -107,6 +109,8 @@ def _walk(data: bytes, position: int, end: int, message: Message) -> WireError |
         if stop > end:
             return _damaged(code, f"option {code}: {stop - end} octets past the end", position)
         if code in options:
+            if code == RELAY_AGENT:
+                message.agents = (*(message.agents or (options[code],)), data[start:stop])
             options[code] += data[start:stop]
             message.joined = True
         else:
@@ -136,8 +140,9 @@ def _take_overload(message: Message) -> int:
 def encode(message: Message, minimum: int = MIN_REPLY, maximum: int = MAX_MESSAGE) -> bytes:
     """Return the datagram, padded to at least minimum octets; ValueError when a field is too long.
 
-    Options keep their order, but for 82, which goes last (RFC 3046 §2.2); END always follows. Those that do
-    not fit into maximum octets go into file and sname if these are empty (RFC 2132 §9.3), else are left out.
+    Options keep their order, but for 82, which goes last (RFC 3046 §2.2), each as it came; END always
+    follows. Those that do not fit into maximum octets go into file and sname if these are empty (RFC 2132
+    §9.3), else are left out.
     """
     if len(message.sname) > 63 or len(message.file) > 127:
         raise ValueError("sname holds 63 octets and file 127")
@@ -150,7 +155,8 @@ def encode(message: Message, minimum: int = MIN_REPLY, maximum: int = MAX_MESSAG
     ]
     last = bytes([END])
     if RELAY_AGENT in message.options:
-        last = _option(RELAY_AGENT, message.options[RELAY_AGENT]) + last
+        agents = message.agents or (message.options[RELAY_AGENT],)
+        last = b"".join([_option(RELAY_AGENT, agent) for agent in agents]) + last
     room = maximum - _OPTIONS - len(last)
     sname, file, vend = message.sname, message.file, b"".join(options)
     if len(vend) > room:

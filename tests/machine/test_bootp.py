@@ -57,7 +57,7 @@ def test_the_reply() -> None:
     assert (reply.op, reply.xid, reply.secs, reply.hops) == (wire.BOOTREPLY, 7, 9, 0)
     assert (reply.yiaddr, reply.siaddr, reply.giaddr) == (ip(".70"), ip(".1"), ip(".200"))
     assert (reply.flags, reply.chaddr[:6], reply.file) == (wire.BROADCAST, MAC, b"kernel.img")
-    assert set(reply.options) == {options.SUBNET_MASK}
+    assert set(reply.options) == {options.SUBNET_MASK, options.SERVER_ID}
     about = "on 10.0.0.70 to 52:54:00:12:34:56 via eth0, boot file kernel.img from 10.0.0.1"
     assert (outcome.done, outcome.warning) == (f"BOOTREPLY {about}", False)
     assert outcome.fields["DHCP_BOOT_FILE"] == "kernel.img"
@@ -89,7 +89,7 @@ def test_always_rfc1048() -> None:
     """B1: by choice, for clients that read the options without asking by a cookie."""
     reply = answer(Site(always_rfc1048=True).ask(cookie=False))
     assert reply.cookie
-    assert set(reply.options) == {options.SUBNET_MASK}
+    assert set(reply.options) == {options.SUBNET_MASK, options.SERVER_ID}
 
 
 def test_vend_stays_within_its_64_octets() -> None:
@@ -97,15 +97,24 @@ def test_vend_stays_within_its_64_octets() -> None:
     servers = tuple(IPv4Address(f"10.0.0.{number}") for number in range(20, 40))
     outcome = Site(gateway=IPv4Address("10.0.0.254"), name_server=servers).ask()
     assert len(outcome.data) == 300
-    assert set(answer(outcome).options) == {options.SUBNET_MASK, options.ROUTER}
+    assert set(answer(outcome).options) == {options.SUBNET_MASK, options.ROUTER, options.SERVER_ID}
     few = Site(gateway=IPv4Address("10.0.0.254"), name_server=servers[:2]).ask()
-    assert list(answer(few).options) == [options.SUBNET_MASK, options.ROUTER, options.NAME_SERVER]
+    assert list(answer(few).options)[:3] == [options.SUBNET_MASK, options.ROUTER, options.NAME_SERVER]
+
+
+@pytest.mark.parametrize(("count", "fits"), [(11, True), (12, False)])
+def test_the_server_identifier_where_there_is_room(count: int, *, fits: bool) -> None:
+    """systemd-networkd takes no BOOTP reply without option 54; RFC 1534 §2 allows it. The rest goes first."""
+    servers = tuple(IPv4Address(f"10.0.0.{20 + number}") for number in range(count))
+    found = answer(Site(name_server=servers).ask()).options
+    assert options.NAME_SERVER in found
+    assert found.get(options.SERVER_ID) == (wire.addresses(int(OWN)) if fits else None)
 
 
 def test_options_of_dhcp_alone_are_not_sent() -> None:
     """B2, RFC 2132 §9: what renews a lease or names a class is nothing to a BOOTP client; others are sent."""
     set_ = tuple(map(option, ("always 58=100", "always 59=200", "60=x", "56=x", "12=one")))
-    assert set(answer(Site(option=set_).ask()).options) == {options.SUBNET_MASK, 12}
+    assert set(answer(Site(option=set_).ask()).options) == {options.SUBNET_MASK, 12, options.SERVER_ID}
 
 
 def test_a_boot_file_with_too_long_a_name() -> None:
@@ -148,7 +157,12 @@ def test_option_82_goes_back_to_the_relay_agent() -> None:
     gateway = IPv4Address("10.0.0.254")
     outcome = Site(gateway=gateway).ask(giaddr=ip(".200"), options={options.RELAY_AGENT: agent})
     reply = answer(outcome)
-    assert list(reply.options) == [options.SUBNET_MASK, options.ROUTER, options.RELAY_AGENT]
+    assert list(reply.options) == [
+        options.SUBNET_MASK,
+        options.ROUTER,
+        options.SERVER_ID,
+        options.RELAY_AGENT,
+    ]
     assert reply.options[options.RELAY_AGENT] == agent
     assert outcome.data.endswith(bytes([options.RELAY_AGENT, len(agent)]) + agent + bytes([wire.END]))
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ptftpd.dhcp import machine as machine_module
 from ptftpd.dhcp import options, wire
 from ptftpd.dhcp.machine import RELEASED, Machine, Outcome
 from ptftpd.dhcp.pool import FOREVER, OFFER_TIME
@@ -146,7 +147,9 @@ def test_another_servers_offer_was_taken() -> None:
     """RFC 2131 §3.1: the message counts as a notification that our offer is declined."""
     site = Site(Dhcp(range=ranges(".10-.10")))
     site.discover()
-    assert silent(site.select(ip(".10"), server=ip(".2"))) == "took another server's offer"
+    taken = site.select(ip(".10"), server=ip(".2"))
+    assert silent(taken) == "took another server's offer"
+    assert taken.asked.startswith("DHCPREQUEST for 10.0.0.10, offered by 10.0.0.2, from 52:54:00:12:34:56")
     assert answer(site.discover(OTHER)).yiaddr == ip(".10")
 
 
@@ -408,6 +411,36 @@ def test_inform_does_not_send_to_other_networks() -> None:
     assert silent(Site().say(options.INFORM, ciaddr=ip("8.8.8.8"))) == "DHCPINFORM from another network"
 
 
+def test_two_machines_with_one_hardware_address(capsys: pytest.CaptureFixture[str]) -> None:
+    """ipvlan, or virtual machines behind Wi-Fi: with identity = auto they get one address. It is said once.
+
+    The programs of one machine have identifiers of their own as well, but none goes on with a lease after
+    the next one has taken it: firmware, boot loader, installer and system are no two machines.
+    """
+    site = Site(Dhcp(range=ranges(".10-.12"), answer_all=True))
+    one, other = ({"o61": b"\xff" + name, "vendor": b""} for name in (b"one", b"other"))
+    firmware = site.lease(o61=b"\0" + bytes(16))
+    address = site.lease(**one)
+    assert address == firmware
+    quiet = [site.renew(address, **one), site.discover(**other), site.select(address, **other)]
+    assert not any(outcome.warning for outcome in quiet)
+    told = [site.renew(address, **which) for which in (one, other, one)]
+    assert [outcome.warning for outcome in told] == [True, False, False]
+    assert told[0].done.endswith("set identity = client-id in [dhcp] to give each one its own")
+    apart = Site(Dhcp(range=ranges(".10-.12"), answer_all=True, identity="client-id"))
+    assert apart.lease(**one) != apart.lease(**other)
+    assert not apart.renew(ip(".10"), **one).warning
+
+
+def test_what_is_said_of_two_machines_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine_module, "MAX_SHARED", 1)
+    site = Site(Dhcp(range=ranges(".10-.12"), answer_all=True))
+    for number in range(2):
+        site.lease(mac(number), o61=b"\xffone")
+    told = [site.renew(ip(f".{10 + number}"), mac(number), o61=b"\xfftwo").warning for number in range(2)]
+    assert told == [True, False]
+
+
 # Whom it answers
 
 
@@ -539,6 +572,17 @@ def test_relayed() -> None:
     assert (offer.giaddr, offer.hops, list(offer.options)[-1]) == (ip(".2"), 0, options.RELAY_AGENT)
     assert offer.options[options.RELAY_AGENT] == b"\x01\x01x"
     assert outcome.asked.startswith("DHCPDISCOVER from 52:54:00:12:34:56 via eth0 through 10.0.0.2")
+
+
+def test_two_relay_agent_options_come_back_apart() -> None:
+    """In a refusal as well as in an offer."""
+    agents = (b"\x01\x04port", b"\x02\x02id")
+    octets = b"".join(bytes([82, len(agent)]) + agent for agent in agents) + b"\xff"
+    for kind_, address in ((options.DISCOVER, ip(".10")), (options.REQUEST, ip("192.168.1.9"))):
+        asked = message(kind_, giaddr=ip(".2"), o50=wire.addresses(address), o82=b"".join(agents))
+        asked.agents = agents
+        outcome = Site().machine.receive(asked, 0.0, direct=False, source=ip(".2"))
+        assert outcome.data.rstrip(b"\0").endswith(octets)
 
 
 def test_a_relayed_refusal_is_broadcast_by_the_relay() -> None:

@@ -140,6 +140,18 @@ def test_no_reply_is_longer_than_the_client_takes(wanted: int | None, room: int)
     assert 200 + (room - 300) // 62 in wire.decode(data).options
 
 
+@pytest.mark.parametrize(("mtu", "room"), [(9000, 1472), (1500, 1472), (1280, 1252), (400, 548)])
+def test_no_reply_is_longer_than_a_frame(mtu: int, room: int) -> None:
+    """In fragments it is of no use to many clients. 576 octets of a datagram every host takes (RFC 791)."""
+    asked = request.parse(Message(options={53: b"\1", 57: wire.octets(9000, 2)}), False)
+    asked.mtu = mtu
+    assert asked.room == room
+    sheet = SHEET | {code: Told(b"x" * 60, "") for code in range(200, 240)}
+    asked.parameters = bytes([1, *range(200, 240)])
+    made = reply.offer_or_ack(asked, options.OFFER, CLIENT, reply.body(asked, 3600, sheet, None, SERVER))
+    assert room - 62 < len(reply.datagram(asked, made)) <= room
+
+
 def test_options_go_into_file_and_sname_when_there_is_no_other_room() -> None:
     """D8, RFC 2132 §9.3: overloaded only when it must be; the client finds them all."""
     codes = range(200, 208)

@@ -138,3 +138,17 @@ def test_addresses(one: int, other: int) -> None:
 def test_numbers16_leaves_an_odd_octet_out() -> None:
     assert wire.numbers16(b"\x00\x07\x00\x10\x05") == (7, 16)
     assert wire.numbers16(b"\x07") == ()
+
+
+def test_two_relay_agent_options() -> None:
+    """A switch and a relay agent may both have added one (82): each comes back as it came, last, in order.
+
+    Joined, as other options are (RFC 3396), neither would find its own; what is looked for is in either.
+    """
+    switch, relay = b"\x01\x04port", b"\x02\x02id"
+    octets = b"".join(bytes([wire.RELAY_AGENT, len(agent)]) + agent for agent in (switch, relay))
+    sent = wire.decode(
+        bytes([1, 1, 6]).ljust(236, b"\0") + wire.COOKIE + bytes([53, 1, 1]) + octets + b"\xff"
+    )
+    assert sent.options[wire.RELAY_AGENT] == switch + relay
+    assert wire.encode(sent, minimum=0).endswith(bytes([53, 1, 1]) + octets + b"\xff")
