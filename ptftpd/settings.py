@@ -222,6 +222,13 @@ class Tftp:
     max_client_transfers: int = option(
         64, integer(1, 1_000_000), "transfers at once per client address, of each worker", metavar="N"
     )
+    transfer_memory: int = option(
+        128 << 20,
+        octets(1 << 20, 1 << 50),
+        "memory for what transfers have read of their files, shared out to the workers; what has no room is "
+        "read again",
+        metavar="SIZE",
+    )
     request_rate: int = option(
         200,
         integer(1, 1_000_000),

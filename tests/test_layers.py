@@ -50,7 +50,7 @@ dhcp.reply
 dhcp.request dhcp.sheet
 dhcp.boot
 dhcp.pxe
-tftp.options tftp.outcome tftp.netascii tftp.codes tftp.rates dhcp.options dhcp.registry
+tftp.options tftp.outcome tftp.netascii tftp.codes tftp.rates tftp.memory dhcp.options dhcp.registry
 tftp.wire dhcp.wire
 change
 errors option texts patterns tftp.content client.waiting tftp dhcp client programs

@@ -166,7 +166,13 @@ class Tftpd:
     def serve(self, loop: Loop, log: Log) -> str:
         """Begin to answer requests."""
         self._server = Server(
-            loop, log, self._sockets, self.settings, ifindex=_index(self.interface), space=self._space
+            loop,
+            log,
+            self._sockets,
+            self.settings,
+            ifindex=_index(self.interface),
+            workers=self.workers(),
+            space=self._space,
         )
         if self._first:
             self._server.record_faults()

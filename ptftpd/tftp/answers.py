@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from ptftpd import net
 from ptftpd.errors import FileError, TransferError
@@ -15,6 +16,7 @@ from ptftpd.tftp.clients import Clients
 from ptftpd.tftp.codes import transfer_error
 from ptftpd.tftp.content import Content
 from ptftpd.tftp.files import failure
+from ptftpd.tftp.memory import Memory
 from ptftpd.tftp.names import Facts
 from ptftpd.tftp.outcome import PATIENCE, Backoff
 from ptftpd.tftp.receiver import Receiver
@@ -27,20 +29,29 @@ from ptftpd.tftp.uploads import Upload
 # Blocks of a window on a shared port, unless windowsize is set. There an ACK proves nothing, for what it has
 # to name is no secret: each forged one makes a window go out, to whoever has the address.
 SHARED_WINDOW = 4
+WINDOW, WINDOW_TIGHT = 1 << 20, 1 << 16  # octets of a window at most, and when memory is tight
+# Octets of a block or window of text at most: what was converted is held until it is acknowledged, by each
+# transfer. Text files are small.
+TEXT = 1 << 13
 
 
 class Answers:
     """The answers of one configuration; a reload makes new ones."""
 
     def __init__(
-        self, settings: Settings, shelf: Shelf, space: Space, tell: Tell = lambda sentence: None
+        self,
+        settings: Settings,
+        shelf: Shelf,
+        memory: Memory,
+        space: Space,
+        tell: Tell = lambda sentence: None,
     ) -> None:
         """Open the roots; Error when one cannot be used, or a rule.
 
-        shelf: for what transfers share. space: for what is promised to uploads. tell: takes sentences for
-        the record, of roots that are gone.
+        shelf, memory: for what transfers share, and what they hold. space: for what is promised to uploads.
+        tell: takes sentences for the record, of roots that are gone.
         """
-        self._settings, self._shelf = settings.tftp, shelf
+        self._settings, self._shelf, self._memory = settings.tftp, shelf, memory
         self._windowsize = settings.tftp.windowsize
         if settings.tftp.single_port and ("tftp", "windowsize") not in settings.sources:
             self._windowsize = min(self._windowsize, SHARED_WINDOW)
@@ -78,6 +89,8 @@ class Answers:
         content, quirks = self._catalog.read(request.name, facts)
         text = request.mode == "netascii"
         size = None if text else content.size  # how long the text becomes shows only at its end
+        if text:
+            limits = replace(limits, blksize=min(limits.blksize, TEXT), window=min(limits.window, TEXT))
         terms = options.negotiate(request.asked, limits, size=size)
         sender = Sender(
             netascii.Encoder(content.read, content.size).read if text else content.read,
@@ -88,6 +101,7 @@ class Answers:
             oack=wire.make_oack(dict(terms.granted)) if terms.granted else b"",
             rollover=self._clients.rollover(facts),
             shared=None if text else Shared(self._shelf, content),
+            memory=self._memory,
         )
         return content, sender, terms, quirks
 
@@ -115,7 +129,12 @@ class Answers:
             carried = max(8, net.route_mtu(sock, peer) - overhead)
         except OSError as error:
             raise transfer_error(failure(error)) from None
-        return options.Limits(min(self._settings.blksize, carried), self._windowsize, refuse=self._refuse)
+        return options.Limits(
+            min(self._settings.blksize, carried),
+            self._windowsize,
+            WINDOW_TIGHT if self._memory.tight else WINDOW,
+            self._refuse,
+        )
 
     def _backoff(self, terms: options.Terms) -> Backoff:
         tftp = self._settings

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from ptftpd.errors import TransferError
 from ptftpd.tftp import wire
 
-CHUNK = 1 << 16  # octets of the file encoded at a time
+CHUNK = 1 << 12  # octets of the file encoded at a time: what they become is held, by each transfer
 
 Read = Callable[[Sequence[memoryview], int], int]
 Write = Callable[[memoryview], None]
@@ -23,7 +23,6 @@ class Encoder:
     def __init__(self, read: Read, size: int) -> None:
         """read: of the file, as the Sender calls it; size: octets of it, which no growth changes."""
         self._read, self._size = read, size
-        self._raw = memoryview(bytearray(min(CHUNK, size)))
         self._taken = 0  # octets of the file encoded so far
         self._encoded = bytearray()  # what of it may be asked for still,
         self._start = 0  # from this offset on
@@ -48,7 +47,7 @@ class Encoder:
 
     def _encode(self) -> None:
         """Encode the next chunk; TransferError when the file does not have it any more."""
-        raw = self._raw[: self._size - self._taken]
+        raw = memoryview(bytearray(min(CHUNK, self._size - self._taken)))
         if self._read([raw], self._taken) < len(raw):
             raise TransferError(wire.UNDEFINED, "the file became shorter while it was sent")
         self._taken += len(raw)

@@ -23,6 +23,9 @@ from ptftpd.tftp.outcome import INF, OK, Backoff, Failure, Outcome
 # timeouts where much is lost, a larger one more second copies.
 DOUBTS = 4
 BUFFER = 1 << 16  # octets read ahead: a lock-step transfer then reads its file once for many ACKs
+TIGHT = 1 << 13  # octets read ahead when memory is tight
+SLOTS = 256  # blocks read ahead at most: each costs VIEW octets, and small ones gain nothing by more
+VIEW = 200  # octets of a memoryview
 ACK, ERROR, HEADER = wire.ACK, wire.ERROR, wire.HEADER
 unpack_header = wire.unpack_header
 
@@ -48,14 +51,25 @@ class Shared(Protocol):
         """Take a chunk, which is not changed any more then; return whether it was taken."""
 
 
+class Memory(Protocol):
+    """The budget of all transfers."""
+
+    @property
+    def tight(self) -> bool:
+        """Whether little is to be read ahead."""
+
+    def hold(self, holder: Sender, octets: int) -> None:
+        """Count what a Sender holds; another one's release() may be called."""
+
+
 class Sender:
     """Sends a file in blocks of blksize octets, windowsize of them between two ACKs (RFC 1350, 7440)."""
 
     __slots__ = (
         "_ahead", "_awaited", "_backoff", "_base", "_buffers", "_clean", "_doubts", "_end", "_final",
-        "_first", "_modulus", "_oack", "_opened", "_plain", "_quiet", "_read", "_sent", "_sent_at",
-        "_shared", "_size", "_slots", "_span", "_view", "blksize", "deadline", "outcome", "resent", "segment",
-        "windowsize",
+        "_first", "_held", "_lone", "_memory", "_modulus", "_oack", "_opened", "_plain", "_quiet", "_read",
+        "_sent", "_sent_at", "_shared", "_size", "_span", "_view", "blksize", "deadline", "outcome", "resent",
+        "segment", "windowsize",
     )  # fmt: skip
 
     def __init__(
@@ -69,10 +83,12 @@ class Sender:
         oack: bytes = b"",
         rollover: int = 0,
         shared: Shared | None = None,
+        memory: Memory | None = None,
     ) -> None:
         """size: octets of the file, None when only its end tells. oack: what a server sends first.
 
         rollover: the number that follows 65535, 0 or 1. shared: None when others read something else.
+        memory: what its buffers are counted by; whose release() may be called at any time between two calls.
         """
         self._read = read
         self._size = size
@@ -80,16 +96,17 @@ class Sender:
         self.blksize = blksize
         self.windowsize = windowsize
         self._oack = oack
+        self._lone = 0 if oack else windowsize  # blocks that were read before anything was acknowledged
         self._opened = False  # the OACK was acknowledged
         self._modulus = 65536 - rollover  # with rollover 1 the numbers are 1..65535 and 0 only at the start
         self.segment = HEADER + blksize
         self._final = INF if size is None else size // blksize + 1  # the last block, which is a short one
-        windows = max(1, BUFFER // self.segment // windowsize)  # whole ones: all that share begin alike
-        self._slots = int(min(windows * windowsize, self._final))
         self._span = windowsize * self.segment
         self._shared = shared
+        self._memory = memory
         # What is sent and what is read ahead. None before it is needed: others may have it all.
         self._buffers: list[Buffer | None] = [None, None]
+        self._held = [0, 0]  # octets that what is in each place takes, shared or not
         self._ahead: tuple[int, memoryview] | None = None  # what is read ahead: first block, datagrams
         self._view = memoryview(b"")
         self._first, self._end = 1, 0  # the blocks in the view
@@ -216,7 +233,6 @@ class Sender:
         first = self._base + 1
         last = first + self.windowsize - 1
         if first < self._first or min(last, self._final) > self._end:
-            self._awaited = self._plain = -1
             try:
                 self._fill(first)
             except (FileError, TransferError) as failed:
@@ -250,45 +266,82 @@ class Sender:
             and self._size is not None
         ):
             try:
-                self._ahead = first, self._load(first, 1)
+                self._ahead = first, self._load(first, self._blocks_at(first), 1)
             except (FileError, TransferError):
                 pass  # it is met again when the window is due
 
+    def release(self) -> None:
+        """Let go of all that was read; what is to be sent, for the first time or again, is read again."""
+        self._view, self._ahead = memoryview(b""), None
+        self._first, self._end, self._plain, self._awaited = 1, 0, -1, -1
+        self._buffers, self._held = [None, None], [0, 0]
+        if self._memory:
+            self._memory.hold(self, 0)
+
     def _fill(self, first: int) -> None:
-        """Make the view hold the blocks from first on, as many as there are slots or the file has."""
+        """Make the view hold the blocks from first on, as many as are to be read or the file has."""
         ahead, self._ahead = self._ahead, None
         if ahead and ahead[0] == first:
             self._view = ahead[1]
             self._buffers.reverse()
+            self._held.reverse()
         else:
-            self._view = self._load(first, 0)
+            self._view = self._load(first, self._blocks_at(first), 0)
         self._first = first
-        self._end = int(min(first + self._slots - 1, self._final))
+        self._end = int(min(first + len(self._view) // self.segment - 1, self._final))
         if self._modulus == 65536:
             self._plain = int(min(self._end, self._final - 1)) - self.windowsize
 
-    def _load(self, first: int, place: int) -> memoryview:
-        """Return the datagrams of the blocks from first on; place: the buffer to use if need be."""
-        key = (first, self._slots, self.blksize, self._modulus, self._size)
+    def _blocks_at(self, first: int) -> int:
+        """Return how many blocks to read from first on: a window at least, up to where all that share begin.
+
+        One window only before anything was acknowledged: a request that was forged costs no more.
+        """
+        if not self.answered:
+            return int(min(self.windowsize, self._final - first + 1))
+        ahead = TIGHT if self._memory and self._memory.tight else BUFFER
+        count = max(1, min(ahead // self.segment, SLOTS) // self.windowsize) * self.windowsize
+        rest = count - (first - 1 - self._lone) % count
+        return int(min(rest if rest >= self.windowsize else rest + count, self._final - first + 1))
+
+    def _load(self, first: int, count: int, place: int) -> memoryview:
+        """Return the datagrams of count blocks from first on; place: the buffer to use if need be."""
+        key = (first, count, self.blksize, self._modulus, self._size)
         chunk = self._shared.get(key) if self._shared else None
         if chunk is None:
-            buffer = self._buffers[place] or self._new_buffer()
-            chunk = self._read_blocks(first, buffer)
+            buffer = self._buffers[place]
+            if buffer is None or len(buffer[1]) < count:
+                buffer = self._new_buffer(count)
+            chunk = self._read_blocks(first, count, buffer)
             kept = self._shared is not None and self._shared.keep(key, chunk)
             self._buffers[place] = None if kept else buffer
+            self._hold(place, count if kept else len(buffer[1]))
+        else:
+            self._buffers[place] = None
+            self._hold(place, count)
         return chunk
 
-    def _new_buffer(self) -> Buffer:
-        view = memoryview(bytearray(self._slots * self.segment))
+    def _hold(self, place: int, blocks: int) -> None:
+        """Count what a place takes, of others too: they may forget it before this Sender does."""
+        octets = blocks * (self.segment + VIEW)
+        if octets != self._held[place]:
+            self._held[place] = octets
+            if self._memory:
+                self._memory.hold(self, sum(self._held))
+
+    def _new_buffer(self, count: int) -> Buffer:
+        view = memoryview(bytearray(count * self.segment))
         starts = range(0, len(view), self.segment)
         return view, [view[start + HEADER : start + self.segment] for start in starts]
 
-    def _read_blocks(self, first: int, buffer: Buffer) -> memoryview:
-        """Return the buffer, filled with the datagrams of the blocks from first on."""
+    def _read_blocks(self, first: int, count: int, buffer: Buffer) -> memoryview:
+        """Return the buffer's beginning, filled with the datagrams of count blocks from first on."""
         view, payloads = buffer
+        if count < len(payloads):
+            view, payloads = view[: count * self.segment], payloads[:count]
         offset = (first - 1) * self.blksize
         views = payloads
-        expected = self._slots * self.blksize
+        expected = count * self.blksize
         if self._size is not None and self._size - offset < expected:
             expected = self._size - offset
             full, rest = divmod(expected, self.blksize)
@@ -313,4 +366,3 @@ class Sender:
 
     def _fail(self, failure: Failure) -> None:
         self.outcome, self.deadline = failure, INF
-        self._awaited = -1

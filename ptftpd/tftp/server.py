@@ -20,6 +20,7 @@ from ptftpd.tftp.chunks import Shelf
 from ptftpd.tftp.codes import transfer_error
 from ptftpd.tftp.files import failure
 from ptftpd.tftp.limits import ONCE, REFUSED, Limits, least_done
+from ptftpd.tftp.memory import Memory
 from ptftpd.tftp.outcome import OK, Outcome
 from ptftpd.tftp.rates import Rates
 from ptftpd.tftp.sources import Sources
@@ -43,11 +44,13 @@ class Server:
         settings: Settings,
         *,
         ifindex: int = 0,
+        workers: int = 1,
         space: Space | None = None,
     ) -> None:
         """ifindex: the only interface to serve; 0 serves every one. Error when a root cannot be used.
 
-        space: what all workers have promised to uploads.
+        workers: the number of processes that share the memory for transfers. space: what all of them have
+        promised to uploads.
         """
         self.loop, self.log = loop, log
         self.buffer = bytearray(65536)
@@ -59,6 +62,8 @@ class Server:
         self.sent = self.received = 0
         self._shelf, self._space = Shelf(), space or Space()
         tftp = settings.tftp
+        self._workers = workers
+        self._memory = Memory(tftp.transfer_memory // workers)
         self.limits = Limits[Transfer](tftp.max_transfers, tftp.max_client_transfers, tftp.request_rate)
         self._sources = Sources()
         self._locals: set[str] = set()  # addresses of this machine that were asked
@@ -90,7 +95,7 @@ class Server:
         self.prepare(settings).commit()
 
     def _answers_by(self, settings: Settings) -> Answers:
-        return Answers(settings, self._shelf, self._space, partial(self.log.warning, ""))
+        return Answers(settings, self._shelf, self._memory, self._space, partial(self.log.warning, ""))
 
     def record_faults(self) -> None:
         """Record what uploads lack, before a client finds out."""
@@ -153,6 +158,7 @@ class Server:
     def _apply(self, settings: Settings, answers: Answers) -> None:
         self._settings = tftp = settings.tftp
         self._answers = answers
+        self._memory.total = tftp.transfer_memory // self._workers
         self.limits.change(tftp.max_transfers, tftp.max_client_transfers, tftp.request_rate)
         self._paces = Rates(tftp.single_port_rate, tftp.single_port_rate / 4)
 

@@ -346,6 +346,8 @@ class Transfer:
         self._ended = True
         self._is_answered()  # by the one ACK that ended it
         self._owner.ended(self, outcome)
+        if isinstance(self.machine, Sender):
+            self.machine.release()
         self._file.close()
 
 

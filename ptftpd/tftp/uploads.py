@@ -17,7 +17,7 @@ from ptftpd.tftp.files import NO_PERMISSION, failure, unwritable
 from ptftpd.tftp.names import UNFINISHED
 from ptftpd.tftp.space import Promise, Space
 
-CHUNK = 1 << 16  # octets gathered before a write
+CHUNK = 1 << 14  # octets gathered before a write, by each upload
 VERSION = "{name}.~{n}~"  # of a file that was replaced
 # FAT has no links, of FUSE some, and only its owner may link a file that others may not write
 # (fs.protected_hardlinks).

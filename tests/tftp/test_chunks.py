@@ -13,7 +13,7 @@ from ptftpd.tftp import wire
 from ptftpd.tftp.chunks import ASKED, OCTETS, SETTLED, Shared, Shelf
 from ptftpd.tftp.files import Source, Tree
 from ptftpd.tftp.outcome import OK, Backoff
-from ptftpd.tftp.sender import Sender
+from ptftpd.tftp.sender import SLOTS, Sender
 
 BLKSIZE = 100
 
@@ -105,7 +105,7 @@ def test_a_file_that_changes_is_never_served_as_it_was(site: Site, same_size: bo
     assert before != site.path.read_bytes()[:BLKSIZE]
     assert fetch(site.sender()) == site.path.read_bytes()
     during.receive(bytearray(wire.make_ack(1)), 4, 0.0)
-    slots = 65536 // (BLKSIZE + 4)
+    slots = 1 + SLOTS  # up to the end of the second chunk
     offset = slots * BLKSIZE
     for block in range(2, slots + 1):
         last = during.receive(bytearray(wire.make_ack(block)), 4, 0.0)
@@ -128,7 +128,7 @@ def test_a_file_that_has_just_changed_is_not_kept(site: Site) -> None:
     site.later = SETTLED // 2
     for _ in range(3):
         fetch(site.sender())
-    assert site.reads == 3 * len(range(0, 200_050, 65536 // (BLKSIZE + 4) * BLKSIZE))
+    assert site.reads == 3 * (1 + len(range(BLKSIZE, 200_050, SLOTS * BLKSIZE)))
 
 
 def test_what_is_kept_is_bounded() -> None:
@@ -187,7 +187,7 @@ class TestReadingAhead:
         """The client has the first two blocks of a window that ends what was read."""
         octets, windowsize = site.path.read_bytes(), 8
         sender = site.sender(windowsize)
-        slots = 65536 // (BLKSIZE + 4) // windowsize * windowsize
+        slots = windowsize + SLOTS // windowsize * windowsize  # up to the end of the second chunk
         sender.start(0.0)
         for block in range(windowsize, slots, windowsize):
             said = sender.receive(bytearray(wire.make_ack(block)), 4, 0.0)
@@ -201,7 +201,7 @@ class TestReadingAhead:
     def test_a_file_that_fails_then(self, site: Site) -> None:
         """It is met when the window is due, as without reading ahead."""
         sender = site.sender(64)
-        slots = 65536 // (BLKSIZE + 4) // 64 * 64
+        slots = 64 + SLOTS // 64 * 64
         sender.start(0.0)
         for block in range(64, slots, 64):
             sender.receive(bytearray(wire.make_ack(block)), 4, 0.0)
