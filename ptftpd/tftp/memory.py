@@ -24,12 +24,8 @@ class Memory:
         """total: octets that all of them together may hold."""
         self.total = total
         self.used = 0
+        self.tight = False  # half of it is used: little is read ahead now, and windows granted are smaller
         self._held: dict[Holder, int] = {}  # of each, who came to hold the amount first, first
-
-    @property
-    def tight(self) -> bool:
-        """Whether half of it is used: from then on little is read ahead, and windows granted are smaller."""
-        return 2 * self.used > self.total
 
     def hold(self, holder: Holder, octets: int) -> None:
         """Let a transfer hold so many octets in all; others let go of theirs if that is too much."""
@@ -41,3 +37,4 @@ class Memory:
             if oldest is holder:
                 break  # it alone needs more than there is
             oldest.release()
+        self.tight = 2 * self.used > self.total

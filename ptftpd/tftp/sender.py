@@ -54,9 +54,7 @@ class Shared(Protocol):
 class Memory(Protocol):
     """The budget of all transfers."""
 
-    @property
-    def tight(self) -> bool:
-        """Whether little is to be read ahead."""
+    tight: bool  # little is to be read ahead
 
     def hold(self, holder: Sender, octets: int) -> None:
         """Count what a Sender holds; another one's release() may be called."""
@@ -67,9 +65,9 @@ class Sender:
 
     __slots__ = (
         "_ahead", "_awaited", "_backoff", "_base", "_buffers", "_clean", "_doubts", "_end", "_final",
-        "_first", "_held", "_lone", "_memory", "_modulus", "_oack", "_opened", "_plain", "_quiet", "_read",
-        "_sent", "_sent_at", "_shared", "_size", "_span", "_view", "blksize", "deadline", "outcome", "resent",
-        "segment", "windowsize",
+        "_first", "_held", "_lone", "_memory", "_modulus", "_next", "_oack", "_opened", "_plain", "_quiet",
+        "_read", "_sent", "_sent_at", "_shared", "_size", "_slots", "_span", "_view", "blksize", "deadline",
+        "outcome", "resent", "segment", "windowsize",
     )  # fmt: skip
 
     def __init__(
@@ -101,12 +99,14 @@ class Sender:
         self._modulus = 65536 - rollover  # with rollover 1 the numbers are 1..65535 and 0 only at the start
         self.segment = HEADER + blksize
         self._final = INF if size is None else size // blksize + 1  # the last block, which is a short one
+        self._slots = max(1, min(BUFFER // self.segment, SLOTS) // windowsize) * windowsize  # read at once
         self._span = windowsize * self.segment
         self._shared = shared
         self._memory = memory
         # What is sent and what is read ahead. None before it is needed: others may have it all.
         self._buffers: list[Buffer | None] = [None, None]
-        self._held = [0, 0]  # octets that what is in each place takes, shared or not
+        self._held = [0, 0]  # blocks that are in each place, shared or not
+        self._next = 0  # where the next _slots blocks begin, if nothing is lost; 0 when that is to be found
         self._ahead: tuple[int, memoryview] | None = None  # what is read ahead: first block, datagrams
         self._view = memoryview(b"")
         self._first, self._end = 1, 0  # the blocks in the view
@@ -266,14 +266,14 @@ class Sender:
             and self._size is not None
         ):
             try:
-                self._ahead = first, self._load(first, self._blocks_at(first), 1)
+                self._ahead = first, self._load(first, 1)
             except (FileError, TransferError):
                 pass  # it is met again when the window is due
 
     def release(self) -> None:
         """Let go of all that was read; what is to be sent, for the first time or again, is read again."""
         self._view, self._ahead = memoryview(b""), None
-        self._first, self._end, self._plain, self._awaited = 1, 0, -1, -1
+        self._first, self._end, self._next, self._plain, self._awaited = 1, 0, 0, -1, -1
         self._buffers, self._held = [None, None], [0, 0]
         if self._memory:
             self._memory.hold(self, 0)
@@ -286,11 +286,14 @@ class Sender:
             self._buffers.reverse()
             self._held.reverse()
         else:
-            self._view = self._load(first, self._blocks_at(first), 0)
+            self._view = self._load(first, 0)
         self._first = first
-        self._end = int(min(first + len(self._view) // self.segment - 1, self._final))
+        end, final = first + len(self._view) // self.segment - 1, self._final
+        if end >= final:
+            end = int(final)
+        self._end = end
         if self._modulus == 65536:
-            self._plain = int(min(self._end, self._final - 1)) - self.windowsize
+            self._plain = (end if end < final else end - 1) - self.windowsize
 
     def _blocks_at(self, first: int) -> int:
         """Return how many blocks to read from first on: a window at least, up to where all that share begin.
@@ -299,13 +302,18 @@ class Sender:
         """
         if not self.answered:
             return int(min(self.windowsize, self._final - first + 1))
-        ahead = TIGHT if self._memory and self._memory.tight else BUFFER
-        count = max(1, min(ahead // self.segment, SLOTS) // self.windowsize) * self.windowsize
+        count = self._slots
+        if self._memory and self._memory.tight:
+            count = max(1, TIGHT // self.segment // self.windowsize) * self.windowsize
         rest = count - (first - 1 - self._lone) % count
         return int(min(rest if rest >= self.windowsize else rest + count, self._final - first + 1))
 
-    def _load(self, first: int, count: int, place: int) -> memoryview:
-        """Return the datagrams of count blocks from first on; place: the buffer to use if need be."""
+    def _load(self, first: int, place: int) -> memoryview:
+        """Return the datagrams of the blocks from first on; place: the buffer to use if need be."""
+        count, tight = self._slots, self._memory is not None and self._memory.tight
+        if tight or first != self._next or first + count > self._final:
+            count = self._blocks_at(first)
+        self._next = 0 if tight else first + count
         key = (first, count, self.blksize, self._modulus, self._size)
         chunk = self._shared.get(key) if self._shared else None
         if chunk is None:
@@ -315,19 +323,14 @@ class Sender:
             chunk = self._read_blocks(first, count, buffer)
             kept = self._shared is not None and self._shared.keep(key, chunk)
             self._buffers[place] = None if kept else buffer
-            self._hold(place, count if kept else len(buffer[1]))
         else:
-            self._buffers[place] = None
-            self._hold(place, count)
-        return chunk
-
-    def _hold(self, place: int, blocks: int) -> None:
-        """Count what a place takes, of others too: they may forget it before this Sender does."""
-        octets = blocks * (self.segment + VIEW)
-        if octets != self._held[place]:
-            self._held[place] = octets
+            self._buffers[place] = buffer = None
+        blocks = len(buffer[1]) if buffer else count  # what is shared, too: others may forget it first
+        if blocks != self._held[place]:
+            self._held[place] = blocks
             if self._memory:
-                self._memory.hold(self, sum(self._held))
+                self._memory.hold(self, sum(self._held) * (self.segment + VIEW))
+        return chunk
 
     def _new_buffer(self, count: int) -> Buffer:
         view = memoryview(bytearray(count * self.segment))
