@@ -120,6 +120,13 @@ class TestAddresses:
             networks.server.run("ip", "address", "add", "169.254.7.7/16", "dev", "lan1")
             assert str(net.link("lan1").address) == "169.254.7.7"
 
+    def test_the_mtu(self, networks: Networks) -> None:
+        with networks.server.entered():
+            networks.server.run("ip", "link", "add", "lan2", "type", "bridge")
+            networks.server.run("ip", "link", "set", "lan2", "mtu", 1280)
+            networks.server.run("ip", "address", "add", "10.92.0.1/24", "dev", "lan2")
+            assert net.link("lan2").mtu == 1280
+
     def test_an_alternative_name(self, networks: Networks) -> None:
         """As udev gives them to a network card: eth0 may be enp3s0, too."""
         with networks.server.entered():
