@@ -43,8 +43,9 @@ def make_parser(program: Program) -> argparse.ArgumentParser:
         if query.metavar:
             given = {"metavar": query.metavar}
         questions.add_argument(f"--{query.name}", dest=f"?{query.name}", help=query.help, **given)
-        for name, metavar, help in query.parameters:
-            questions.add_argument(f"--{name}", dest=f"?{name}", metavar=metavar, help=help)
+    for name, metavar, help in dict.fromkeys(each for query in program.queries for each in query.parameters):
+        given = {"metavar": metavar} if metavar else {"action": "store_const", "const": "yes"}
+        questions.add_argument(f"--{name}", dest=f"?{name}", help=help, **given)
     taken = {"-c", "-v", "-D", "-h"}
     for section in program.sections:
         group = parser.add_argument_group(f"settings of [{section}]")

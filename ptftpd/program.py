@@ -32,8 +32,8 @@ class Query:
     """An option that asks the program a question, instead of having it serve.
 
     metavar is '' for one that takes no value. parameters: (name, metavar, help) of further options that go
-    with it. answer(loaded, value, parameters) returns the text to print; Error ends the program with exit
-    code 1.
+    with it; several questions may share one. answer(loaded, value, parameters) returns the text to print;
+    Error ends the program with exit code 1.
     """
 
     name: str

@@ -18,10 +18,10 @@ programs.pxed programs.bootpd programs.tftp
 programs.tftpd programs.dhcpd client.errand
 client.arguments client.prompt
 client.session client.editing programs.checking programs.companions
-client.display client.probe_table client.commands client.locations programs.explaining programs.leases
+client.display client.probe_table client.commands client.locations programs.explaining
 service
 process
-manual completions workers byhand units programs.bootfiles
+manual completions workers byhand units programs.bootfiles programs.leases
 config
 commandline ini
 values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from ptftpd.dhcp import menu, options, registry, request, wire
 from ptftpd.dhcp.bootp import Bootp
@@ -31,6 +32,48 @@ BOOT_OPTIONS = {
 }  # fmt: skip
 
 
+Field = tuple[str, str, str]  # name, value, where it is from
+
+
+@dataclass
+class Explanation:
+    """What comes of a message, and why. reply is '' when there is none; why says why, either way."""
+
+    asked: str
+    is_bootp: bool
+    hints: list[str]
+    mode: str = ""  # what it hangs on, in auto mode
+    why: str = ""
+    reply: str = ""
+    fields: list[Field] = field(default_factory=list)
+    rules: list[tuple[str, str]] = field(default_factory=list)  # boot files that fit, each with its place
+    warning: str = ""
+
+    def text(self) -> str:
+        """Return it for people, a line a field."""
+        lines = [self.asked, *filter(None, [self.mode])]
+        if not self.reply:
+            lines.append(f"is not answered: {self.why}")
+        elif not self.is_bootp:
+            lines.append(f"is answered: {self.why}")
+        lines += [*self.hints, *filter(None, [self.reply]), *(_line(*each) for each in self.fields)]
+        if len(self.rules) > 1:
+            lines.append("boot rules that fit this client, the most specific first:")
+            lines += [_line(boot_file, place) for boot_file, place in self.rules]
+        return "\n".join([*lines, *filter(None, [self.warning])])
+
+    def json(self) -> str:
+        """Return it for programs: an object; its keys stay."""
+        import json  # here and not at the top: no server needs it
+
+        keys = ("asked", "why", "reply", "mode", "hints", "warning")
+        found: dict[str, object] = {key: getattr(self, key) for key in keys}
+        found["answered"] = bool(self.reply)
+        found["fields"] = [dict(zip(("name", "value", "origin"), each, strict=True)) for each in self.fields]
+        found["boot_rules"] = [dict(zip(("file", "origin"), each, strict=True)) for each in self.rules]
+        return json.dumps(found, indent=2)
+
+
 class Explainer:
     """Answers one question with copies of the machines that answer clients: their leases change by it."""
 
@@ -48,8 +91,8 @@ class Explainer:
         self._decision = Decision(settings, own)
         self._is_proxy = settings.dhcp.mode == "proxy"
 
-    def explain(self, message: Message, now: float, misfit: Misfit = lambda *_: "") -> str:
-        """Return what comes of a message, a line a field; one without option 53 is BOOTP.
+    def explain(self, message: Message, now: float, misfit: Misfit = lambda *_: "") -> Explanation:
+        """Return what comes of a message; one without option 53 is BOOTP.
 
         misfit(architecture, boot file) says why such firmware cannot start that file, if it is so.
         """
@@ -58,38 +101,38 @@ class Explainer:
         network = self._networks.find(asked, now)
         had = _had(asked, network, now)
         outcome = self._outcome(message, now)
-        lines = [outcome.asked]
+        told = Explanation(outcome.asked, is_bootp=not asked.kind, hints=_hint(asked))
         if asked.kind and self._settings.dhcp.mode == "auto":
-            lines.append("as long as no other DHCP server answers; for the other case add --mode proxy")
+            told.mode = "as long as no other DHCP server answers; for the other case add --mode proxy"
         if not outcome.data or outcome.request is None:
-            lines.append(f"is not answered: {outcome.done or outcome.ignored}")
-            lines += _hint(asked)
-            return "\n".join(lines)
-        if asked.kind:
-            lines.append(f"is answered: {self._why(outcome.request, network, now)}")
-            lines += _hint(asked)
+            told.why = outcome.done or outcome.ignored
+            return told
         reply = wire.decode(outcome.data)
-        lines.append(f"{_name(reply)} of {len(outcome.data)} octets to {outcome.destination[0]}, "
-                     f"port {outcome.destination[1]}")  # fmt: skip
+        told.why = self._why(outcome.request, network, now)
+        told.reply = (
+            f"{_name(reply)} of {len(outcome.data)} octets to {outcome.destination[0]}, "
+            f"port {outcome.destination[1]}"
+        )
         sheet: Sheet = {}  # as it is for a proxy
         if network and not (asked.kind and self._is_proxy):
             sheet, _ = self._machine.told(outcome.request, network)
         account = _Account(self._settings, outcome, network.plan.section if network else "", sheet)
-        lines += [*account.header(reply, had), *account.options(reply)]
+        told.fields = [*account.header(reply, had), *account.options(reply)]
         rules = self._decision.candidates(outcome.request.client)
-        if len(rules) > 1:
-            lines.append("boot rules that fit this client, the most specific first:")
-            lines += [_line(rule.boot_file, account.place(rule.origin)) for rule in rules]
+        told.rules = [(rule.boot_file, account.place(rule.origin)) for rule in rules]
         boot_file, client = str(outcome.fields.get("DHCP_BOOT_FILE", "")), outcome.request.client
         architecture = "" if client.ipxe else next(iter(client.architectures), "")
         if boot_file and (reason := misfit(architecture, boot_file)):
-            lines.append(f"this machine cannot start it: {boot_file} {reason}")
-        return "\n".join(lines)
+            told.warning = f"this machine cannot start it: {boot_file} {reason}"
+        return told
 
     def _why(self, asked: Request, network: Network | None, now: float) -> str:
         """Return what made it a client of this server."""
         if why := self._decision.why(asked.client):
-            return why
+            section = why.removeprefix("[").removesuffix("]")
+            places = (where for (name, _), where in self._settings.sources.items() if name == section)
+            place = next(places, "")
+            return f"{why} ({place})" if place else why
         if network and asked.key in network.plan.subnet.reserved:
             return "an address is reserved for it"
         lease = network.pool.find(asked.key) if network else None
@@ -134,8 +177,8 @@ class _Account:
         self._settings, self._outcome, self._section, self._sheet = settings, outcome, section, sheet
         self._boot = self.place(str(outcome.fields.get("DHCP_BOOT_RULE", "")))
 
-    def header(self, reply: Message, had: str) -> list[str]:
-        """Return a line for each header field that says something."""
+    def header(self, reply: Message, had: str) -> list[Field]:
+        """Return each header field that says something."""
         server = (
             self.place("[pxe] tftp_server") if self._settings.pxe.tftp_server else "this server's address"
         )
@@ -146,12 +189,12 @@ class _Account:
             ("sname", reply.sname.decode("ascii", "replace"), "the server's address as text"),
             ("file", reply.file.decode("utf-8", "replace"), self._boot),
         ]
-        return [_line(name, value, origin) for name, value, origin in fields if value]
+        return [each for each in fields if each[1]]
 
-    def options(self, reply: Message) -> list[str]:
-        """Return a line for each option, in the order of the reply."""
+    def options(self, reply: Message) -> list[Field]:
+        """Return each option, in the order of the reply."""
         return [
-            _line(f"{code} {registry.name(code)}", self._shown(code, value), self._option(code))
+            (f"{code} {registry.name(code)}", self._shown(code, value), self._option(code))
             for code, value in reply.options.items()
         ]
 

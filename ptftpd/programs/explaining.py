@@ -20,6 +20,7 @@ from ptftpd.dhcp.wire import Message
 from ptftpd.errors import Error
 from ptftpd.program import Loaded, Query
 from ptftpd.programs import bootfiles
+from ptftpd.programs.leases import JSON
 from ptftpd.tftp.catalog import Catalog
 
 T = TypeVar("T")
@@ -30,22 +31,26 @@ def answer(loaded: Loaded, mac: str, parameters: dict[str, str], *, with_tftp: b
 
     with_tftp: the program serves TFTP too.
     """
-    return _explain(loaded, discover(mac, parameters), with_tftp=with_tftp)
+    return _explain(loaded, discover(mac, parameters), parameters, with_tftp=with_tftp)
 
 
 def answer_bootp(loaded: Loaded, mac: str, parameters: dict[str, str]) -> str:
     """Return the reply to a BOOTREQUEST of a client, a line a field; Error for values that cannot be."""
-    return _explain(loaded, bootrequest(mac, parameters))
+    return _explain(loaded, bootrequest(mac, parameters), parameters)
 
 
-def _explain(loaded: Loaded, message: Message, *, with_tftp: bool = False) -> str:
+def _explain(loaded: Loaded, message: Message, parameters: dict[str, str], *, with_tftp: bool = False) -> str:
     settings, now = loaded.settings, time.monotonic()
     link = served.link(loaded.interface, settings)
     leases, lacking = _leases(Store(settings.dhcp.database(link.name)), now)
     networks = Networks(plans(settings, link.name, link.address, link.network, link.addresses), leases)
     with_tftp = with_tftp or units.listening(f"pxed@{link.name}.service")
     explainer = Explainer(settings, link.name, int(link.address), networks, with_tftp=with_tftp)
-    return lacking + explainer.explain(message, now, partial(_misfit, loaded))
+    told = explainer.explain(message, now, partial(_misfit, loaded))
+    if parameters.get("json"):
+        told.hints += lacking.splitlines()
+        return told.json()
+    return lacking + told.text()
 
 
 def _misfit(loaded: Loaded, architecture: str, boot_file: str) -> str:
@@ -135,9 +140,10 @@ EXPLAIN = Query(
         ("client-id", "HEX", "with --explain: its client identifier (option 61)"),
         ("guid", "GUID", "with --explain: its GUID (option 97)"),
         RELAY,
+        JSON,
         ("circuit-id", "ID", "with --explain: its switch port, as the relay agent names it (option 82.1)"),
         ("remote-id", "ID", "with --explain: its switch, as that names itself (option 82.2)"),
     ),
 )
 EXPLAIN_PXED = replace(EXPLAIN, answer=partial(answer, with_tftp=True))
-EXPLAIN_BOOTP = Query(EXPLAIN.name, EXPLAIN.metavar, EXPLAIN.help, answer_bootp, (RELAY,))
+EXPLAIN_BOOTP = Query(EXPLAIN.name, EXPLAIN.metavar, EXPLAIN.help, answer_bootp, (RELAY, JSON))

@@ -499,7 +499,9 @@ class TestCommandLine:
         (["eth0", "--blksize", "7"], "--blksize 7: must be 8..65464"),
         (["eth0", "-n", "192.0.2.1", "-n", "x"],
          "--name-server 192.0.2.1, x: must be an IPv4 address such as 192.0.2.1"),
-        (["eth0", "--boot", "x"], "--boot x: must be ARCH=FILE, such as x86_64-efi=grubx64.efi"),
+        (["eth0", "--boot", "x"],
+         "--boot x: must be ARCH=FILE, such as x86_64-efi=grubx64.efi (a name with a comma in it goes into "
+         "boot_file of a [class] with arch or ipxe)"),
         (["eth0", "--root", ""], "--root : must not be empty"),
         (["eth0", "/a", "--root", "/b"], "ROOT and --root say the same thing: give one of them"),
     ])  # fmt: skip

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -19,9 +21,9 @@ CARD = bytes.fromhex("01525400123456")
 Output = pytest.CaptureFixture[str]
 
 
-def asked(directory: Path) -> int:
+def asked(directory: Path, *more: str) -> int:
     """Return the exit code."""
-    return dhcpd.main(["eth7", "--state-dir", str(directory), "--leases"])
+    return dhcpd.main(["eth7", "--state-dir", str(directory), "--leases", *more])
 
 
 def store(directory: Path, *leases: Lease) -> None:
@@ -46,6 +48,32 @@ def test_leases_in_force(tmp_path: Path, capsys: Output) -> None:
     assert one.split() == ["10.0.0.2", "52:54:00:12:34:01", "for", "ever"]
     assert re.fullmatch(rf"10\.0\.0\.3 +52:54:00:12:34:56 +x86_64-efi +until {day} \d\d:\d\d:\d\d", two)
     assert re.fullmatch(rf"10\.0\.0\.4 +used by a machine without a lease +until {day}.*", three)
+
+
+def test_as_json(tmp_path: Path, capsys: Output) -> None:
+    """For programs: a list, empty where there is none."""
+    store(
+        tmp_path,
+        Lease(
+            0x0A000003, key=CARD, expires=NOW + 3600, seconds=3600, hardware=CARD, architecture="x86_64-efi"
+        ),
+        Lease(0x0A000002, key=CARD[:-1] + b"\1", expires=NOW + FOREVER, seconds=FOREVER),
+        Lease(0x0A000004, expires=NOW + 900, seconds=900),
+    )
+    assert asked(tmp_path, "--json") == 0
+    one, two, three = json.loads(capsys.readouterr().out)
+    assert (one["address"], one["expires"], one["architecture"]) == ("10.0.0.2", None, None)
+    assert abs(two.pop("expires") - time.time() - 3600) < 60
+    assert two == {
+        "address": "10.0.0.3", "client": "52:54:00:12:34:56", "hardware": "52:54:00:12:34:56",
+        "architecture": "x86_64-efi", "quarantined": False,
+    }  # fmt: skip
+    assert (three["client"], three["quarantined"]) == (None, True)
+
+
+def test_none_as_json(tmp_path: Path, capsys: Output) -> None:
+    assert asked(tmp_path, "--json") == 0
+    assert json.loads(capsys.readouterr().out) == []
 
 
 def test_none(tmp_path: Path, capsys: Output) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
@@ -59,7 +60,7 @@ def explained(made: Site, hardware: bytes = MAC, **parameters: str) -> list[list
 
 def explained_message(made: Site, message: Message) -> list[list[str]]:
     """Return the lines of the explanation of a message, each as its columns."""
-    text = Explainer(made.settings, "eth0", int(OWN), made.networks).explain(message, made.now)
+    text = Explainer(made.settings, "eth0", int(OWN), made.networks).explain(message, made.now).text()
     return [re.split(r"  +", line.strip()) for line in text.splitlines()]
 
 
@@ -298,10 +299,10 @@ def test_firmware_without_a_vendor_class() -> None:
 def test_a_file_that_the_firmware_cannot_start() -> None:
     asked = discover(MAC.hex(), NOTHING | {"arch": "x86_64-efi", "vendor-class": "PXEClient"})
     explainer = Explainer(site().settings, "eth0", int(OWN), site().networks)
-    told = explainer.explain(asked, 1000.0, lambda *of: f"is no match: {of}")
+    told = explainer.explain(asked, 1000.0, lambda *of: f"is no match: {of}").text()
     assert told.endswith("\nthis machine cannot start it: boot.efi is no match: ('x86_64-efi', 'boot.efi')")
     ipxe = discover(MAC.hex(), NOTHING | {"arch": "x86_64-efi", "user-class": "iPXE"})
-    assert "('', 'boot.efi')" in explainer.explain(ipxe, 1000.0, lambda *of: str(of))
+    assert "('', 'boot.efi')" in explainer.explain(ipxe, 1000.0, lambda *of: str(of)).text()
 
 
 def test_the_octets_of_a_question_are_those_of_the_command_line() -> None:
@@ -319,3 +320,27 @@ def test_leases_that_cannot_be_read(tmp_path: Path) -> None:
     assert first.startswith(f"cannot read the lease database {tmp_path}/leases-lo.sqlite: file is not a ")
     assert first.endswith("; this is as if nobody had a lease")
     assert second.startswith("DHCPDISCOVER from 52:54:00:12:34:56 via lo")
+
+
+def test_as_json(tmp_path: Path) -> None:
+    """The same for programs; its keys are an interface."""
+    loaded = config.load(dhcpd.PROGRAM, ["lo", "--state-dir", str(tmp_path), "boot.efi"], str(tmp_path))
+    said = {"arch": "bios", "vendor-class": "PXEClient"}
+    found = json.loads(EXPLAIN.answer(loaded, MAC.hex(":"), NOTHING | said | {"json": "yes"}))
+    assert set(found) == {
+        "asked", "answered", "why", "reply", "mode", "hints", "warning", "fields", "boot_rules",
+    }  # fmt: skip
+    assert (found["answered"], found["why"]) == (True, "it names an architecture (option 93)")
+    assert {"name": "file", "value": "boot.efi", "origin": "[pxe] boot_file (BOOTFILE)"} in found["fields"]
+    assert found["boot_rules"] == [{"file": "boot.efi", "origin": "[pxe] boot_file (BOOTFILE)"}]
+    stranger = json.loads(EXPLAIN.answer(loaded, MAC.hex(":"), NOTHING | {"json": "yes"}))
+    assert (stranger["answered"], stranger["why"]) == (False, "not a PXE client (answer_all is off)")
+    assert stranger["hints"]
+
+
+def test_the_line_of_the_section_that_made_it_a_client() -> None:
+    made = site()
+    classes = {"contoso": Class(vendor_class="Contoso", boot_file="x")}
+    sources = {("class contoso", "vendor_class"): "pxed.conf:12"}
+    made.settings = replace(made.settings, classes=classes, sources=sources)
+    assert explained(made, vendor_class="Contoso")[1] == ["is answered: [class contoso] (pxed.conf:12)"]
