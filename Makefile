@@ -24,7 +24,7 @@ AS_ROOT = $(SUDO) env PYTHONDONTWRITEBYTECODE=1 CI=$(CI)
 
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: help demo test check autopkgtest fuzz soak bench lint man install clean
+.PHONY: help demo test check autopkgtest fuzz soak bench lint man install uninstall clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
@@ -108,6 +108,14 @@ install: install-data ## copy everything below DESTDIR, programs to PREFIX
 	@ln -sf ptftp.1 "$(DESTDIR)$(DATA)/man/man1/tftp.1"
 	@ln -sf ptftp "$(DESTDIR)$(DATA)/bash-completion/completions/tftp"
 	@ln -sf ptftp.fish "$(DESTDIR)$(DATA)/fish/vendor_completions.d/tftp.fish"
+	@[ "$(DESTDIR)" ] || echo 'Now let systemd know: systemd-sysusers;' \
+		'systemd-tmpfiles --create $(PREFIX)/lib/tmpfiles.d/ptftpd.conf; systemctl daemon-reload'
+
+uninstall: ## remove what install has copied; settings, leases and the user stay
+	@all=$$(mktemp -d) && $(MAKE) --no-print-directory install DESTDIR="$$all" PREFIX=$(PREFIX) >/dev/null && \
+		(cd "$$all" && find . ! -type d ! -path './etc/ptftpd/*') | while read -r file; do \
+			rm -f "$(DESTDIR)/$$file" || exit; \
+		done && rm -rf "$$all" "$(DESTDIR)$(LIBRARY)"
 
 clean: ## remove what the other targets made
 	rm -rf build dist *.egg-info

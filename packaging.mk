@@ -4,6 +4,8 @@ DATA := $(PREFIX)/share
 UNITDIR := $(PREFIX)/lib/systemd/system
 SANDBOXED := ptftpd ptftpd@ pdhcpd@ pbootpd@ pxed@
 COPY := install -D --mode=644
+# Where zsh looks, for packages and for what is installed beside them.
+ZSH := $(if $(filter /usr,$(PREFIX)),vendor-completions,site-functions)
 
 .PHONY: install-data deb
 
@@ -24,8 +26,10 @@ install-data: man
 	for file in systemd/examples/*; do copy "$$file" "$(DATA)/doc/ptftpd/examples/$${file##*/}"; done; \
 	for page in build/man/*.[1-8]; do copy "$$page" "$(DATA)/man/man$${page##*.}/$${page##*/}"; done; \
 	for file in build/bash/*; do copy "$$file" "$(DATA)/bash-completion/completions/$${file##*/}"; done; \
-	for file in build/zsh/*; do copy "$$file" "$(DATA)/zsh/vendor-completions/$${file##*/}"; done; \
+	for file in build/zsh/*; do copy "$$file" "$(DATA)/zsh/$(ZSH)/$${file##*/}"; done; \
 	for file in build/fish/*; do copy "$$file" "$(DATA)/fish/vendor_completions.d/$${file##*/}"; done; \
+	install -d "$(DESTDIR)/etc/ptftpd/pxed.conf.d"; \
+	copy etc/ufw/applications.d/ptftpd /etc/ufw/applications.d/ptftpd; \
 	for file in etc/ptftpd/*.conf; do [ -e "$(DESTDIR)/$$file" ] || copy "$$file" "/$$file"; done
 
 # In a copy of the source, which debhelper may fill with files; by Debian's programs, not others on PATH.

@@ -27,8 +27,8 @@ WIDTH = 100  # columns of the sample files
 def sample(sections: Iterable[str]) -> str:
     """Return a sample configuration file with these sections, every line a commented default."""
     lines = [
-        "# Every setting with its default. Remove the '#' in front of what you change.",
-        f"# {DIRECTORY}/NAME.conf.d/*.conf is read after NAME.conf and wins over it; see ptftpd.conf(5).",
+        "# Every setting with its default. Write yours into a file of your own, which no upgrade asks about:",
+        f"# {DIRECTORY}/NAME.conf.d/local.conf is read after NAME.conf and wins over it; see ptftpd.conf(5).",
     ]
     for name in sections:
         kind = _dataclass(name)

@@ -12,7 +12,7 @@ from ptftpd.dhcp import registry
 from ptftpd.option import options
 from ptftpd.program import Program
 from ptftpd.programs import pxed
-from ptftpd.programs.manual import FILES, PROGRAMS, main, rendered
+from ptftpd.programs.manual import FILES, PROGRAMS, TEXTS, main, rendered
 from ptftpd.settings import NAMED, SECTIONS
 
 ETC = Path(__file__).parent.parent / "etc" / "ptftpd"
@@ -128,3 +128,14 @@ def test_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert (
         "usage: python3 -m ptftpd.programs.manual man|etc|bash|zsh|fish DIRECTORY" in capsys.readouterr().err
     )
+
+
+def test_recipes(tmp_path: Path) -> None:
+    """Each of pxed(8) is a configuration as it stands there."""
+    page = (TEXTS / "pxed.8").read_text().partition(".SH MACHINES\n")[2].partition(".SH ")[0]
+    recipes = re.findall(r"^\.EX\n(.*?)^\.EE\n", page, re.MULTILINE | re.DOTALL)
+    assert len(recipes) >= 5
+    for recipe in recipes:
+        (tmp_path / "conf").write_text(recipe.replace("\\-", "-"))
+        settings = config.load(pxed.PROGRAM, ["lo", "--config", str(tmp_path / "conf")]).settings
+        assert settings.pxe.boot_file or settings.pxe.boot

@@ -118,6 +118,8 @@ def test_make_install(tmp_path: Path) -> None:
     assert (tmp_path / "opt/boot/lib/systemd/system/pdhcpd@.service.d/10-sandbox.conf").exists()
     assert (tmp_path / "opt/boot/share/man/man8/pxed.8").exists()
     assert (tmp_path / "etc/ptftpd/pxed.conf").exists()
+    assert (tmp_path / "etc/ptftpd/pxed.conf.d").is_dir()
+    assert (tmp_path / "opt/boot/share/zsh/site-functions/_pxed").exists()
     library = tmp_path / "opt/boot/lib/ptftpd"
     for program in ("sbin/pxed", "sbin/ptftpd", "sbin/pdhcpd", "sbin/pbootpd", "bin/ptftp"):
         script = (tmp_path / "opt/boot" / program).read_text().replace("/opt/boot/lib/ptftpd", str(library))
@@ -126,3 +128,9 @@ def test_make_install(tmp_path: Path) -> None:
         )
         assert shown.returncode == 0, shown.stderr
     assert "2." in shown.stdout
+    subprocess.run(
+        ["make", "uninstall", "NEED=true", f"DESTDIR={tmp_path}", "PREFIX=/opt/boot"],
+        cwd=CHECKOUT, check=True,
+    )  # fmt: skip
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if not path.is_dir()}
+    assert left == {f"etc/ptftpd/{name}.conf" for name in ("pxed", "ptftpd", "pdhcpd", "pbootpd")}
