@@ -118,6 +118,7 @@ class Answers:
             self._backoff(terms),
             blksize=terms.blksize,
             windowsize=terms.windowsize,
+            announced=None if text else terms.tsize,
             head=wire.make_oack(dict(terms.granted)) if terms.granted else b"",
         )
         return upload, receiver, terms, quirks
@@ -134,6 +135,7 @@ class Answers:
             self._windowsize,
             WINDOW_TIGHT if self._memory.tight else WINDOW,
             self._refuse,
+            sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF),
         )
 
     def _backoff(self, terms: options.Terms) -> Backoff:

@@ -13,17 +13,23 @@ KNOWN = (BLKSIZE, TSIZE, TIMEOUT, WINDOWSIZE)
 
 DEFAULT_BLKSIZE = 512  # RFC 1350 §2
 WIDEST = 32767  # blocks of a window: with more, a late ACK of the window before could be one of this window
+PACKET, SKB = 448, 256  # octets that Linux keeps with each packet, and of its sk_buff
+PAGE, PAGES = 4096, 1 << 15  # octets of a page; up to how many octets packets lie in one piece
 OVERHEAD4, OVERHEAD6 = 32, 52  # IP, UDP and TFTP headers before a payload, octets
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a server grants at most: blksize in octets, windowsize in blocks, window in octets."""
+    """What a server grants at most: blksize in octets, windowsize in blocks, window in octets.
+
+    buffer: octets that the socket holds which receives an upload, as the kernel counts them; 0 if unknown.
+    """
 
     blksize: int = 65464
     windowsize: int = 64
     window: int = 1 << 20
     refuse: frozenset[str] = frozenset()
+    buffer: int = 0
 
 
 @dataclass(frozen=True)
@@ -67,8 +73,20 @@ def negotiate(asked: dict[str, str], limits: Limits, *, size: int | None, writin
             granted[name] = ""
     if WINDOWSIZE in granted:  # after blksize is known, wherever it stood in the request
         windowsize = max(1, min(windowsize, limits.window // (blksize + 4)))
+        if writing and limits.buffer:
+            windowsize = max(1, min(windowsize, limits.buffer // in_kernel(blksize + 4)))
         granted[WINDOWSIZE] = str(windowsize)
     return Terms(blksize, windowsize, timeout, tsize, tuple(granted.items()))
+
+
+def in_kernel(datagram: int) -> int:
+    """Return how much of a socket's buffer a datagram of so many octets takes, about, while it waits there.
+
+    A window that does not fit loses its tail each time, and each time a timer is waited for. The kernel
+    rounds a packet with its headers up to a power of two, and keeps large ones in pages.
+    """
+    packet = datagram + PACKET
+    return SKB + (1 << (packet - 1).bit_length() if packet <= PAGES else packet + PAGE)
 
 
 def accept(asked: dict[str, str], answered: dict[str, str]) -> Terms:

@@ -29,8 +29,9 @@ class Receiver:
     """Takes blocks of blksize octets, acknowledges every windowsize of them (RFC 1350, 7440)."""
 
     __slots__ = (
-        "_backoff", "_expected", "_finish", "_last_ack", "_modulus", "_pending", "_reported", "_sent_at",
-        "_write", "blksize", "dally", "deadline", "octets", "outcome", "resent", "segment", "windowsize",
+        "_announced", "_backoff", "_expected", "_finish", "_last_ack", "_modulus", "_pending", "_reported",
+        "_sent_at", "_write", "blksize", "dally", "deadline", "octets", "outcome", "resent", "segment",
+        "windowsize",
     )  # fmt: skip
 
     def __init__(
@@ -42,10 +43,16 @@ class Receiver:
         blksize: int = 512,
         windowsize: int = 1,
         head: bytes = b"",
+        announced: int | None = None,
         dally: float = DALLY,
     ) -> None:
-        """head: what start() sends and a timeout repeats: a server's OACK, or ACK 0. dally in seconds."""
+        """head: what start() sends and a timeout repeats: a server's OACK, or ACK 0. dally in seconds.
+
+        announced: the octets that are to come, by the peer's tsize (RFC 2349); fewer are a failure at the
+        last block. 0 and None mean that it does not know.
+        """
         self._write = write
+        self._announced = announced or 0
         self._finish = finish
         self._backoff = backoff
         self.blksize = blksize
@@ -126,6 +133,9 @@ class Receiver:
             if size:
                 self._write(payload)
             if last < self.blksize:
+                if self.octets + size < self._announced:
+                    reason = f"{self._announced} octets were announced, but only {self.octets + size} came"
+                    raise TransferError(wire.UNDEFINED, reason)
                 self._finish()
         except (FileError, TransferError) as failed:
             error = transfer_error(failed) if isinstance(failed, FileError) else failed

@@ -617,6 +617,23 @@ class TestWriting:
         serving.peer().put(wrq("new", "netascii"), wire_)
         assert (serving.root / "new").read_bytes() == local
 
+    @pytest.mark.parametrize(("announced", "code"), [(0, None), (99, None), (100, None), (101, 0), (5000, 0)])
+    def test_fewer_octets_than_announced(self, serving: Serving, announced: int, code: int | None) -> None:
+        """RFC 2349: the end is no end then: an error for the last block, and nothing is published.
+
+        0 announces nothing, and more than announced is the client's affair.
+        """
+        peer = serving.peer()
+        peer.ask(wrq("new", tsize=announced))
+        assert options(peer.receive()) == {"tsize": str(announced)}
+        peer.answer(data(1, b"x" * 100))
+        answer = peer.receive()
+        if code is None:
+            assert answer == ack(1)
+        else:
+            assert error_code(answer) == code
+        assert (serving.root / "new").exists() == (code is None)
+
     def test_dallying(self, serving: Serving) -> None:
         """RFC 1350 §6: the last block that comes again, since its ACK was lost, is acknowledged again."""
         peer = serving.peer()
