@@ -42,6 +42,7 @@ MESSAGE_IDS = {
     "receive-failed": "3b1f52b8a3c14f0f9c5d0e3a6a7d1e14",
     "lease": "3b1f52b8a3c14f0f9c5d0e3a6a7d1e20",
     "no-lease": "3b1f52b8a3c14f0f9c5d0e3a6a7d1e21",
+    "answers-for-all": "3b1f52b8a3c14f0f9c5d0e3a6a7d1e22",
 }
 
 

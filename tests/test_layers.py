@@ -51,7 +51,7 @@ dhcp.request dhcp.sheet
 dhcp.boot
 dhcp.pxe
 tftp.options tftp.outcome tftp.netascii tftp.codes tftp.rates tftp.memory dhcp.options dhcp.registry
-tftp.wire dhcp.wire
+tftp.wire dhcp.wire dhcp.subnet
 change
 errors option texts patterns tftp.content client.waiting tftp dhcp client programs
 """

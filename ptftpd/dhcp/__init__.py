@@ -8,7 +8,8 @@
     boot rules menu decision   what it boots; a new condition is a field of boot.Rule, filled by rules
     plan reservations          networks as they are configured, addresses kept for one machine
     sheet sheets               the options that a network, a class, a host is told
-    pool networks              who has which address
+    subnet pool networks       who has which address
+    origin                     where a message can have come from
     reply                      what is answered; what firmware needs to find in a reply
     machine proxy bootp        a message in, its outcome out; explain tells the same to people
     server held store          datagrams in and out, replies that wait, the lease database

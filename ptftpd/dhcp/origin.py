@@ -16,8 +16,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ptftpd.dhcp import options
-from ptftpd.dhcp.pool import Subnet
 from ptftpd.dhcp.request import Request
+from ptftpd.dhcp.subnet import Subnet
 
 UNKNOWN_RELAY = "relayed by an unknown agent: list it in [dhcp] relays, or its network in a [subnet]"
 FOREIGN = "came by unicast from another network, without a relay agent"

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from ptftpd.dhcp import options, reservations, wire
-from ptftpd.dhcp.pool import Subnet
 from ptftpd.dhcp.sheet import Sheet, Told, told, with_default_route
+from ptftpd.dhcp.subnet import Subnet
 from ptftpd.errors import Faults
 from ptftpd.settings import Settings
 from ptftpd.settings import Subnet as Section

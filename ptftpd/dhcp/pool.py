@@ -11,50 +11,18 @@ whoever it names is there. A lease is never taken: its client answered an offer 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from heapq import heappop, heappush, nsmallest
 from itertools import islice
 from math import inf
+
+from ptftpd.dhcp.subnet import Subnet
 
 OFFER_TIME = 60.0  # seconds an offer is kept: firmware waits up to 16 s for others, then may start over
 MAX_QUARANTINE = 86400.0  # seconds: what a machine that is in the way for good costs, once a day
 FOREVER = 4_294_967_295.0  # seconds; DHCP's infinity (RFC 2131 §3.3), 136 years: a BOOTP client's
 MAX_LEASES = 1 << 17  # records, about 500 octets each; more than a full /15, far above any broadcast domain
-
-
-@dataclass(frozen=True)
-class Subnet:
-    """The addresses of one network, and which of them may be leased."""
-
-    network: int
-    mask: int
-    ranges: tuple[tuple[int, int], ...]  # (first, last), in order, without overlap
-    excluded: frozenset[int] = frozenset()  # never leased: network, broadcast, servers
-    reserved: dict[bytes, int] = field(default_factory=dict)  # key -> address that is its alone
-
-    def __contains__(self, address: int) -> bool:
-        return address & self.mask == self.network
-
-    def is_edge(self, address: int) -> bool:
-        """Return whether no host has the address: the network's own and broadcast; a /31 has none such."""
-        hosts = ~self.mask & 0xFFFFFFFF
-        return hosts > 1 and address & hosts in {0, hosts}
-
-    def is_dynamic(self, address: int) -> bool:
-        """Return whether any client may be given the address."""
-        return any(first <= address <= last for first, last in self.ranges) and address not in self.excluded
-
-    def dynamic(self) -> Iterator[int]:
-        """Yield every address that any client may be given."""
-        for first, last in self.ranges:
-            yield from (address for address in range(first, last + 1) if address not in self.excluded)
-
-    def size(self) -> int:
-        """Return how many addresses can be leased at once, the reserved ones included."""
-        in_ranges = sum(last - first + 1 for first, last in self.ranges)
-        left_out = sum(any(first <= a <= last for first, last in self.ranges) for a in self.excluded)
-        return in_ranges - left_out + sum(not self.is_dynamic(a) for a in self.reserved.values())
 
 
 @dataclass(slots=True)

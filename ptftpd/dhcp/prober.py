@@ -135,7 +135,7 @@ class Prober:
             self._lift(each, now)
         listed = ", ".join(wire.dotted(each) for each in answers)
         self._log.warning(
-            "lease",
+            "answers-for-all",
             f"{hardware.hex(':')} answers for any address on {self._link.name} ({listed}; proxy ARP, a "
             "private VLAN or a hostile host): what it answers counts no more, and these are leased again",
             DHCP_CLIENT=hardware.hex(":"), DHCP_INTERFACE=self._link.name,

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from ptftpd.dhcp import machine, options, request, sheets, wire
-from ptftpd.dhcp.pool import Pool, Subnet
+from ptftpd.dhcp.pool import Pool
 from ptftpd.dhcp.registry import option
 from ptftpd.dhcp.request import MAX_CLIENT_ID, MAX_TEXT
 from ptftpd.dhcp.server import MAX_DATAGRAM
 from ptftpd.dhcp.store import Store
+from ptftpd.dhcp.subnet import Subnet
 from ptftpd.log import Log
 from ptftpd.settings import Class, Dhcp
 from tests.machine.dhcp_site import Site, answer, ip, mac, message, ranges

@@ -8,8 +8,8 @@ import pytest
 
 from ptftpd.dhcp import options, wire
 from ptftpd.dhcp.plan import Plans, plans
-from ptftpd.dhcp.pool import Subnet
 from ptftpd.dhcp.registry import option
+from ptftpd.dhcp.subnet import Subnet
 from ptftpd.errors import ConfigError
 from ptftpd.settings import Dhcp, Host, Pxe, Settings
 from ptftpd.settings import Subnet as Section

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from ptftpd.dhcp import pool as pool_module
-from ptftpd.dhcp.pool import MAX_QUARANTINE, OFFER_TIME, Lease, Pool, Subnet
+from ptftpd.dhcp.pool import MAX_QUARANTINE, OFFER_TIME, Lease, Pool
+from ptftpd.dhcp.subnet import Subnet
 from tests.machine.dhcp_site import ip, mac
 
 KEYS = [bytes([1]) + mac(number) for number in range(6)]
