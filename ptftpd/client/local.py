@@ -152,7 +152,10 @@ class Download(Target):
                 wire.DISK_FULL,
                 f"{amount(self._announced)} are announced, and the disk has {amount(free)} free",
             )
-        policy = Policy("overwrite" if self._force else "create", NO_LIMIT, 0, self._place.umask)
+        policy = Policy(
+            "overwrite" if self._force else "create", NO_LIMIT, 0, self._place.umask,
+            withheld=self._place.withheld,
+        )  # fmt: skip
         try:
             directory = os.dup(self._place.directory)
         except OSError as error:

@@ -17,11 +17,15 @@ OTHERS_WRITE = 0o022  # not inherited from the file of another user, who would h
 
 @dataclass
 class Place:
-    """directory: a descriptor, held until close(). name: in it. umask: the permission bits to leave out."""
+    """directory: a descriptor, held until close(). name: in it. umask: the permission bits to leave out.
+
+    withheld: those that are not taken over from the file that is replaced.
+    """
 
     directory: int
     name: str
     umask: int
+    withheld: int = 0
 
     def close(self) -> None:
         """Release the directory."""
@@ -73,8 +77,8 @@ def _place_of(path: str, existing: int) -> Place:
     if not same:
         os.close(directory)
         raise Error(f"{path} became another file just now: try again")
-    hidden = 0 if status.st_uid == os.geteuid() else OTHERS_WRITE
-    return Place(directory, name, ~status.st_mode & 0o777 | hidden)
+    withheld = 0 if status.st_uid == os.geteuid() else OTHERS_WRITE
+    return Place(directory, name, ~status.st_mode & 0o777 | withheld, withheld)
 
 
 def _directory(path: str, directory: str) -> int:

@@ -30,7 +30,8 @@ LOOK = 1 << 24  # octets between two looks at the free space, which other progra
 class Policy:
     """What may be uploaded: uploads none, create, overwrite or version; sizes in octets.
 
-    versions: earlier files of a name that are kept; 0: all.
+    versions: earlier files of a name that are kept; 0: all. withheld: permission bits that are not taken over
+    from the file that is replaced.
     """
 
     uploads: str
@@ -38,6 +39,7 @@ class Policy:
     reserve: int
     umask: int
     versions: int = 0
+    withheld: int = 0
 
 
 class Upload:
@@ -211,7 +213,7 @@ class Upload:
             return
         if not stat.S_ISREG(status.st_mode):
             return
-        mode = stat.S_IMODE(status.st_mode) & 0o777
+        mode = stat.S_IMODE(status.st_mode) & 0o777 & ~self._policy.withheld
         try:
             os.fchown(self._fd, -1, status.st_gid)
         except OSError:

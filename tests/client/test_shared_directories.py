@@ -44,7 +44,7 @@ def home(desk: Desk) -> Path:
     home = desk.site.directory()
     (home / "kept").write_bytes(MINE)
     for path in (home, home / "kept"):
-        os.chown(path, USER, -1)
+        os.chown(path, USER, USER)
     desk.directory.chmod(0o1777)
     return home
 
