@@ -101,11 +101,13 @@ def test_examples_are_read(tmp_path: Path) -> None:
         assert config.load(pxed.PROGRAM, ["-c", str(path), "eth0"]).settings.sources, block
 
 
-def test_what_is_said_to_who_comes_from_dnsmasq(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("server", "settings"), [("DNSMASQ", 25), ("ISC DHCPD", 17)])
+def test_what_is_said_to_who_comes_from_another_server(tmp_path: Path, server: str, settings: int) -> None:
     """Each setting in the right column is one, with that value."""
-    page = rendered("man")["ptftpd.conf.5"].replace("\\-", "-").partition("COMING FROM DNSMASQ")[2]
+    page = rendered("man")["ptftpd.conf.5"].replace("\\-", "-").partition(f"COMING FROM {server}\n")[2]
+    page = page.partition("\n.SH")[0]
     found = re.findall(r"(\[[a-z]+(?: \w+)?\]) (\w+ = .*)$", page, re.MULTILINE)
-    assert len(found) >= 25
+    assert len(found) >= settings
     for section, setting in found:
         (tmp_path / "conf").write_text(f"{section}\n{setting}\n")
         assert config.load(pxed.PROGRAM, ["-c", str(tmp_path / "conf"), "eth0"]).settings.sources, setting

@@ -50,7 +50,7 @@ def check_hidden(settings: Settings, interface: str) -> None:
     shown = units.properties(unit, "ProtectHome", "PrivateTmp")
     home = HIDDEN if shown.get("ProtectHome") in {"yes", "tmpfs"} else ()
     own = OWN if shown.get("PrivateTmp") in {"yes", "disconnected"} else ()
-    for root in settings.pxe.root:
+    for root in filter(os.path.exists, settings.pxe.root):  # else it is told by who looks into it
         real = os.path.realpath(root) + "/"
         for top in (*home, *own):
             if real.startswith(f"{top}/"):

@@ -10,7 +10,7 @@ from functools import partial
 
 from ptftpd import net, service, systemd
 from ptftpd.change import Change, together
-from ptftpd.errors import ConfigError, Faults, FileError
+from ptftpd.errors import ConfigError, Error, Faults, FileError
 from ptftpd.log import WARNING, Log
 from ptftpd.loop import Loop
 from ptftpd.program import DIRECTORY, Loaded, Positional, Program
@@ -51,7 +51,14 @@ class Pxed:
         for part in self._parts:
             with faults.noted():
                 part.check(log)
-        faults.check()
+        try:
+            faults.check()
+        except Error as error:
+            if (
+                error.exit_code == Error.exit_code and "NOTIFY_SOCKET" in os.environ
+            ):  # at a start, not a reload
+                raise Error(f"{error}; it is tried again every 10 seconds") from None
+            raise
         self._tell_systemd()
 
     def _tell_systemd(self) -> None:

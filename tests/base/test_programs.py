@@ -21,7 +21,7 @@ import pytest
 import ptftpd
 from ptftpd import config, net
 from ptftpd.change import Change
-from ptftpd.errors import Error
+from ptftpd.errors import ConfigError, Error
 from ptftpd.log import Log
 from ptftpd.loop import Loop
 from ptftpd.program import Loaded, Program
@@ -439,3 +439,22 @@ def test_pdhcpd_warns_of_bootp_beside_another_server(monkeypatch: pytest.MonkeyP
         told = capsys.readouterr().err
         assert said in told
         assert bool(told) == bool(said)
+
+
+@pytest.mark.parametrize(("error", "told"), [
+    (Error("no address"), "no address; it is tried again every 10 seconds"), (ConfigError("bad"), "bad"),
+])  # fmt: skip
+def test_pxed_says_what_systemd_will_try_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Error, told: str
+) -> None:
+    """As pxed@.service has it. By hand, and at a reload, nobody tries again."""
+    unit = (CHECKOUT / "systemd/pxed@.service").read_text()
+    assert "\nRestartSec=10s\nRestartPreventExitStatus=2 78\n" in unit
+    monkeypatch.setattr(dhcpd.Dhcpd, "check", Mock(side_effect=error))
+    monkeypatch.setattr(tftpd.Tftpd, "check", Mock())
+    daemon = pxed.Pxed(config.load(pxed.PROGRAM, ["lo", str(tmp_path)]))
+    with pytest.raises(Error, match=f"^{error}$"):
+        daemon.check(Log("pxed"))
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
+    with pytest.raises(Error, match=f"^{told}$"):
+        daemon.check(Log("pxed"))

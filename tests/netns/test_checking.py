@@ -126,6 +126,7 @@ def test_what_systemd_hides(
     monkeypatch: pytest.MonkeyPatch, root: str, shown: dict[str, str], said: str
 ) -> None:
     """Where the files of the service say so; what is on a command line is for no service."""
+    monkeypatch.setattr("os.path.exists", lambda path: True)
     monkeypatch.setattr(
         "ptftpd.units.properties", lambda unit, *names: shown if unit == UNIT else pytest.fail(unit)
     )

@@ -25,6 +25,9 @@ def test_examples_of_the_manual(server: Machine) -> None:
     assert server.get() == BOOT_FILE
     server.systemctl("start", "pxed@eth0")
     server.boots()
+    server.run(
+        "install", "-D", "-m", "644", "/srv/tftp/pxelinux.0", "/srv/tftp/boot/PXELINUX.0"
+    )  # of an example
     pages = [
         re.sub(r"\\([-e])", lambda it: {"-": "-", "e": "\\"}[it[1]], text)
         for name, text in rendered("man").items()

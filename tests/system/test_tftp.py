@@ -197,7 +197,7 @@ def test_uploads_by_the_example(socket: Machine) -> None:
 
 
 def test_a_replaced_upload_keeps_mode_and_group(socket: Machine) -> None:
-    """By the same example, which alone allows fchown(2); the server has to be a member of the group."""
+    """By the same example, which alone allows fchown(2), with the lines for another group taken in."""
     socket.configure("[directory incoming]\nuploads = overwrite\n")
     socket.run("install", "-d", "-o", "ptftpd", "-g", "ptftpd", "/srv/tftp/incoming")
     socket.run("install", "-m", "664", "-g", "adm", "/dev/null", "/srv/tftp/incoming/one")
@@ -205,7 +205,7 @@ def test_a_replaced_upload_keeps_mode_and_group(socket: Machine) -> None:
     example = socket.path("/usr/share/doc/ptftpd/examples/uploads.conf").read_text()
     for filtered, shared in ((True, "644 ptftpd ptftpd"), (False, "664 ptftpd adm")):
         text = example.replace("SystemCallFilter=fchown\n", "") if filtered else example
-        socket.write(drop_in, f"{text}SupplementaryGroups=adm\n")
+        socket.write(drop_in, text.replace("#SupplementaryGroups=GROUP\n#", "SupplementaryGroups=adm\n"))
         socket.systemctl("daemon-reload")
         socket.systemctl("try-restart", "ptftpd")
         assert put(socket, "incoming/one") is True
