@@ -135,6 +135,8 @@ class Machine:
 
     def _discover(self, asked: Request, network: Network, outcome: Outcome, now: float) -> None:
         lease = network.pool.offer(asked.key, asked.address, now)
+        if lease is None and not self._can_look(network) and network.pool.reclaim(now):
+            lease = network.pool.offer(asked.key, asked.address, now)
         why = _why_not_its_own(asked, network, lease, now)
         if lease is not None:
             network.full = False
@@ -254,13 +256,17 @@ class Machine:
         if lease is None or lease.key != asked.key or (asked.server_id and not self._is_named(asked)):
             outcome.ignored = "DHCPRELEASE of an address that the client does not hold"
             return
-        can_look = self._settings.probe and network.plan.is_local
+        can_look = self._can_look(network)
         network.pool.release(lease, now, RELEASED if can_look else 0.0)
         outcome.commit = (lease,)
         free = "is free again, once nobody answers for it" if can_look else "is free again"
         state = "stays its BOOTP client's" if lease.is_for_ever else free
         outcome.note(f"{wire.dotted(lease.address)} {state}")
         outcome.fields["DHCP_ADDRESS"] = wire.dotted(lease.address)
+
+    def _can_look(self, network: Network) -> bool:
+        """Return whether addresses of a network are looked at: ARP does not reach beyond the cable."""
+        return self._settings.probe and network.plan.is_local
 
     def _inform(self, asked: Request, network: Network, outcome: Outcome, now: float) -> None:
         """Tell a client that has an address already everything but that (RFC 2131 §4.3.5)."""

@@ -20,6 +20,9 @@ from math import inf
 from ptftpd.dhcp.subnet import Subnet
 
 OFFER_TIME = 60.0  # seconds an offer is kept: firmware waits up to 16 s for others, then may start over
+SHORTEST_QUARANTINE = (
+    60.0  # seconds, though no address is left: whoever declined one would get it back at once
+)
 MAX_QUARANTINE = 86400.0  # seconds: what a machine that is in the way for good costs, once a day
 FOREVER = 4_294_967_295.0  # seconds; DHCP's infinity (RFC 2131 §3.3), 136 years: a BOOTP client's
 MAX_LEASES = 1 << 17  # records, about 500 octets each; more than a full /15, far above any broadcast domain
@@ -193,6 +196,18 @@ class Pool:
         by = self._by_address
         self._quarantined = {each: None for each in self._quarantined if by[each].is_quarantined(now)}
         return list(self._quarantined)
+
+    def reclaim(self, now: float) -> bool:
+        """End the oldest quarantine, where none can be looked at, unless it began just now; return whether.
+
+        A client finds out itself whether the address is still in use, and declines it again.
+        """
+        for address in self.quarantined(now):
+            lease = self._by_address[address]
+            if now - (lease.expires - lease.seconds) >= SHORTEST_QUARANTINE:
+                self.lift(lease)
+                return True
+        return False
 
     def lift(self, lease: Lease) -> None:
         """End a quarantine: nobody uses the address, or there was nothing to tell it by."""

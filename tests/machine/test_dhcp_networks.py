@@ -10,7 +10,7 @@ import pytest
 from ptftpd.dhcp import options, wire
 from ptftpd.dhcp.networks import Networks
 from ptftpd.dhcp.plan import Plans
-from ptftpd.dhcp.pool import Lease
+from ptftpd.dhcp.pool import SHORTEST_QUARANTINE, Lease
 from ptftpd.dhcp.registry import option
 from ptftpd.settings import Class, Dhcp, Host, Subnet
 from tests.machine.dhcp_site import BIOS, EFI, MAC, OWN, Site, answer, ip, kind, mac, ranges
@@ -201,6 +201,30 @@ def test_the_reservations_are_listed_once_for_all_leases() -> None:
     leases = [Lease(ip(f".{number}"), b"\1" + mac(number)) for number in range(10, 13)]
     Networks(Plans((site.networks.own.plan,), names), leases)
     assert names.listed <= 1
+
+
+def test_quarantine_does_not_take_a_network_down_that_cannot_be_looked_at() -> None:
+    """Behind a relay agent nobody can tell whether an address is still in use: the oldest is tried again."""
+    site = Site(subnets=far())
+    for number in range(3):
+        address = site.lease(mac(number), giaddr=RELAY)
+        said = {"o50": wire.addresses(address), "o54": wire.addresses(int(OWN)), "giaddr": RELAY}
+        assert site.say(options.DECLINE, mac(number), **said).commit
+        site.now += 1
+    assert silent(site.discover(mac(9), giaddr=RELAY)) == "no free address", "not at once: it was in use"
+    site.now += SHORTEST_QUARANTINE
+    assert site.lease(mac(9), giaddr=RELAY) == ip("192.168.7.10")
+    assert site.lease(mac(8), giaddr=RELAY) == ip("192.168.7.11")
+
+
+def test_quarantine_on_the_cable_ends_when_nobody_answers() -> None:
+    """There the addresses are looked at, unless that is off."""
+    for probe, offered in ((True, False), (False, True)):
+        site = Site(Dhcp(range=ranges(".10-.10"), probe=probe))
+        said = {"o50": wire.addresses(site.lease()), "o54": wire.addresses(int(OWN))}
+        site.say(options.DECLINE, **said)
+        site.now += SHORTEST_QUARANTINE
+        assert bool(site.discover(OTHER).data) == offered
 
 
 def test_a_full_network_is_named() -> None:
