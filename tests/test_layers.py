@@ -29,14 +29,15 @@ program
 client.probe client.reasons
 tftp.server client.transfer dhcp.server
 client.asking
-client.attempt tftp.answers
+client.attempt tftp.answers tftp.openings
 dhcp.prober dhcp.held dhcp.served
 tftp.transfer tftp.catalog client.channel client.local client.trace client.progress
 tftp.clients tftp.uploads tftp.sources client.job client.place
 links runs rivals
+tftp.pools
 loop net neighbours log tftp.files tftp.chunks tftp.space dhcp.store
 tftp.roots account orders sinks systemd trust
-tftp.casefold
+tftp.casefold tftp.mounts
 dhcp.explain
 dhcp.machine dhcp.proxy dhcp.bootp dhcp.loadable dhcp.advice
 dhcp.networks

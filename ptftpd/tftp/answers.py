@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from ptftpd import net
-from ptftpd.errors import FileError, TransferError
+from ptftpd.errors import TransferError
 from ptftpd.settings import Settings
 from ptftpd.tftp import netascii, options, wire
 from ptftpd.tftp.catalog import Catalog, Quirks
@@ -15,15 +15,15 @@ from ptftpd.tftp.chunks import Shared, Shelf
 from ptftpd.tftp.clients import Clients
 from ptftpd.tftp.codes import transfer_error
 from ptftpd.tftp.content import Content
-from ptftpd.tftp.files import failure
-from ptftpd.tftp.memory import Memory
+from ptftpd.tftp.files import Source, failure
+from ptftpd.tftp.memory import CountedMemory, Memory
 from ptftpd.tftp.names import Facts
 from ptftpd.tftp.outcome import PATIENCE, Backoff
 from ptftpd.tftp.receiver import Receiver
 from ptftpd.tftp.roots import Tell
 from ptftpd.tftp.sender import Sender
 from ptftpd.tftp.space import Space
-from ptftpd.tftp.transfer import File, Peer, Request
+from ptftpd.tftp.transfer import Peer, Request
 from ptftpd.tftp.uploads import Upload
 
 # Blocks of a window on a shared port, unless windowsize is set. There an ACK proves nothing, for what it has
@@ -52,6 +52,7 @@ class Answers:
         tell: takes sentences for the record, of roots that are gone.
         """
         self._settings, self._shelf, self._memory = settings.tftp, shelf, memory
+        self._counted = CountedMemory(memory.total // 4)  # beside that of the loop's own transfers
         self._windowsize = settings.tftp.windowsize
         if settings.tftp.single_port and ("tftp", "windowsize") not in settings.sources:
             self._windowsize = min(self._windowsize, SHARED_WINDOW)
@@ -67,26 +68,39 @@ class Answers:
         """Yield a sentence for each directory for uploads that cannot be used."""
         return self._catalog.upload_faults(writing=True)
 
-    def answer(self, sock: socket.socket, request: Request) -> tuple[File, Sender | Receiver, options.Terms]:
-        """Return what a request gets, and note its quirks; TransferError says why it is refused.
+    def prepare(self, sock: socket.socket, request: Request) -> tuple[options.Limits, Facts]:
+        """Return what a client is granted at most, and is known by; TransferError when that settles it.
 
         sock: connected to the client or not, it tells the MTU of the route to it.
         """
         if request.mode not in ("octet", "netascii"):
             raise TransferError(wire.ILLEGAL, f"mode {request.mode} is not served, only octet and netascii")
         limits = self._limits(sock, request.peer) if request.asked else options.Limits()
-        facts = self._clients.facts(request.peer[0], request.ifindex)
-        answer = self._write if request.writing else self._read
-        try:
-            file, machine, terms, request.quirks = answer(request, limits, facts)
-        except FileError as error:
-            raise transfer_error(error) from None
-        return file, machine, terms
+        return limits, self._clients.facts(request.peer[0], request.ifindex)
 
-    def _read(
-        self, request: Request, limits: options.Limits, facts: Facts
-    ) -> tuple[Content, Sender, options.Terms, Quirks]:
-        content, quirks = self._catalog.read(request.name, facts)
+    def open(self, request: Request, facts: Facts) -> tuple[Source | Upload, Quirks]:
+        """Return the file of a request, and what was done to its name; FileError says why it is refused.
+
+        This may be called in a thread, where it may wait for a file system that hangs.
+        """
+        if not request.writing:
+            return self._catalog.read(request.name, facts)
+        announced = None
+        if request.mode != "netascii":
+            announced = options.negotiate(request.asked, options.Limits(), size=None, writing=True).tsize
+        return self._catalog.write(request.name, facts, announced)
+
+    def machine(
+        self, request: Request, limits: options.Limits, facts: Facts, file: Source | Upload
+    ) -> tuple[Sender | Receiver, options.Terms]:
+        """Return what moves an open file to or from a client, and the terms of it."""
+        if isinstance(file, Upload):
+            return self._receiver(request, limits, file)
+        return self._sender(request, limits, facts, file)
+
+    def _sender(
+        self, request: Request, limits: options.Limits, facts: Facts, content: Content
+    ) -> tuple[Sender, options.Terms]:
         text = request.mode == "netascii"
         size = None if text else content.size  # how long the text becomes shows only at its end
         if text:
@@ -100,17 +114,17 @@ class Answers:
             windowsize=terms.windowsize,
             oack=wire.make_oack(dict(terms.granted)) if terms.granted else b"",
             rollover=self._clients.rollover(facts),
-            shared=None if text else Shared(self._shelf, content),
-            memory=self._memory,
+            # What a thread reads is not shared with the loop: the kernel keeps it for the others.
+            shared=None if text or content.may_hang else Shared(self._shelf, content),
+            memory=self._counted if content.may_hang else self._memory,
         )
-        return content, sender, terms, quirks
+        return sender, terms
 
-    def _write(
-        self, request: Request, limits: options.Limits, facts: Facts
-    ) -> tuple[Upload, Receiver, options.Terms, Quirks]:
+    def _receiver(
+        self, request: Request, limits: options.Limits, upload: Upload
+    ) -> tuple[Receiver, options.Terms]:
         text = request.mode == "netascii"
         terms = options.negotiate(request.asked, limits, size=None, writing=True)
-        upload, quirks = self._catalog.write(request.name, facts, None if text else terms.tsize)
         decoder = netascii.Decoder(upload.write) if text else None
         receiver = Receiver(
             decoder.write if decoder else upload.write,
@@ -121,7 +135,7 @@ class Answers:
             announced=None if text else terms.tsize,
             head=wire.make_oack(dict(terms.granted)) if terms.granted else b"",
         )
-        return upload, receiver, terms, quirks
+        return receiver, terms
 
     def _limits(self, sock: socket.socket, peer: Peer) -> options.Limits:
         """Return the most that a client is granted; TransferError when no route leads to it any more."""

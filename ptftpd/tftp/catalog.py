@@ -157,7 +157,9 @@ class Catalog:
         policy = Policy(
             allowed, tftp.upload_limit, tftp.upload_reserve, tftp.upload_umask, tftp.upload_versions
         )
-        return Upload(directory.fd, directory.path, base, policy, announced, self._space)
+        upload = Upload(directory.fd, directory.path, base, policy, announced, self._space)
+        upload.root, upload.may_hang = self._tree.roots[0], directory.may_hang
+        return upload
 
     def _absent(self, directory: str, error: FileError) -> FileError:
         """Return the error of a directory that is not there: nobody is told so where uploads are off."""

@@ -12,6 +12,8 @@ class Content(Protocol):
     """Octets of a known size, open for reading."""
 
     path: str  # for the record
+    root: str  # which it comes from
+    may_hang: bool  # reading and closing it may
     size: int  # octets, as of when it was opened
     modified: int  # nanoseconds since 1970: when it last changed, as of when it was opened or last asked for
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from ptftpd import account
 from ptftpd.errors import ConfigError, FileError
 from ptftpd.tftp.content import CacheKey
+from ptftpd.tftp.mounts import Mounts
 from ptftpd.tftp.roots import LEADS_OUT, OpenRoot, Root, Tell
 
 HIDDEN = ("/home", "/root", "/run/user")  # by ProtectHome=: systemd.exec(5)
@@ -72,6 +73,8 @@ class Source:
     path: str
     modified: int = 0  # see Content
     below: str = ""  # its path below its root, links resolved
+    root: str = ""
+    may_hang: bool = False  # reading it may
 
     def read(self, views: Sequence[memoryview], offset: int) -> int:
         """Fill the views from offset; return the octets read, fewer only at the end of the file."""
@@ -118,6 +121,7 @@ class Directory(NamedTuple):
     fd: int
     path: str
     below: str
+    may_hang: bool = False
 
 
 class Tree:
@@ -130,9 +134,10 @@ class Tree:
         """
         self.roots = tuple(roots)
         self._roots: list[Root] = []
+        self._mounts = Mounts()
         for root in roots:
             try:
-                self._roots.append(Root(root, tell))
+                self._roots.append(Root(root, self._mounts, tell))
             except OSError as error:
                 self.close()
                 reason = f"root directory {root}: {error.strerror}: {_remedy(root, error)}"
@@ -142,6 +147,7 @@ class Tree:
         """Release the descriptors."""
         while self._roots:
             self._roots.pop().close()
+        self._mounts.close()
 
     def open(self, relative: str, *, ignore_case: bool = False) -> Source:
         """Return the file of a relative name; FileError says why there is none to be had."""
@@ -149,7 +155,9 @@ class Tree:
         name = local(relative)
         for root in self._roots:
             try:
-                return _open_in(root, name, ignore_case=ignore_case)
+                source = _open_in(root, name, ignore_case=ignore_case)
+                source.root, source.may_hang = root.path, root.mounts.file_may_hang(source.fd)
+                return source
             except FileError as error:
                 if refusal is None or (refusal.kind == FileError.NOT_FOUND and not refusal.detail):
                     refusal = error  # 'not readable' in one root tells more than 'no such file' in another
@@ -161,7 +169,7 @@ class Tree:
         root = self._roots[0]
         here = _follow(root)
         fd, below = _open_confined(here, local(relative) or ".", _open_directory)
-        return Directory(fd, posixpath.join(here.top, below), below)
+        return Directory(fd, posixpath.join(here.top, below), below, root.mounts.file_may_hang(fd))
 
     def entries(self, relative: str) -> set[str]:
         """Return the names in a directory, of all roots that have it."""

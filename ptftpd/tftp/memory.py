@@ -7,6 +7,7 @@ time let go of them, and read again when they are to send.
 
 from __future__ import annotations
 
+import threading
 from typing import Protocol
 
 
@@ -38,3 +39,22 @@ class Memory:
                 break  # it alone needs more than there is
             oldest.release()
         self.tight = 2 * self.used > self.total
+
+
+class CountedMemory(Memory):
+    """The budget of transfers that threads work for: none of them is made to let go, as a thread may have it.
+
+    When half of it is used, all of them read as little ahead as they can.
+    """
+
+    def __init__(self, total: int) -> None:
+        super().__init__(total)
+        self._lock = threading.Lock()
+
+    def hold(self, holder: Holder, octets: int) -> None:
+        """Let a transfer hold so many octets in all."""
+        with self._lock:
+            self.used += octets - self._held.pop(holder, 0)
+            if octets:
+                self._held[holder] = octets
+            self.tight = 2 * self.used > self.total

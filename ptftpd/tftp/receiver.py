@@ -80,6 +80,17 @@ class Receiver:
         """Whether the peer sent a block, so that what is sent arrives there."""
         return self._expected > 1
 
+    @property
+    def at_hand(self) -> bool:
+        """Whether it does not use its file any more."""
+        return self.outcome is not None
+
+    def postpone(self, seconds: float) -> None:
+        """Go on as if the last answer had been given so much later: a thread has given it."""
+        if self._sent_at is not None:
+            self._sent_at += seconds
+        self.deadline += seconds
+
     def start(self, now: float) -> bytes:
         """Return the first datagram: the OACK of a server, or the ACK 0 that asks for block 1."""
         self._sent_at, self.deadline = now, now + self._backoff.wait

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from ptftpd.errors import FileError
 from ptftpd.tftp.casefold import Listings
+from ptftpd.tftp.mounts import ElsewhereError, Mounts, may_wait_for
 
 MAX_LINKS = 40  # Linux: symbolic links followed in one name
 LEADS_OUT = "a symbolic link leads out of the root directory"
@@ -93,9 +94,9 @@ class Root:
     once, for files that are found as for those that are not.
     """
 
-    def __init__(self, path: str, tell: Tell = lambda sentence: None) -> None:
+    def __init__(self, path: str, mounts: Mounts, tell: Tell = lambda sentence: None) -> None:
         """OSError when it is not a directory that may be used. tell: what to record of it later."""
-        self.path, self._tell = path, tell
+        self.path, self.mounts, self._tell = path, mounts, tell
         self.listings = Listings()
         self._open: OpenRoot | None = OpenRoot(path)
         self._gone = False
@@ -105,7 +106,12 @@ class Root:
         self._open = None
 
     def follow(self) -> OpenRoot:
-        """Return what the path leads to now; OSError when that is not a directory that may be used."""
+        """Return what the path leads to now; OSError when that is not a directory that may be used.
+
+        ElsewhereError when that may hang, and this thread is not one to wait for it.
+        """
+        if self.mounts.may_hang() and not may_wait_for(self.path):
+            raise ElsewhereError(self.path)
         try:
             now = self._open
             if now is None or _identity(os.stat(self.path)) != now.identity:

@@ -138,6 +138,16 @@ class Sender:
         whole = self._base * self.blksize
         return whole if self._size is None else min(whole, self._size)
 
+    @property
+    def at_hand(self) -> bool:
+        """Whether no datagram and no timeout can make it read its file: all that may be sent next is here."""
+        return min(self._sent + self.windowsize, self._final) <= self._end
+
+    def postpone(self, seconds: float) -> None:
+        """Go on as if the last answer had been given so much later: a thread has given it."""
+        self._sent_at += seconds
+        self.deadline += seconds
+
     def start(self, now: float) -> memoryview | bytes:
         """Return the first datagrams: the OACK, or without one the first window."""
         self._sent_at, self.deadline = now, now + self._backoff.wait

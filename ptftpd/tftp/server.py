@@ -9,19 +9,22 @@ from functools import partial
 
 from ptftpd import net, runs
 from ptftpd.change import Change
-from ptftpd.errors import TransferError, WireError
+from ptftpd.errors import FileError, TransferError, WireError
 from ptftpd.log import Log
 from ptftpd.loop import Loop
 from ptftpd.settings import Settings
 from ptftpd.texts import cut
-from ptftpd.tftp import wire
+from ptftpd.tftp import options, wire
 from ptftpd.tftp.answers import Answers
 from ptftpd.tftp.chunks import Shelf
 from ptftpd.tftp.codes import transfer_error
 from ptftpd.tftp.files import failure
 from ptftpd.tftp.limits import ONCE, REFUSED, Limits, least_done
 from ptftpd.tftp.memory import Memory
+from ptftpd.tftp.names import Facts
+from ptftpd.tftp.openings import Opened, Openings
 from ptftpd.tftp.outcome import OK, Outcome
+from ptftpd.tftp.pools import Pools
 from ptftpd.tftp.rates import Rates
 from ptftpd.tftp.sources import Sources
 from ptftpd.tftp.space import Space
@@ -67,6 +70,8 @@ class Server:
         self.limits = Limits[Transfer](tftp.max_transfers, tftp.max_client_transfers, tftp.request_rate)
         self._sources = Sources()
         self._locals: set[str] = set()  # addresses of this machine that were asked
+        self.pools = Pools(loop)
+        self._openings = Openings(loop, self.pools)
         self._ifindex = ifindex
         self._draining = False
         self._sockets = tuple(sockets)
@@ -95,7 +100,8 @@ class Server:
         self.prepare(settings).commit()
 
     def _answers_by(self, settings: Settings) -> Answers:
-        return Answers(settings, self._shelf, self._memory, self._space, partial(self.log.warning, ""))
+        tell = partial(self.pools.call, partial(self.log.warning, ""))  # from any thread
+        return Answers(settings, self._shelf, self._memory, self._space, tell)
 
     def record_faults(self) -> None:
         """Record what uploads lack, before a client finds out."""
@@ -105,7 +111,9 @@ class Server:
     def status(self) -> str:
         """Return what is going on as a sentence."""
         counts = f"{self.limits.running} transfers running, {self.sent} files sent"
-        return f"{counts}, {self.received} received" if self.received else counts
+        counts += f", {self.received} received" if self.received else ""
+        hanging = ", ".join(self.pools.hanging())
+        return f"{counts}; {hanging}: the file system does not answer" if hanging else counts
 
     def drain(self) -> None:
         """Take no more requests; running transfers go on."""
@@ -117,8 +125,10 @@ class Server:
         """Stop listening and drop the transfers that are running."""
         for transfer in list(self.transfers):
             transfer.abandon("the server was stopped", self.loop.now)
+        self._openings.close()
         self._close_sockets()
         self._answers.close()
+        self.pools.close()
 
     def _close_sockets(self) -> None:
         for sock in self._sockets:
@@ -249,19 +259,49 @@ class Server:
     def _begin(self, sock: socket.socket, request: Request, now: float) -> None:
         """Start the transfer that answers a request, or refuse it; only a start costs another its place."""
         client, shared = request.client, self._settings.single_port
-        own = file = None
+        if self._openings.has(request):
+            return  # the same request is being dealt with
+        own = None
         try:
             if not shared:
                 own = self._own_socket(request)
             busy = self.limits.busy(client)
             if busy and not self.limits.in_the_way(client, now):
                 raise TransferError(wire.UNDEFINED, busy)
-            file, machine, terms = self._answers.answer(own or sock, request)
+            limits, facts = self._answers.prepare(own or sock, request)
+        except TransferError as error:
+            self._refuse_request(own or sock, request, error, shared=own is None)
+            return
+
+        def opened(result: Opened | FileError) -> None:
+            if isinstance(result, FileError):
+                self._refuse_request(own or sock, request, transfer_error(result), shared=own is None)
+            else:
+                self._start(sock, own, request, limits, facts, result)
+
+        self._openings.open(request, partial(self._answers.open, request, facts), opened)
+
+    def _start(
+        self,
+        sock: socket.socket,
+        own: socket.socket | None,
+        request: Request,
+        limits: options.Limits,
+        facts: Facts,
+        opened: Opened,
+    ) -> None:
+        """Start the transfer of an open file, or refuse it."""
+        (file, request.quirks), now = opened, self.loop.now
+        client, shared = request.client, self._settings.single_port
+        try:
+            busy = self.limits.busy(client)
+            if busy and not self.limits.in_the_way(client, now):
+                raise TransferError(wire.UNDEFINED, busy)
+            machine, terms = self._answers.machine(request, limits, facts, file)
             if not (own or shared):
                 own = self._vacated_socket(request, now)
         except TransferError as error:
-            if file:
-                file.close()
+            self._openings.release(file)
             self._refuse_request(own or sock, request, error, shared=own is None)
             return
         while busy and (least := self.limits.in_the_way(client, now)):

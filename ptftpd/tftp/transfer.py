@@ -6,14 +6,17 @@ import contextlib
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol
 
 from ptftpd import runs
+from ptftpd.errors import FileError
 from ptftpd.log import INFO, WARNING, Log, amount
 from ptftpd.loop import INF, Loop
 from ptftpd.texts import cut
 from ptftpd.tftp import options, wire
 from ptftpd.tftp.outcome import OK, Failure, Outcome
+from ptftpd.tftp.pools import Pools
 from ptftpd.tftp.receiver import Receiver
 from ptftpd.tftp.sender import Sender
 
@@ -22,6 +25,9 @@ MANY = 64  # datagrams, or runs of them, of one upload taken a wake-up, so that 
 COPIED = 0.1  # seconds within which the same request again is the network's copy: no client repeats so soon
 STALLED = 1.0  # seconds without a datagram after which the same request means that the client started over
 
+ENDURED = 10.0  # seconds that a running transfer waits for its file
+
+HANGS = Failure(wire.UNDEFINED, "the file system does not answer")
 CLOSED = Failure(wire.UNDEFINED, "it closed its port")  # as ICMP says
 
 Peer = tuple[str, int]
@@ -31,6 +37,8 @@ class File(Protocol):
     """What a transfer reads or writes; the machine has its methods, the transfer closes it."""
 
     path: str
+    root: str  # which it is in
+    may_hang: bool  # reading, writing and closing it may
 
     def close(self) -> None:
         """Release it; an upload that was not finished is gone."""
@@ -43,6 +51,7 @@ class Owner(Protocol):
     log: Log
     buffer: bytearray
     outbox: list[Transfer]
+    pools: Pools
 
     def pace(self, transfer: Transfer, octets: int, now: float) -> float:
         """Return the seconds until so many octets may go to a transfer's client from the shared port."""
@@ -87,9 +96,9 @@ class Transfer:
     """Runs a machine on a socket until it has ended, and writes its one record."""
 
     __slots__ = (
-        "_burst", "_closed", "_due", "_ended", "_fd", "_file", "_held", "_opening", "_owner", "_read_ahead",
-        "_ready", "_recv_into", "_run", "_send", "_shared", "_sock", "_started", "_terms", "deadline",
-        "heard", "machine", "request", "scheduled",
+        "_aside", "_burst", "_closed", "_due", "_ended", "_fd", "_file", "_held", "_opening", "_owner",
+        "_read_ahead", "_ready", "_recv_into", "_run", "_send", "_shared", "_sock", "_started", "_terms",
+        "deadline", "heard", "machine", "request", "scheduled",
     )  # fmt: skip
 
     def __init__(
@@ -110,13 +119,14 @@ class Transfer:
         self._fd = sock.fileno()
         self._recv_into = sock.recv_into
         self._ended = self._closed = False
+        self._aside = INF  # when a thread was given the machine, INF when it has none
         self._opening = True  # the client has not acknowledged anything yet
         self._started = self.heard = 0.0  # heard: when the client was, last
         self._run: memoryview | bytes = b""
         self._send: Callable[[memoryview | bytes], object]
         self._ready: Callable[[float], None]
         self._read_ahead: Callable[[], None] | None = None
-        if isinstance(machine, Sender) and machine.windowsize >= WIDE:
+        if isinstance(machine, Sender) and machine.windowsize >= WIDE and not file.may_hang:
             self._read_ahead = machine.read_ahead
         self._held: memoryview | bytes = (
             b""  # what the client's share of the shared port has no room for yet,
@@ -138,13 +148,18 @@ class Transfer:
             if windows:
                 runs.accept_runs(self._sock)
             self._ready = self.ready_many if windows else self.ready
+            if not windows and (self._file.may_hang or isinstance(self.machine, Receiver)):
+                self._ready = self.ready_one
             self._owner.loop.add(self._fd, self.ready_first)
+        if self._file.may_hang and not (self._terms.granted or self.request.writing):
+            self._step_aside(partial(self.machine.start, now), now)  # the first datagram is of the file
+            return
         self._go_on(self.machine.start(now), now)
 
     def ready_first(self, now: float) -> None:
         """Take datagrams until one acknowledges something; later ones are not looked at for that."""
         self._ready(now)
-        if not self._closed and self._is_answered():
+        if not self._closed and self._aside == INF and self._is_answered():
             self._owner.loop.replace(self._fd, self._ready)
 
     def ready(self, now: float) -> None:
@@ -166,6 +181,28 @@ class Transfer:
             self._run, self.deadline = run, machine.deadline
             owner.outbox.append(self)
 
+    def ready_one(self, now: float) -> None:
+        """Take one datagram that may have to wait for the file."""
+        owner = self._owner
+        try:
+            size = self._recv_into(owner.buffer)
+        except ConnectionRefusedError:
+            self.refused(now)
+            return
+        except OSError:
+            return
+        machine = self.machine
+        if size != machine.segment or self._file.may_hang:
+            self.take(owner.buffer, size, now)
+            return
+        self.heard = now
+        run = machine.receive(owner.buffer, size, now)
+        if run is None or machine.deadline < self.scheduled or machine.outcome is not None:
+            self._go_on(run, now)
+        else:  # as in ready()
+            self._run, self.deadline = run, machine.deadline
+            owner.outbox.append(self)
+
     def ready_many(self, now: float) -> None:
         """Take what has come of a window."""
         buffer = self._owner.buffer
@@ -180,16 +217,26 @@ class Transfer:
             except OSError:
                 continue
             self.take(buffer, size, now, segment)
-            if self._closed:
+            if self._closed or self._aside != INF:
                 return
 
     def take(self, buffer: bytearray, size: int, now: float, segment: int = 0) -> None:
         """Act on what a wake-up may bring several of: a datagram buffer[:size], or a run in segments."""
+        if self._aside != INF:
+            return  # on a shared port; it is sent again
         self.flush(now)  # the machine uses the buffer of what it had to say again
         if self._closed:
             return
         self.heard = now
         machine = self.machine
+        if self._may_wait(buffer, size):
+            receive = machine.receive_run if segment and isinstance(machine, Receiver) else None
+            datagrams = bytearray(memoryview(buffer)[:size])
+            if receive and segment < size:
+                self._step_aside(partial(receive, datagrams, size, segment, now), now)
+            else:
+                self._step_aside(partial(machine.receive, datagrams, size, now), now)
+            return
         if 0 < segment < size and isinstance(machine, Receiver):
             answer: memoryview | bytes | None = machine.receive_run(buffer, size, segment, now)
         else:
@@ -218,6 +265,12 @@ class Transfer:
 
     def tick(self, now: float) -> None:
         """Send again what was not answered in time, or stop dallying."""
+        if self._aside != INF:
+            self._end(HANGS, now)
+            with contextlib.suppress(OSError):
+                self._send(wire.make_error(HANGS.code, HANGS.reason))
+            self.close()
+            return
         if self.request.once and self._opening:
             self.give_way()
             return
@@ -225,6 +278,9 @@ class Transfer:
             self._run, self._held, self._due = self._held, b"", INF
             self._owner.outbox.append(self)
             self.deadline = self.machine.deadline
+            return
+        if self._file.may_hang and not self.machine.at_hand and now >= self.machine.deadline:
+            self._step_aside(partial(self.machine.tick, now), now)
             return
         self._go_on(self.machine.tick(now), now)
 
@@ -236,6 +292,8 @@ class Transfer:
         """
         if self._closed or datagram != self.request.datagram:
             return False
+        if self._aside != INF:
+            return True
         self.flush(now)  # which may end it
         if self._ended:
             return False
@@ -344,11 +402,74 @@ class Transfer:
     def _release(self, outcome: Outcome) -> None:
         """Count it, and let go of the file: to dally takes the socket only."""
         self._ended = True
-        self._is_answered()  # by the one ACK that ended it
+        if self._aside == INF:
+            self._is_answered()  # by the one ACK that ended it
         self._owner.ended(self, outcome)
-        if isinstance(self.machine, Sender):
-            self.machine.release()
-        self._file.close()
+        if self._aside == INF:  # else a thread uses it, and has to come back first
+            self._release_file(self.machine)
+
+    def _release_file(self, machine: Sender | Receiver) -> None:
+        if isinstance(machine, Sender):
+            machine.release()
+        file = self._file
+        self._owner.pools.release(file.root, file.close, may_hang=file.may_hang)
+
+    # What may hang -----------------------------------------------------------------------------
+
+    def _may_wait(self, buffer: bytearray, size: int) -> bool:
+        """Return whether the machine may have to wait for the file to take a datagram, or a run of them.
+
+        That is so for any file that may hang and is not read ahead; and for the end of any upload, which is
+        a short block, as it is on the disk when that is acknowledged.
+        """
+        machine = self.machine
+        if self._file.may_hang:
+            return not machine.at_hand
+        return (
+            isinstance(machine, Receiver)
+            and size % machine.segment != 0
+            and buffer[1] == wire.DATA
+            and not machine.at_hand
+        )
+
+    def _step_aside(self, step: Callable[[], memoryview | bytes | None], now: float) -> None:
+        """Let a thread take a step of the machine; until it comes back nobody else touches that.
+
+        No timer of the machine runs meanwhile, and what comes for it waits in the socket.
+        """
+        owner = self._owner
+        try:
+            owner.pools.submit(self._file.root, step, partial(self._came_back, self.machine))
+        except FileError as error:
+            self._end(Failure(wire.UNDEFINED, error.explained), now)
+            with contextlib.suppress(OSError):
+                self._send(wire.make_error(wire.UNDEFINED, error.reason))
+            self.close()
+            return
+        self._aside = now
+        if not self._shared:
+            owner.loop.remove(self._fd)
+        owner.loop.cancel(self)
+        self.deadline = now + ENDURED
+        owner.loop.schedule(self)
+
+    def _came_back(self, machine: Sender | Receiver, result: Any) -> None:
+        """Go on with what a step came to, as if it had taken no time."""
+        owner, since, self._aside = self._owner, self._aside, INF
+        if self._ended:
+            self._release_file(machine)
+            return
+        now = owner.loop.now
+        if not self._shared:
+            owner.loop.add(self._fd, self.ready_first if self._opening else self._ready)
+        owner.loop.cancel(self)
+        if isinstance(result, BaseException):
+            self.abandon("the server failed", now)
+            raise result
+        machine.postpone(now - since)
+        if self._opening:
+            self._is_answered()
+        self._go_on(result, now)
 
 
 def record(

@@ -60,6 +60,7 @@ class Upload:
         policy, the name or the disk is against it.
         """
         self.path = posixpath.join(path, name)
+        self.root, self.may_hang = "", False  # as of Content; to finish it always may
         self.size = 0
         self._directory, self._name, self._policy = directory, name, policy
         self._here = {"src_dir_fd": directory, "dst_dir_fd": directory}

@@ -65,7 +65,14 @@ def octets_of(shown: str) -> bytes:
 def calls_of(lines: list[str]) -> list[Call]:
     """Return the calls that strace -y -xx has written down."""
     calls = []
+    begun: dict[str, str] = {}  # what another thread came in between of, by thread
     for line in lines:
+        thread, _, text = line.partition(" ")
+        if text.endswith("<unfinished ...>"):
+            begun[thread] = line.removesuffix(" <unfinished ...>")
+            continue
+        if "<... " in text:
+            line = begun.pop(thread, "") + text.partition("resumed>")[2]
         if found := CALL.match(line):
             name, path, rest, result = found.groups()
             place = bytes.fromhex((path or "").replace(r"\x", "")) if r"\x" in (path or "") else b""
@@ -78,7 +85,20 @@ def traced(process: Process, directory: Path) -> Iterator[list[Call]]:
     """Trace a process for the with block; the list is filled at its end."""
     out = directory / "calls"
     calls: list[Call] = []
-    words = ["strace", "-y", "-xx", "-s", LONGEST, "-e", f"trace={TRACED}", "-o", out, "-p", process.pid]
+    words = [
+        "strace",
+        "-f",
+        "-y",
+        "-xx",
+        "-s",
+        LONGEST,
+        "-e",
+        f"trace={TRACED}",
+        "-o",
+        out,
+        "-p",
+        process.pid,
+    ]
     tracer = process.namespace.start(*words)
     tracer.wait_for("attached")
     yield calls

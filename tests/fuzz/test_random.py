@@ -178,6 +178,7 @@ def test_tftp_server(server: tuple[Server, socket.socket]) -> None:
                     transfer.abandon("the storm is over", float(turn))
         for transfer in list(running.transfers):
             transfer.abandon("the storm is over", float(count))
+        running.pools.settle(10)
 
     storm(200)  # what is allocated once is allocated now
     descriptors = len(os.listdir("/proc/self/fd"))

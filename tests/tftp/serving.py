@@ -63,6 +63,7 @@ class Serving:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, root: Path, **tftp: Any) -> None:
         """tftp: settings of [tftp]."""
         self.now = 1000.0
+        self.wait = True  # for what threads do
         monkeypatch.setattr(loops.time, "monotonic", lambda: self.now)
         self.root, self.settings = root, Settings(pxe=Pxe(root=(str(root),)), tftp=Tftp(**tftp))
         self.log, self.client = Records(), self
@@ -93,7 +94,11 @@ class Serving:
         while True:
             self._poke.send(b"!")  # a wake-up does not wait for anything else
             self.loop.run()
-            if not select.select([self.loop._epoll], [], [], 0)[0]:
+            if select.select([self.loop._epoll], [], [], 0)[0]:
+                continue
+            if not (
+                self.wait and self.server.pools.pending and select.select([self.loop._epoll], [], [], 5)[0]
+            ):
                 return
 
     def peer(self, server: str = LOCAL) -> LocalPeer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import stat
 from collections.abc import Iterator
@@ -44,6 +45,7 @@ def directory(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytes
 @pytest.fixture(autouse=True)
 def descriptors() -> Iterator[None]:
     """No descriptor is left open by any test."""
+    gc.collect()  # what earlier tests left
     before = len(os.listdir("/proc/self/fd"))
     yield
     assert len(os.listdir("/proc/self/fd")) == before
