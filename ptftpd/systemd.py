@@ -2,6 +2,9 @@
 
 All of it is in environment variables, which anybody may have set. A variable that is not as its manual page
 says is an error with a sentence where something hangs on it, as on the sockets; else it counts as absent.
+
+python3-systemd says what a descriptor is and whether systemd runs. It is not what notifies systemd or writes
+to the journal: it would wait for whoever reads there.
 """
 
 from __future__ import annotations
@@ -9,7 +12,8 @@ from __future__ import annotations
 import os
 import re
 import socket
-import stat
+
+from systemd import daemon
 
 from ptftpd.errors import ConfigError
 
@@ -51,11 +55,10 @@ def _socket(fd: int, name: str) -> socket.socket:
     """Return the socket that a descriptor is; ConfigError when it is none that we can serve."""
     source = f"descriptor {fd} from systemd, {name}"
     try:
-        is_socket = stat.S_ISSOCK(os.fstat(fd).st_mode)
+        if not daemon.is_socket(fd):
+            raise ConfigError("is not a socket", source=source)
     except OSError:
         raise ConfigError("is not open", source=source) from None
-    if not is_socket:
-        raise ConfigError("is not a socket", source=source)
     os.set_inheritable(fd, False)
     sock = socket.socket(fileno=fd)
     internet = sock.family in {socket.AF_INET, socket.AF_INET6}
@@ -101,7 +104,7 @@ def notify(state: str) -> None:
 
 def booted() -> bool:
     """Return whether systemd runs this machine (sd_booted(3))."""
-    return os.path.isdir("/run/systemd/system")
+    return bool(daemon.booted())
 
 
 def _number(text: str) -> int | None:

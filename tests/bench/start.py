@@ -31,7 +31,7 @@ from tests.netns.tftp_site import Peer, rrq
 from tests.system import container, roots
 from tests.system.machine import ADDRESS, Machine
 
-NEEDED = ("python3-daemon", "python3-netifaces", "procps")
+NEEDED = ("python3-systemd", "python3-daemon", "python3-netifaces", "procps")
 UNITS = {"ptftpd": "ptftpd.service", "pdhcpd": "pdhcpd@eth0.service"}
 READY, FIRST = "systemctl start to READY, ms", "first request starts it, ms"
 LISTENS, IDLE = "exec to listening socket, ms", "resident when idle, MB"

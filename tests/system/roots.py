@@ -24,7 +24,7 @@ SUITES = ("bookworm", "trixie")
 INSTALLED = "systemd systemd-sysv dbus udev iproute2 kmod python3 curl bash-completion zsh fish"
 UNUSED = 7 * 24 * 3600  # seconds until a tree that no run has used is removed
 
-FETCHED = "python3-daemon python3-netifaces python3-tqdm procps tftp-hpa"
+FETCHED = "python3-systemd python3-daemon python3-netifaces python3-tqdm procps tftp-hpa"
 BUILDING = "make lintian python3-venv"
 # A system that boots, with autopkgtest and what the tests need that it runs.
 TESTING = "systemd systemd-sysv dbus udev iproute2 kmod curl procps autopkgtest"

@@ -99,7 +99,7 @@ def test_remove_reinstall_purge(bare: Machine, packages: list[Path]) -> None:
 
 def test_make_install(bare: Machine, tmp_path: Path) -> None:
     """For other systems than Debian: below /usr/local, where systemd finds it; the user is to be made."""
-    bare.apt("install", "python3-daemon", "python3-netifaces", "procps")
+    bare.apt("install", "python3-systemd", "python3-daemon", "python3-netifaces", "procps")
     subprocess.run(
         ["make", "install", "NEED=true", f"DESTDIR={tmp_path / 'files'}"], cwd=CHECKOUT, check=True
     )

@@ -17,7 +17,7 @@ NAMES = ("ptftp", "ptftpd", "python3-ptftpd")
 
 VERSION = ptftpd.__version__
 CONTROL = (CHECKOUT / "debian/tests/control").read_text()
-OF_LINT, RUNTIME = {"python3-venv"}, {"python3-daemon", "python3-netifaces"}
+OF_LINT, RUNTIME = {"python3-venv"}, {"python3-systemd", "python3-daemon", "python3-netifaces"}
 PYTEST = ("python3-hypothesis", "python3-pytest", "python3-pytest-timeout")
 
 # Tags of lintian that we know better than, each with the reason.
