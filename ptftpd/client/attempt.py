@@ -9,7 +9,7 @@ One transfer at a time needs no event loop: the socket is waited for, a TICK at 
 from __future__ import annotations
 
 import contextlib
-from time import monotonic
+from time import monotonic, sleep
 
 from ptftpd.client.channel import TICK, Channel, room
 from ptftpd.client.job import Job, Machine, Result, Watch
@@ -18,6 +18,7 @@ from ptftpd.errors import TransferError, WireError
 from ptftpd.tftp import options, wire
 from ptftpd.tftp.outcome import DEFAULT_RETRIES, DEFAULT_TIMEOUT, OK, Backoff, Failure, Outcome
 from ptftpd.tftp.receiver import Receiver
+from ptftpd.tftp.sender import PAUSE, Sender
 
 MAX_BLKSIZE = 65464  # RFC 2348
 WINDOW = 64  # blocks asked for by default: more gain nothing here
@@ -131,6 +132,10 @@ class Attempt:
         total, report_at = self._result.terms.tsize, 0.0
         while machine.outcome is None:
             try:
+                if isinstance(machine, Sender) and machine.pausing:
+                    sleep(PAUSE)
+                    self._channel.send(machine.tick(monotonic()) or b"")
+                    continue
                 size, segment = self._channel.receive()
                 now = monotonic()
                 if size:

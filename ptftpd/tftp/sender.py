@@ -22,6 +22,8 @@ from ptftpd.tftp.outcome import INF, OK, Backoff, Failure, Outcome
 # Of so many ACKs that may answer a second copy of a block, one is taken for that. A smaller number costs
 # timeouts where much is lost, a larger one more second copies.
 DOUBTS = 4
+LATE = 2  # windows in a row, behind a first one, that ended with a timeout: then they are sent in parts
+PAUSE = 0.002  # seconds between two parts of a window: in that time a receiver empties its socket
 BUFFER = 1 << 16  # octets read ahead: a lock-step transfer then reads its file once for many ACKs
 TIGHT = 1 << 13  # octets read ahead when memory is tight
 SLOTS = 256  # blocks read ahead at most: each costs VIEW octets, and small ones gain nothing by more
@@ -64,10 +66,10 @@ class Sender:
     """Sends a file in blocks of blksize octets, windowsize of them between two ACKs (RFC 1350, 7440)."""
 
     __slots__ = (
-        "_ahead", "_awaited", "_backoff", "_base", "_buffers", "_clean", "_doubts", "_end", "_final",
-        "_first", "_held", "_lone", "_memory", "_modulus", "_next", "_oack", "_opened", "_plain", "_quiet",
-        "_read", "_sent", "_sent_at", "_shared", "_size", "_slots", "_span", "_view", "blksize", "deadline",
-        "outcome", "resent", "segment", "windowsize",
+        "_ahead", "_awaited", "_backoff", "_base", "_buffers", "_burst", "_clean", "_doubts", "_end",
+        "_final", "_first", "_held", "_late", "_lone", "_lost", "_memory", "_modulus", "_next", "_oack",
+        "_opened", "_plain", "_quiet", "_read", "_rest", "_sent", "_sent_at", "_shared", "_size", "_slots",
+        "_span", "_view", "blksize", "deadline", "outcome", "resent", "segment", "windowsize",
     )  # fmt: skip
 
     def __init__(
@@ -100,6 +102,10 @@ class Sender:
         self.segment = HEADER + blksize
         self._final = INF if size is None else size // blksize + 1  # the last block, which is a short one
         self._slots = max(1, min(BUFFER // self.segment, SLOTS) // windowsize) * windowsize  # read at once
+        self._burst = windowsize  # blocks sent at once
+        self._rest = memoryview(b"")  # what of the window at hand is to follow
+        self._lost = -3 * windowsize  # the last block acknowledged when a timer was waited for last,
+        self._late = 0  # and for so many windows in a row
         self._span = windowsize * self.segment
         self._shared = shared
         self._memory = memory
@@ -213,6 +219,8 @@ class Sender:
         """Return what to send again when the deadline has passed without an answer."""
         if now < self.deadline or self.outcome is not None:
             return None
+        if self._rest:
+            return self._part(self._rest, now)
         if not self._backoff.again():
             what = f"block {self._base + 1}" if not self._oack else "the OACK"
             self._fail(Failure(wire.UNDEFINED, f"no answer to {what} after {self._backoff.retries} retries"))
@@ -221,6 +229,7 @@ class Sender:
         if self._oack:
             self.deadline = now + self._backoff.wait
             return self._oack
+        self._slow_down()
         self.resent += self._sent - self._base
         self._quiet = -1  # a gap that is reported from now on is a new one
         return self._window(now, self._base, clean=False)
@@ -257,8 +266,35 @@ class Sender:
         self.deadline = now + self._backoff.wait
         start = (behind - self._first + 1) * self.segment
         if last == self._final:
-            return self._view[start : (last - self._first) * self.segment + HEADER + self._tail]
-        return self._view[start : (last - self._first + 1) * self.segment]
+            run = self._view[start : (last - self._first) * self.segment + HEADER + self._tail]
+        else:
+            run = self._view[start : (last - self._first + 1) * self.segment]
+        return run if self._burst == self.windowsize else self._part(run, now)
+
+    def _slow_down(self) -> None:
+        """Send windows in smaller parts when their ends are lost one after the other.
+
+        The peer's socket does not hold a whole window then. To send less than a window would not do: the peer
+        acknowledges whole ones only.
+        """
+        ahead = self._base - self._lost
+        if ahead:
+            self._late = self._late + 1 if ahead <= 2 * self.windowsize else 0
+            if self._late >= LATE and self._burst > 1:
+                self._burst, self._plain = self._burst // 2, -1
+        self._lost = self._base
+
+    def _part(self, run: memoryview, now: float) -> memoryview:
+        """Return what of a window is sent now; the rest follows after PAUSE."""
+        octets = self._burst * self.segment
+        self._rest, self._sent_at = run[octets:], now
+        self.deadline = now + (PAUSE if self._rest else self._backoff.wait)
+        return run[:octets]
+
+    @property
+    def pausing(self) -> bool:
+        """Whether a part of the window is still to be sent at the deadline, whatever the peer says."""
+        return len(self._rest) > 0
 
     @property
     def _tail(self) -> int:
@@ -302,7 +338,7 @@ class Sender:
         if end >= final:
             end = int(final)
         self._end = end
-        if self._modulus == 65536:
+        if self._modulus == 65536 and self._burst == self.windowsize:
             self._plain = (end if end < final else end - 1) - self.windowsize
 
     def _blocks_at(self, first: int) -> int:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from ptftpd.tftp import wire
 from ptftpd.tftp.options import WIDEST
 from ptftpd.tftp.outcome import INF, OK, Backoff, Failure
-from ptftpd.tftp.sender import DOUBTS, Sender
+from ptftpd.tftp.receiver import Receiver
+from ptftpd.tftp.sender import DOUBTS, PAUSE, Sender
 from tests.machine.simulation import End, Faults, Network, Source, datagrams, pattern
 
 
@@ -279,3 +280,63 @@ class TestFirmware:
         assert receiver.octets == source.content
         causes = network.faulty + network.timeouts
         assert network.count(wire.DATA) <= 401 + (1 + DOUBTS) * windowsize * causes
+
+
+@pytest.mark.parametrize("rollover", [0, 1])
+@pytest.mark.parametrize("room", [1, 3, 13, 40, 63])
+def test_a_peer_whose_socket_holds_less_than_a_window(room: int, rollover: int) -> None:
+    """Its windows lose their ends one after the other: soon they are sent in parts, which fit."""
+    windowsize, blksize = 64, 100
+    source, sink = Source(pattern(windowsize * blksize * 50 + 7)), []
+    sender = Sender(
+        source.read, len(source.content), Backoff(1.0, 6), blksize=blksize, windowsize=windowsize,
+        oack=b"\0\6", rollover=rollover,
+    )  # fmt: skip
+    receiver = Receiver(
+        lambda payload: sink.append(bytes(payload)), lambda: None, Backoff(1.0, 6), blksize=blksize,
+        windowsize=windowsize,
+    )  # fmt: skip
+    now = 0.0
+    sender.start(now)
+    receiver.start(now)
+    run = sender.receive(bytearray(wire.make_ack(0)), wire.HEADER, now)
+    while sender.outcome is None:
+        answers: list[bytes] = []
+        for datagram in datagrams(run, sender.segment)[:room]:
+            answers += filter(None, [receiver.receive(bytearray(datagram), len(datagram), now)])
+        run = None
+        for answer in answers:
+            run = sender.receive(bytearray(answer), len(answer), now) or run
+        if run is None and sender.outcome is None:
+            now = max(now, min(sender.deadline, receiver.deadline))
+            if sender.pausing:
+                assert sender.deadline - now <= 1.001 * PAUSE
+            run = sender.tick(now)
+            late = receiver.tick(now) if run is None else None
+            if late:
+                run = sender.receive(bytearray(late), len(late), now)
+    assert b"".join(sink) == source.content
+    assert sender.resent <= 40 * windowsize
+    assert now < 20
+
+
+def test_a_window_that_is_lost_once_is_not_sent_in_parts() -> None:
+    """One in a while is an ordinary loss."""
+    sender, _ = make(512 * 4 * 100, windowsize=4)
+    run, now = sender.start(0.0), 0.0
+    for window in range(1, 20):
+        if window % 4 == 0:
+            now = sender.deadline
+            run = sender.tick(now)
+        assert len(datagrams(run, sender.segment)) == 4
+        run = sender.receive(bytearray(wire.make_ack(4 * window)), wire.HEADER, now)
+
+
+@pytest.mark.parametrize("again", ["timeout", "request"])
+def test_an_oack_that_was_sent_twice_tells_no_round_trip(again: str) -> None:
+    """Karn: its ACK may answer either copy, and the time since the first one is no round trip."""
+    sender, _ = make(5000, oack=b"\0\6")
+    sender.start(0.0)
+    assert (sender.tick(1.0) if again == "timeout" else sender.repeat(1.0)) == b"\0\6"
+    ack(sender, 0, 1.9)
+    assert sender.deadline == 2.9, "the initial second: nothing was measured"
