@@ -14,6 +14,7 @@ UNDEFINED, NOT_FOUND, ACCESS, DISK_FULL, ILLEGAL, UNKNOWN_TID, EXISTS, NO_USER, 
 
 HEADER = 4  # octets before the payload of DATA
 MAX_REQUEST = 2048  # RFC 2347 allows 512; longer ones of firmware with long paths are read too
+MAX_TEXT = 512  # octets of an ERROR's text that are kept; sentences are shorter
 MAX_OPTIONS = 32  # in one request; the registry has fewer than ten
 
 header = Struct("!HH")  # (opcode, block number) of DATA and ACK, (opcode, code) of ERROR
@@ -50,13 +51,16 @@ def oack(datagram: bytes) -> dict[str, str]:
 
 
 def error(datagram: bytes) -> tuple[int, str]:
-    """Return (code, text) of an ERROR; a missing final NUL, which many send, is forgiven."""
+    """Return (code, text) of an ERROR; a missing final NUL, which many send, is forgiven.
+
+    What comes behind MAX_TEXT octets of the text is left out: it is kept, recorded and shown.
+    """
     if len(datagram) < 4:
         raise WireError("ERROR shorter than 4 octets", len(datagram))
     opcode, code = header.unpack_from(datagram)
     if opcode != ERROR:
         raise WireError("not an ERROR", 0)
-    return code, _text(datagram[4:].partition(b"\0")[0])
+    return code, _text(datagram[4 : 4 + MAX_TEXT].partition(b"\0")[0])
 
 
 def is_run(buf: bytearray, n: int, segment: int, block: int) -> bool:

@@ -199,3 +199,10 @@ class TestRun:
         assert wire.is_run(run, 24, 12, 1)
         wire.header.pack_into(run, 12, opcode, 2)
         assert not wire.is_run(run, 24, 12, 1)
+
+
+@pytest.mark.parametrize("end", [b"", b"\0"])
+def test_the_text_of_an_error_is_bounded(end: bytes) -> None:
+    """A peer can send 64 kB of it, and it is kept with the transfer and recorded."""
+    code, said = wire.error(b"\0\5\0\2" + b"x" * 60_000 + end)
+    assert (code, said) == (2, "x" * wire.MAX_TEXT)
