@@ -47,7 +47,8 @@ def load(program: Program, argv: Sequence[str] | None, directory: str = DIRECTOR
         debug=arguments.debug,
         pidfile=arguments.pidfile or "",
         detach=arguments.daemon,
-        doubts=tuple(_doubts(values, program, settings)),
+        doubts_of_files=tuple(_doubts_of_files(values, settings)),
+        serves_files="tftp" in program.sections,
     )
     for query in program.queries:
         value = getattr(arguments, f"?{query.name}")
@@ -59,12 +60,9 @@ def load(program: Program, argv: Sequence[str] | None, directory: str = DIRECTOR
     return loaded
 
 
-def _doubts(values: Values, program: Program, settings: Settings) -> Iterator[str]:
-    """Yield a sentence for each file or root directory that others can write; each once."""
+def _doubts_of_files(values: Values, settings: Settings) -> Iterator[str]:
+    """Yield a sentence for each configuration file that others can write; each once."""
     found: dict[str, None] = {}
     for path, status in values.files.items():
         found |= dict.fromkeys(trust.doubts_of_file(path, status, [settings.daemon.user]))
-    if "tftp" in program.sections:
-        for root in settings.pxe.root:
-            found |= dict.fromkeys(trust.doubts_of_directory(root))
     yield from found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ptftpd import trust
 from ptftpd.settings import Settings
 
 DIRECTORY = "/etc/ptftpd"
@@ -73,4 +74,16 @@ class Loaded:
     pidfile: str
     detach: bool
     answer: Callable[[], str] | None = None  # of a query
-    doubts: tuple[str, ...] = ()  # sentences: who else can change what decides on what is booted
+    doubts_of_files: tuple[str, ...] = ()  # sentences: who else can change the configuration
+    serves_files: bool = False
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """A sentence for each way in which others can change what decides on what is booted.
+
+        The roots are looked at anew each time, and never by root before it becomes another user: setuid(2)
+        waits for all threads, also for one that waits for a file system that hangs.
+        """
+        roots = self.settings.pxe.root if self.serves_files else ()
+        sentences = (sentence for root in roots for sentence in trust.doubts_of_directory(root))
+        return tuple(dict.fromkeys((*self.doubts_of_files, *sentences)))

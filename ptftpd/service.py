@@ -52,9 +52,11 @@ def _run(
             return 0
         daemon = make(loaded)
         if loaded.action == "check":
-            for doubt in loaded.doubts:
-                log.warning("", doubt)
-            daemon.check(log)
+            try:
+                daemon.check(log)
+            finally:
+                for doubt in loaded.doubts:
+                    log.warning("", doubt)
             print("the configuration is good")
             return 0
         return Process(program, argv, loaded, daemon, log).run(sockets)

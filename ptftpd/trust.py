@@ -13,6 +13,9 @@ import pwd
 import stat
 from collections import deque
 from collections.abc import Iterable, Iterator
+from functools import partial
+
+from ptftpd.patience import SECONDS, within
 
 MAX_LINKS = 40  # followed on one path, as Linux does
 OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -37,8 +40,8 @@ def doubts_of_directory(path: str, *, sticky: bool = True) -> Iterator[str]:
     sticky: also when it is one where that goes only for files of their own, such as /tmp.
     """
     try:
-        mode = os.stat(path).st_mode
-    except OSError:
+        mode = within(SECONDS, partial(os.stat, path)).st_mode
+    except OSError:  # it is not there, or does not answer
         return  # others say so
     if mode & stat.S_IWOTH and (sticky or not mode & stat.S_ISVTX):
         yield f"{path}: everybody on this machine can put files there: use chmod o-w"

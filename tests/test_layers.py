@@ -54,7 +54,7 @@ dhcp.pxe
 tftp.options tftp.outcome tftp.netascii tftp.codes tftp.rates tftp.memory dhcp.options dhcp.registry
 tftp.wire dhcp.wire dhcp.subnet
 change
-errors option texts patterns tftp.content client.waiting tftp dhcp client programs
+errors option texts patience patterns tftp.content client.waiting tftp dhcp client programs
 """
 
 # A machine is handed octets and the time; with these it could fetch them, and its tests would not be exact.

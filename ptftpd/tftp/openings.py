@@ -52,6 +52,28 @@ class Openings:
             return
         done(result)
 
+    def look(self, job: Callable[[], list[str]], done: Callable[[list[str] | Exception], None]) -> None:
+        """Call done() with what job(), which is about one root and asked for by no client, finds out.
+
+        It is called now or later, with an exception where the root is busy.
+        """
+        try:
+            with permitted(frozenset()):
+                result = job()
+        except ElsewhereError as elsewhere:
+            roots = frozenset({elsewhere.root})
+
+            def attempt() -> list[str]:
+                with permitted(roots):
+                    return job()
+
+            try:
+                self._pools.submit(elsewhere.root, attempt, done)
+            except FileError as error:
+                done(error)
+            return
+        done(result)
+
     def release(self, file: Source | Upload) -> None:
         """Close a file that nobody wants."""
         self._pools.release(file.root, file.close, may_hang=file.may_hang)

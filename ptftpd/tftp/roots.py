@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Callable
+from functools import partial
 
 from ptftpd.errors import FileError
+from ptftpd.patience import SECONDS, within
 from ptftpd.tftp.casefold import Listings
 from ptftpd.tftp.mounts import ElsewhereError, Mounts, may_wait_for
 
@@ -95,11 +97,18 @@ class Root:
     """
 
     def __init__(self, path: str, mounts: Mounts, tell: Tell = lambda sentence: None) -> None:
-        """OSError when it is not a directory that may be used. tell: what to record of it later."""
+        """OSError when it is not a directory that may be used. tell: what to record of it later.
+
+        A file system that does not answer is no error: other roots are served, and this one once it does.
+        """
         self.path, self.mounts, self._tell = path, mounts, tell
         self.listings = Listings()
-        self._open: OpenRoot | None = OpenRoot(path)
         self._gone = False
+        self._open: OpenRoot | None = None
+        try:
+            self._open = within(SECONDS, partial(OpenRoot, path)) if mounts.may_hang() else OpenRoot(path)
+        except TimeoutError:
+            tell(f"root directory {path}: its file system does not answer: clients are told to try again")
 
     def close(self) -> None:
         """Release the descriptor."""

@@ -105,8 +105,13 @@ class Server:
 
     def record_faults(self) -> None:
         """Record what uploads lack, before a client finds out."""
-        for fault in self._answers.upload_faults():
-            self.log.warning("", fault)
+
+        def record(faults: list[str] | Exception) -> None:
+            for fault in faults if isinstance(faults, list) else ():  # busy: its clients are told so
+                self.log.warning("", fault)
+
+        answers = self._answers
+        self._openings.look(lambda: list(answers.upload_faults()), record)
 
     def status(self) -> str:
         """Return what is going on as a sentence."""

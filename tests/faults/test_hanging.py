@@ -130,6 +130,37 @@ def test_a_root_that_hangs(hanging: Hanging) -> None:
     assert time.monotonic() - stopping < 15, "the transfer that hangs is given up after ten seconds"
 
 
+def test_a_reload_while_it_hangs(hanging: Hanging) -> None:
+    """A reload does not wait for it for long, and leaves it in the settings: it is served once it answers."""
+    hanging.hang()
+    began = time.monotonic()
+    hanging.daemon.process.send_signal(signal.SIGHUP)
+    hanging.daemon.manager.wait("RELOADING=1")
+    hanging.daemon.manager.wait("READY=1")
+    assert time.monotonic() - began < 5, "a second for each look at it"
+    told = f"root directory {hanging.far}: its file system does not answer"
+    wait_until(lambda: told in hanging.daemon.log(), 5, "the record")
+    assert served(hanging) < SOON
+    hanging.go_on()
+    assert served(hanging, "far") < SOON
+
+
+def test_a_start_while_it_hangs(hanging: Hanging, tmp_path: Path) -> None:
+    """The other roots are served, and this one once it answers."""
+    hanging.daemon.process.send_signal(signal.SIGTERM)
+    assert hanging.daemon.process.wait(20) == 0
+    hanging.hang()
+    again = tmp_path / "again"
+    again.mkdir()
+    with Daemon(
+        again, "tftpd", "--user", "root", "--port", str(hanging.port), "-c", tmp_path / "conf"
+    ) as daemon:
+        daemon.manager.wait("READY=1")
+        assert served(hanging) < SOON
+        hanging.go_on()
+        assert served(hanging, "far") < SOON
+
+
 def status(hanging: Hanging) -> str:
     """Return what systemd is told."""
     return hanging.daemon.manager.wait("STATUS=")["STATUS"]
