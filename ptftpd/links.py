@@ -80,11 +80,16 @@ class LinkWatch:
     def _change(self, found: Link) -> None:
         several = "es" if len(found.addresses) > 1 else ""
         has = f"has the address{several} {', '.join(map(str, found.addresses))} now"
+        if not found.addresses:
+            has = "has no IPv4 address now"
         try:
             self._reload()
             self._log.info("reloaded", f"interface {self._name} {has}")
         except Error as error:
-            self._log.error("reload-failed", f"interface {self._name} {has}: {error}")
+            if found.addresses:
+                self._log.error("reload-failed", f"interface {self._name} {has}: {error}")
+            else:  # whoever needs one says so, and how to give it one
+                self._log.warning("", f"{error}; nothing can be served until then")
 
     def _drain(self) -> None:
         """Read what the kernel said: how the interface is now counts, not what happened on the way."""
@@ -98,6 +103,6 @@ class LinkWatch:
     def _look(self) -> Link | str:
         """Return the interface's facts, or the sentence that says why it has none."""
         try:
-            return link(self._name)
+            return link(self._name, ipv4=False)  # TFTP is served by IPv6 too
         except Error as error:
             return str(error)

@@ -35,7 +35,10 @@ ERROR_ANCILLARY = ANCILLARY + socket.CMSG_SPACE(44)  # and sock_extended_err wit
 
 @dataclass(frozen=True)
 class Link:
-    """One interface, by whichever of its names, with the IPv4 address that is used and all it has."""
+    """One interface, by whichever of its names, with the IPv4 address that is used and all it has.
+
+    Without any, the address is 0.0.0.0.
+    """
 
     name: str
     index: int
@@ -55,10 +58,11 @@ def _rank(address: IPv4Interface) -> tuple[bool, bool]:
     return address.ip.is_link_local, address.network.prefixlen == 32
 
 
-def link(name: str) -> Link:
-    """Return the facts of an interface; ConfigError when there is none such, Error without IPv4 address.
+def link(name: str, *, ipv4: bool = True) -> Link:
+    """Return the facts of an interface; ConfigError when there is none such.
 
-    name may be one of its alternative names (ip link property add altname).
+    name may be one of its alternative names (ip link property add altname). ipv4: raise Error when it has no
+    IPv4 address, as DHCP cannot do without one; else its address is 0.0.0.0 then, and addresses is empty.
     """
     import netifaces  # the client has no use for it
 
@@ -72,17 +76,19 @@ def link(name: str) -> Link:
         raise ConfigError(
             f"there is no network interface {name} here (there are: {known or 'none'})"
         ) from None
-    if netifaces.AF_INET not in facts:
+    if ipv4 and netifaces.AF_INET not in facts:
         raise Error(f"interface {name} has no IPv4 address: give it one (ip addr add ADDRESS/LEN dev {name})")
-    found = (IPv4Interface(f"{each['addr']}/{each['netmask']}") for each in facts[netifaces.AF_INET])
+    listed = facts.get(netifaces.AF_INET, [])
+    found = (IPv4Interface(f"{each['addr']}/{each['netmask']}") for each in listed)
     addresses = tuple(sorted(found, key=_rank))
+    used = addresses[0] if addresses else IPv4Interface("0.0.0.0")
     hardware = facts.get(netifaces.AF_LINK, [{"addr": "00:00:00:00:00:00"}])[0]["addr"]
     return Link(
         name=name,
         index=index,
         mac=bytes.fromhex(hardware.replace(":", "")),
-        address=addresses[0].ip,
-        network=addresses[0].network,
+        address=used.ip,
+        network=used.network,
         addresses=addresses,
         mtu=_mtu(index),
     )

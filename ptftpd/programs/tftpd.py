@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import Iterator, Sequence
 
-from ptftpd import links, net, rivals, service, units
+from ptftpd import links, neighbours, net, rivals, service, units
 from ptftpd.change import Change
 from ptftpd.errors import ConfigError, Error, Faults, FileError
 from ptftpd.log import Log, amount
@@ -28,7 +28,7 @@ from ptftpd.tftp.space import Space
 def port_test(loaded: Loaded, unit: str, parameters: dict[str, str]) -> str:
     """Return that a socket unit has its port to itself; Error when another program takes it all."""
     try:
-        link = net.link(loaded.interface) if loaded.interface else None
+        link = net.link(loaded.interface, ipv4=False) if loaded.interface else None
     except Error:
         return f"{unit}: {loaded.interface} is not there yet"
     told = []
@@ -47,7 +47,8 @@ def map_test(loaded: Loaded, name: str, parameters: dict[str, str]) -> str:
         client = str(address(client))
     except ValueError as error:
         raise ConfigError(str(error), source=f"--client = {client}") from None
-    facts = Clients(loaded.settings).facts(client, _index(loaded.interface))
+    ifindex = _index(loaded.interface) or neighbours.interface(client)
+    facts = Clients(loaded.settings).facts(client, ifindex)
     with as_the_server(loaded.settings):
         return _lookup(loaded.settings, name, facts)
 
@@ -140,7 +141,7 @@ class Tftpd:
         self._sockets = activated.pop("tftp", [])
         self._from_systemd = bool(self._sockets)
         if self.interface:
-            net.link(self.interface)
+            net.link(self.interface, ipv4=False)
             for sock in self._sockets:
                 net.confine(sock, self.interface)
         if not self._sockets:
@@ -187,7 +188,7 @@ class Tftpd:
     def _rivals(self) -> list[rivals.Rival]:
         """Return which other programs hear what is meant for our sockets."""
         try:
-            link = net.link(self.interface) if self.interface else None
+            link = net.link(self.interface, ipv4=False) if self.interface else None
         except Error:
             return []  # nobody hears anything there
         places = {sock.getsockname()[:2] for sock in self._sockets} or {("::", self.settings.tftp.port)}
@@ -243,8 +244,8 @@ class Tftpd:
 
 
 def _index(interface: str) -> int:
-    """Return the number of an interface, 0 when none is named; Error when it has no IPv4 address."""
-    return net.link(interface).index if interface else 0
+    """Return the number of an interface, 0 when none is named; ConfigError when it is not there."""
+    return net.link(interface, ipv4=False).index if interface else 0
 
 
 def _place(sock: socket.socket) -> str:

@@ -374,6 +374,9 @@ class TestLink:
         assert str(caught.value) == (
             "interface empty0 has no IPv4 address: give it one (ip addr add ADDRESS/LEN dev empty0)"
         )
+        with networks.client.entered():
+            found = net.link("empty0", ipv4=False)
+        assert (found.addresses, found.index) == ((), index(networks.client, "empty0"))
 
 
 def test_any_address(networks: Networks) -> None:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab import Namespace
+from tests.lab import Namespace, program
 from tests.netns.tftp_site import (
     CLIENT,
+    CLIENT6,
     CLIENT_TOO,
     SERVER,
     SERVER6,
@@ -375,3 +376,42 @@ mac = {maker}
         config = self.CONFIG.format(mac=mac, maker=mac[:8])
         with site.serving(root, config=config), Peer(site, server) as peer:
             assert peer.get(rrq("file")) == b"own"
+            for more in (
+                ("-i", "eth0"),
+                (),
+            ):  # what is asked without an interface looks where the route leads
+                asked = "--config", peer_config(site, config), *more, root, "--map-test", "file"
+                client = CLIENT6 if ":" in server else CLIENT
+                said = site.server.run(*program("tftpd"), *asked, "--client", client).stdout
+                assert said.startswith(f"file: {own}/file"), said
+
+
+def peer_config(site: Site, config: str) -> Path:
+    """Return a configuration file."""
+    file = site.directory() / "conf"
+    file.write_text(config)
+    return file
+
+
+class TestAnInterfaceWithoutIPv4:
+    """TFTP is served by IPv6 too: only what needs an IPv4 address fails without one."""
+
+    def test_it_is_served(self, site: Site) -> None:
+        """The address goes, and the server goes on and starts again; then it comes back."""
+        root = site.directory()
+        (root / "file").write_bytes(b"six")
+        with site.serving(root, "-i", "eth0") as server:
+            site.server.run("ip", "-4", "address", "flush", "dev", "eth0")
+            try:
+                server.wait_for("interface eth0 has no IPv4 address now")
+                with Peer(site, SERVER6) as peer:
+                    assert peer.get(rrq("file")) == b"six"
+                server.stop()
+                with site.serving(root, "-i", "eth0"), Peer(site, SERVER6) as peer:
+                    assert peer.get(rrq("file")) == b"six"
+                site.server.run(*program("tftpd"), "-i", "eth0", "--check", root)
+            finally:
+                for address in (f"{SERVER}/24", f"{SERVER_TOO}/24"):
+                    site.server.address(address)
+        with site.serving(root, "-i", "eth0"), Peer(site) as peer:
+            assert peer.get(rrq("file")) == b"six"
