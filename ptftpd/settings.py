@@ -193,7 +193,7 @@ class Tftp:
     windowsize: int = option(
         64,
         integer(1, 65535),
-        "largest window granted, in blocks (RFC 7440); with single_port 4 unless set",
+        "largest window granted, in blocks (RFC 7440); with single_port 1 unless set",
         metavar="N",
     )
     # How lost packets are dealt with

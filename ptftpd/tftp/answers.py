@@ -27,8 +27,9 @@ from ptftpd.tftp.transfer import Peer, Request
 from ptftpd.tftp.uploads import Upload
 
 # Blocks of a window on a shared port, unless windowsize is set. There an ACK proves nothing, for what it has
-# to name is no secret: each forged one makes a window go out, to whoever has the address.
-SHARED_WINDOW = 4
+# to name is no secret: each forged one makes a window go out, to whoever has the address. What a window gains
+# single_port_rate takes away again: on a cable one block after the other is as fast.
+SHARED_WINDOW = 1
 WINDOW, WINDOW_TIGHT = 1 << 20, 1 << 16  # octets of a window at most, and when memory is tight
 # Octets of a block or window of text at most: what was converted is held until it is acknowledged, by each
 # transfer. Text files are small.

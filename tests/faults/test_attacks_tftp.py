@@ -141,15 +141,14 @@ class TestSharedPort:
             forger.forge(self.REQUEST, 5000)
             time.sleep(0.2)  # the file is opened meanwhile
             for number in range(200):
-                forger.forge(ack(number * 4), 5000)
+                forger.forge(ack(number), 5000)
                 time.sleep(0.005)
                 forger.count()
             time.sleep(0.5)
             forger.count()
-            assert 100_000 < forger.received <= 201 * 4 * (1468 + 46) + 4 * 1514 * 4, (
-                "4 blocks for a datagram"
-            )
-            assert forger.received / forger.sent < 130
+            print(f"{forger.sent} sent, {forger.received} received, x{forger.received / forger.sent:.1f}")
+            assert 200_000 < forger.received <= 201 * (1468 + 46) + 5 * 1514, "a block for a datagram"
+            assert forger.received / forger.sent < 34
 
     def test_rate(self, site: Site) -> None:
         """However fast the ACKs come, and whatever the window: no more than single_port_rate."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,29 @@ def serving(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Serving
         yield serving
 
 
+def set_windowsize(serving: Serving, number: int) -> None:
+    """Serve with [tftp] windowsize as an administrator writes it."""
+    tftp = replace(serving.settings.tftp, windowsize=number)
+    serving.server.reload(replace(serving.settings, tftp=tftp, sources={("tftp", "windowsize"): "conf:2"}))
+
+
+def test_a_forged_ack_makes_one_block_go_out(serving: Serving) -> None:
+    """No window is granted, whatever is asked for, unless one is set."""
+    octets = content(4000)
+    (serving.root / "file").write_bytes(octets)
+    peer = serving.peer()
+    peer.ask(rrq("file", blksize=512, windowsize=64))
+    assert options(peer.receive())["windowsize"] == "1"
+    for block in (0, 1):
+        peer.answer(ack(block))
+        peer.expect(data(block + 1, octets[512 * block : 512 * (block + 1)]))
+        peer.expect_silence()
+    set_windowsize(serving, 3)
+    peer = serving.peer()
+    peer.ask(rrq("file", blksize=512, windowsize=64))
+    assert options(peer.receive())["windowsize"] == "3"
+
+
 @pytest.mark.parametrize("server", [LOCAL, LOCAL6])
 def test_two_answers_in_one_wake_up(serving: Serving, server: str) -> None:
     """RFC 7440 §4: each is acted on, the datagrams of the first leave before the second is looked at.
@@ -29,6 +53,7 @@ def test_two_answers_in_one_wake_up(serving: Serving, server: str) -> None:
     """
     octets = content(4000)
     (serving.root / "file").write_bytes(octets)
+    set_windowsize(serving, 64)
     peer = serving.peer(server)
     peer.ask(rrq("file", blksize=512, windowsize=2))
     assert options(peer.receive()) == {"blksize": "512", "windowsize": "2"}
