@@ -90,6 +90,10 @@ class Faults:
     def __init__(self) -> None:
         self._found: list[Error] = []
 
+    def __bool__(self) -> bool:
+        """Return whether there is any."""
+        return bool(self._found)
+
     def note(self, error: Error) -> None:
         """Keep an error for check()."""
         self._found.append(error)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ptftpd import account, units
-from ptftpd.errors import ConfigError
+from ptftpd.errors import ConfigError, Faults
 from ptftpd.ini import files, read_file
 from ptftpd.log import Log
 from ptftpd.program import DIRECTORY, Program
@@ -42,7 +42,7 @@ def check_configuration(program: Program, settings: Settings, interface: str) ->
 
 
 def check_hidden(settings: Settings, interface: str) -> None:
-    """Raise ConfigError about a root, set in a file of DIRECTORY, that systemd hides from the service."""
+    """Raise ConfigError about each root, set in a file of DIRECTORY, that systemd hides from the service."""
     source = settings.sources.get(("pxe", "root"), "")
     if not _of_the_service(source):
         return
@@ -50,6 +50,7 @@ def check_hidden(settings: Settings, interface: str) -> None:
     shown = units.properties(unit, "ProtectHome", "PrivateTmp")
     home = HIDDEN if shown.get("ProtectHome") in {"yes", "tmpfs"} else ()
     own = OWN if shown.get("PrivateTmp") in {"yes", "disconnected"} else ()
+    faults = Faults()
     for root in filter(os.path.exists, settings.pxe.root):  # else it is told by who looks into it
         real = os.path.realpath(root) + "/"
         for top in (*home, *own):
@@ -58,7 +59,8 @@ def check_hidden(settings: Settings, interface: str) -> None:
                     f"or see home.conf in {EXAMPLES}" if top in HIDDEN else "the service has one of its own"
                 )
                 reason = f"root directory {root}: systemd hides {top} from {unit}: name another; {remedy}"
-                raise ConfigError(reason.replace("; or", ", or"), source=source)
+                faults.note(ConfigError(reason.replace("; or", ", or"), source=source))
+    faults.check()
 
 
 def _of_the_service(source: str) -> bool:

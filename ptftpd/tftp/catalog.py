@@ -12,7 +12,7 @@ import posixpath
 import re
 from collections.abc import Iterator
 
-from ptftpd.errors import FileError
+from ptftpd.errors import Faults, FileError
 from ptftpd.patterns import LONGEST
 from ptftpd.settings import Settings
 from ptftpd.tftp import names
@@ -33,24 +33,37 @@ class Catalog:
     def __init__(
         self, settings: Settings, space: Space | None = None, tell: Tell = lambda sentence: None
     ) -> None:
-        """Open the roots; Error when one cannot be used, or a rule.
+        """Open the roots; Error says which of them cannot be used, and which rules and directories.
 
         space: what is promised to uploads, shared by all that write. tell: takes sentences for the record.
         """
         self._settings, self._misfit = settings.tftp, settings.misfit
         self._space = space or Space()
-        self._rules = Rules(settings.remaps.items(), settings.sources, ignore_case=settings.tftp.ignore_case)
-        top = f"{settings.pxe.root[0].rstrip('/')}/"  # a path with it in front is meant to be below it, too
         self._sections: dict[str, str] = {}
         self._uploads: dict[str, str] = {}
+        self._tops = [names.relative(root) for root in settings.pxe.root]
+        faults = Faults()
+        with faults.noted():
+            ignore_case = settings.tftp.ignore_case
+            self._rules = Rules(settings.remaps.items(), settings.sources, ignore_case=ignore_case)
+        self._place(settings, faults)
+        with faults.noted():
+            self._tree = Tree(settings.pxe.root, settings.sources.get(("pxe", "root"), ""), tell)
+            if faults:
+                self._tree.close()
+        faults.check()
+
+    def _place(self, settings: Settings, faults: Faults) -> None:
+        """Take the directories that settings name; those that lead out of the roots are noted."""
+        top = f"{settings.pxe.root[0].rstrip('/')}/"  # a path with it in front is meant to be below it, too
         for path, directory in settings.directories.items():
             name = path.removeprefix(top)
-            below = _inside(name, settings, f"directory {path}", "uploads", directory.uploads)
-            self._sections[below], self._uploads[below] = path, directory.uploads
+            with faults.noted():
+                below = _inside(name, settings, f"directory {path}", "uploads", directory.uploads)
+                self._sections[below], self._uploads[below] = path, directory.uploads
         for template in settings.tftp.client_directory:
-            _inside(template, settings, "tftp", "client_directory", template)
-        self._tops = [names.relative(root) for root in settings.pxe.root]
-        self._tree = Tree(settings.pxe.root, settings.sources.get(("pxe", "root"), ""), tell)
+            with faults.noted():
+                _inside(template, settings, "tftp", "client_directory", template)
 
     def close(self) -> None:
         """Release the roots; open files stay open."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ptftpd import account
-from ptftpd.errors import ConfigError, FileError
+from ptftpd.errors import ConfigError, Faults, FileError
 from ptftpd.tftp.content import CacheKey
 from ptftpd.tftp.mounts import Mounts
 from ptftpd.tftp.roots import LEADS_OUT, OpenRoot, Root, Tell
@@ -128,20 +128,23 @@ class Tree:
     """The roots, searched in order: the first that has a name wins."""
 
     def __init__(self, roots: Sequence[str], source: str = "", tell: Tell = lambda sentence: None) -> None:
-        """Open the roots; ConfigError names one that is not a directory or may not be read.
+        """Open the roots; ConfigError names all that are not directories or may not be read.
 
         source: where they are set. tell: what takes a sentence when one is gone later, or there again.
         """
         self.roots = tuple(roots)
         self._roots: list[Root] = []
         self._mounts = Mounts()
+        faults = Faults()
         for root in roots:
             try:
                 self._roots.append(Root(root, self._mounts, tell))
             except OSError as error:
-                self.close()
                 reason = f"root directory {root}: {error.strerror}: {_remedy(root, error)}"
-                raise ConfigError(reason, source=source) from None
+                faults.note(ConfigError(reason, source=source))
+        if faults:
+            self.close()
+        faults.check()
 
     def close(self) -> None:
         """Release the descriptors."""

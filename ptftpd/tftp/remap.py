@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ptftpd.errors import ConfigError, FileError
+from ptftpd.errors import ConfigError, Faults, FileError
 from ptftpd.patterns import LONGEST, longest
 from ptftpd.settings import Remap
 from ptftpd.tftp.names import Facts, relative
@@ -56,7 +56,12 @@ class Rules:
         ConfigError when a replacement names a group that the expression does not have.
         """
         self._sources = sources or {}
-        self._rules = [self._rule(name, remap, ignore_case=ignore_case) for name, remap in remaps]
+        self._rules: list[_Rule] = []
+        faults = Faults()
+        for name, remap in remaps:
+            with faults.noted():
+                self._rules.append(self._rule(name, remap, ignore_case=ignore_case))
+        faults.check()
         self._refusing = any(rule.remap.refuse for rule in self._rules)
 
     def apply(self, name: str, facts: Facts, *, writing: bool) -> tuple[str, list[str]]:

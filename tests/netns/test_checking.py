@@ -142,3 +142,17 @@ def test_what_systemd_hides(
             faults.check()
     else:
         faults.check()
+
+
+def test_each_root_that_systemd_hides(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All at once."""
+    monkeypatch.setattr("os.path.exists", lambda path: True)
+    monkeypatch.setattr("ptftpd.units.properties", lambda unit, *names: HOME)
+    settings = Settings(
+        pxe=Pxe(root=("/home/x", "/srv/tftp", "/root/y")),
+        sources={("pxe", "root"): f"{DIRECTORY}/pxed.conf:2"},
+    )
+    with pytest.raises(ConfigError) as caught:
+        checking.check_hidden(settings, "eth0")
+    told = str(caught.value).splitlines()
+    assert [re.findall("root directory (.*?):", line) for line in told] == [["/home/x"], ["/root/y"]]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ptftpd.errors import FileError
+from ptftpd.errors import ConfigError, FileError
 from ptftpd.settings import Directory, Pxe, Remap, Settings, Tftp
 from ptftpd.tftp.catalog import Catalog
 from ptftpd.tftp.names import Facts
@@ -263,3 +263,31 @@ class TestPolicies:
         (tmp_path / "2/below").mkdir(parents=True)
         with catalog(tmp_path / "1", roots=(tmp_path / "2",), tftp=Tftp(uploads="create")) as made:
             assert refused(made, "below/new", writing=True)[0] == FileError.NOT_FOUND
+
+
+def test_all_that_cannot_be_used_is_told_at_once(tmp_path: Path) -> None:
+    """Roots, rules and directories: who mends one is not sent for the next; and nothing stays open."""
+    (tmp_path / "file").touch()
+    roots = (tmp_path, tmp_path / "one", tmp_path, tmp_path / "file", tmp_path / "three")
+    remaps = {
+        "open": Remap(match="y", replace="\\2"),
+        "fine": Remap(match="x"),
+        "group": Remap(match="x", replace="\\1"),
+    }
+    settings = Settings(
+        pxe=Pxe(root=tuple(map(str, roots))),
+        tftp=Tftp(client_directory=("../a", "b", "../c")),
+        remaps=remaps,
+        directories={"../d": Directory(), "e": Directory()},
+    )
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(ConfigError) as caught:
+        Catalog(settings)
+    told = str(caught.value).splitlines()
+    for part in (
+        *(f"root directory {tmp_path}/{name}: " for name in ("one", "file", "three")),
+        "[remap open]", "[remap group]", "../a leads", "../c leads", "../d leads",
+    ):  # fmt: skip
+        assert sum(part in line for line in told) == 1, part
+    assert len(told) == 8, told
+    assert len(os.listdir("/proc/self/fd")) == before
