@@ -58,7 +58,12 @@ class Server:
         self.loop, self.log = loop, log
         self.buffer = bytearray(65536)
         self.outbox: list[Transfer] = []  # transfers that have something to send in this wake-up
-        self.transfers: dict[Transfer, None] = {}  # bounded by max_transfers, and the dallying
+        self.transfers: dict[
+            Transfer, None
+        ] = {}  # those that run and those that dally, each bounded by max_transfers
+        # Uploads that are whole and wait for a last block that is repeated, the first to end first. They have
+        # given their place to others, and each takes a descriptor for some seconds: as many as may run.
+        self._dallying: dict[Transfer, None] = {}
         # By the client's TID and the address that it asked, oldest first. There is more than one only until
         # the newest is acknowledged: a request may be forged, and what runs is not ended for it.
         self._by_tid: dict[tuple[Peer, str], list[Transfer]] = {}
@@ -150,14 +155,21 @@ class Server:
     def ended(self, transfer: Transfer, outcome: Outcome) -> None:
         """Count a transfer whose outcome is known; it may dally on."""
         self.limits.end(transfer)
-        if outcome is OK:
-            self.received += transfer.request.writing
-            self.sent += not transfer.request.writing
+        if outcome is not OK:
+            return
+        if not transfer.request.writing:
+            self.sent += 1
+            return
+        self.received += 1
+        while len(self._dallying) >= self.limits.total:
+            next(iter(self._dallying)).close()  # it was acknowledged: only if that was lost it is missed
+        self._dallying[transfer] = None
 
     def closed(self, transfer: Transfer) -> None:
         """Forget a transfer."""
         key = transfer.request.peer, transfer.request.local
         del self.transfers[transfer]
+        self._dallying.pop(transfer, None)
         rivals = self._by_tid[key]
         rivals.remove(transfer)
         if not rivals:

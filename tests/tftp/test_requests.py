@@ -654,6 +654,28 @@ class TestWriting:
         assert len(serving.server.transfers) == 1
         assert len(os.listdir("/proc/self/fd")) == before + 1
 
+    def test_how_many_dally(self, serving: Serving) -> None:
+        """As many as may run: the oldest gives way, the others still repeat the ACK of the last block."""
+        most = 3
+        serving.server.reload(
+            replace(serving.settings, tftp=replace(serving.settings.tftp, max_transfers=most))
+        )
+        peers = [serving.peer() for _ in range(2 * most)]
+        before = len(os.listdir("/proc/self/fd"))
+        for number, peer in enumerate(peers):
+            peer.put(wrq(f"new{number}"), b"x")
+            assert len(serving.server.transfers) == min(number + 1, most)
+        assert len(os.listdir("/proc/self/fd")) == before + most
+        assert len(serving.log.of("received")) == 2 * most
+        for number, peer in enumerate(peers):
+            peer.answer(data(1, b"x"))
+            if number < most:
+                peer.expect_silence()
+            else:
+                peer.expect(ack(1))
+        serving.turn(20)
+        assert not serving.server.transfers
+
     def test_two_to_one_name(self, serving: Serving) -> None:
         """They never mix: the first that is whole has the name, the other is told that it exists."""
         one, other = serving.peer(), serving.peer()
