@@ -271,13 +271,13 @@ class Transfer:
                 self._send(wire.make_error(HANGS.code, HANGS.reason))
             self.close()
             return
-        if self.request.once and self._opening:
-            self.give_way()
-            return
         if self._held and now >= self._due:
             self._run, self._held, self._due = self._held, b"", INF
             self._owner.outbox.append(self)
             self.deadline = self.machine.deadline
+            return
+        if self.request.once and self._opening:
+            self.give_way()
             return
         if self._file.may_hang and not self.machine.at_hand and now >= self.machine.deadline:
             self._step_aside(partial(self.machine.tick, now), now)

@@ -137,3 +137,24 @@ def test_drain(serving: Serving) -> None:
     late.expect_silence()
     peer.answer(ack(1))
     assert peer.rest(received, 2) == octets
+
+
+def test_an_answer_that_is_sent_once_waits_for_its_turn(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A request above request_rate that comes again is answered, though the client has had its octets."""
+    (tmp_path / "file").write_bytes(content(3000))
+    with Serving(monkeypatch, tmp_path, single_port=True, single_port_rate=1024, request_rate=1) as serving:
+        first, second = serving.peer(), serving.peer()
+        first.ask(rrq("file"))
+        first.receive()
+        second.ask(rrq("file"))
+        second.expect_silence()
+        serving.turn(0.15)
+        second.ask(rrq("file"))
+        second.expect_silence()
+        serving.turn(0.1)
+        second.expect(data(1, content(3000)[:512]))
+        serving.turn(5.0)
+        second.expect_silence()
+        assert serving.log.of("send-failed", "refused") == []
