@@ -29,10 +29,10 @@ program
 client.probe client.reasons
 tftp.server client.transfer dhcp.server
 client.asking
-client.attempt tftp.answers tftp.openings
+client.attempt tftp.answers tftp.openings tftp.ports
 dhcp.prober dhcp.held dhcp.served
 tftp.transfer tftp.catalog client.channel client.local client.trace client.progress
-tftp.clients tftp.uploads tftp.sources client.job client.place
+tftp.clients tftp.uploads tftp.sources tftp.record client.job client.place
 links runs rivals
 tftp.pools
 loop net neighbours log tftp.files tftp.chunks tftp.space dhcp.store
@@ -48,7 +48,7 @@ dhcp.rules dhcp.menu dhcp.monitor
 settings client.settings
 syntax
 dhcp.reply
-dhcp.request dhcp.sheet
+tftp.request dhcp.request dhcp.sheet
 dhcp.boot
 dhcp.pxe
 tftp.options tftp.outcome tftp.netascii tftp.codes tftp.rates tftp.memory dhcp.options dhcp.registry

@@ -20,10 +20,10 @@ from ptftpd.tftp.memory import CountedMemory, Memory
 from ptftpd.tftp.names import Facts
 from ptftpd.tftp.outcome import PATIENCE, Backoff
 from ptftpd.tftp.receiver import Receiver
+from ptftpd.tftp.request import Peer, Request
 from ptftpd.tftp.roots import Tell
 from ptftpd.tftp.sender import Sender
 from ptftpd.tftp.space import Space
-from ptftpd.tftp.transfer import Peer, Request
 from ptftpd.tftp.uploads import Upload
 
 # Blocks of a window on a shared port, unless windowsize is set. There an ACK proves nothing, for what it has

@@ -10,7 +10,7 @@ from ptftpd.loop import INF, Loop
 from ptftpd.tftp.files import Source
 from ptftpd.tftp.mounts import ElsewhereError, permitted
 from ptftpd.tftp.pools import Pools
-from ptftpd.tftp.transfer import Peer, Request
+from ptftpd.tftp.request import Peer, Request
 from ptftpd.tftp.uploads import Upload
 
 ANSWER_WITHIN = 3.0  # seconds: then the client is told "busy", though a thread still waits for the file

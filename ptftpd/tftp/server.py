@@ -19,16 +19,18 @@ from ptftpd.tftp.answers import Answers
 from ptftpd.tftp.chunks import Shelf
 from ptftpd.tftp.codes import transfer_error
 from ptftpd.tftp.files import failure
-from ptftpd.tftp.limits import ONCE, REFUSED, Limits, least_done
+from ptftpd.tftp.limits import ONCE, REFUSED, STALLED, Limits, least_done
 from ptftpd.tftp.memory import Memory
 from ptftpd.tftp.names import Facts
 from ptftpd.tftp.openings import Opened, Openings
 from ptftpd.tftp.outcome import OK, Outcome
 from ptftpd.tftp.pools import Pools
+from ptftpd.tftp.ports import OwnPort, SharedPort
 from ptftpd.tftp.rates import Rates
+from ptftpd.tftp.request import Peer, Request
 from ptftpd.tftp.sources import Sources
 from ptftpd.tftp.space import Space
-from ptftpd.tftp.transfer import STALLED, Peer, Request, Transfer
+from ptftpd.tftp.transfer import Transfer
 
 _OF_A_TRANSFER = (wire.make_data(0, b"")[:2], wire.make_ack(0)[:2])
 _REQUESTS = (b"\0\1", b"\0\2")  # as RRQ and WRQ begin
@@ -323,7 +325,8 @@ class Server:
             return
         while busy and (least := self.limits.in_the_way(client, now)):
             self._displace(least, now)
-        transfer = Transfer(self, request, own or sock, file, machine, terms, shared=shared)
+        kind = SharedPort if shared else OwnPort
+        transfer = kind(self, request, own or sock, file, machine, terms)
         self.transfers[transfer] = None
         if len(self._locals) < MAX_LOCALS:
             self._locals.add(request.local)

@@ -1,36 +1,31 @@
-"""One file on its way to or from one client: the machine, its socket, its file, and the record of it."""
+"""One file on its way to or from one client: its machine, its file, its timer, and the end of it."""
 
 from __future__ import annotations
 
 import contextlib
-import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-from ptftpd import runs
 from ptftpd.errors import FileError
-from ptftpd.log import INFO, WARNING, Log, amount
+from ptftpd.log import Log
 from ptftpd.loop import INF, Loop
-from ptftpd.texts import cut
 from ptftpd.tftp import options, wire
-from ptftpd.tftp.outcome import OK, Failure, Outcome
+from ptftpd.tftp.limits import STALLED
+from ptftpd.tftp.outcome import Failure, Outcome
 from ptftpd.tftp.pools import Pools
 from ptftpd.tftp.receiver import Receiver
+from ptftpd.tftp.record import CLOSED, record
+from ptftpd.tftp.request import Request
 from ptftpd.tftp.sender import Sender
 
 WIDE = 16  # windowsize from which on the next window is read while the client is busy with the last one
-MANY = 64  # datagrams, or runs of them, of one upload taken a wake-up, so that it does not starve the others
 COPIED = 0.1  # seconds within which the same request again is the network's copy: no client repeats so soon
-STALLED = 1.0  # seconds without a datagram after which the same request means that the client started over
-
 ENDURED = 10.0  # seconds that a running transfer waits for its file
 
 HANGS = Failure(wire.UNDEFINED, "the file system does not answer")
-CLOSED = Failure(wire.UNDEFINED, "it closed its port")  # as ICMP says
 
-Peer = tuple[str, int]
+Send = Callable[[memoryview | bytes], object]
 
 
 class File(Protocol):
@@ -66,164 +61,59 @@ class Owner(Protocol):
         """Forget a transfer."""
 
 
-@dataclass(slots=True)
-class Request:
-    """What a client asked, as it came in datagram: name is how it calls the file, asked are the options.
-
-    ifindex: the interface that it came through. client: what the peer is counted as. once: its first datagram
-    is not sent again without an answer. quirks: what was done to the name.
-    """
-
-    datagram: bytes
-    peer: Peer
-    local: str
-    ifindex: int
-    opcode: int
-    name: str
-    mode: str
-    asked: dict[str, str]
-    client: str = ""
-    once: bool = False
-    quirks: tuple[str, ...] = ()
-
-    @property
-    def writing(self) -> bool:
-        """Whether it is a WRQ."""
-        return self.opcode == wire.WRQ
-
-
 class Transfer:
-    """Runs a machine on a socket until it has ended, and writes its one record."""
+    """Runs a machine until it has ended, and writes its one record. ports.py has the two kinds of it."""
 
     __slots__ = (
-        "_aside", "_burst", "_closed", "_due", "_ended", "_fd", "_file", "_held", "_opening", "_owner",
-        "_read_ahead", "_ready", "_recv_into", "_run", "_send", "_shared", "_sock", "_started", "_terms",
-        "deadline", "heard", "machine", "request", "scheduled",
+        "_aside", "_closed", "_due", "_ended", "_file", "_opening", "_owner", "_read_ahead", "_run", "_send",
+        "_started", "_terms", "deadline", "heard", "machine", "request", "scheduled",
     )  # fmt: skip
 
     def __init__(
         self,
         owner: Owner,
         request: Request,
-        sock: socket.socket,
         file: File,
         machine: Sender | Receiver,
         terms: options.Terms,
-        *,
-        shared: bool = False,
+        send: Send,
     ) -> None:
-        """sock: connected to the peer and this transfer's own; or shared with others, unconnected."""
-        self._owner, self.request, self._sock, self._file = owner, request, sock, file
-        self.machine, self._terms, self._shared = machine, terms, shared
+        """send: sends a run of datagrams, or one in bytes, to the client; OSError as runs.Burst has it."""
+        self._owner, self.request, self._file = owner, request, file
+        self.machine, self._terms, self._send = machine, terms, send
         self.deadline = self.scheduled = INF
-        self._fd = sock.fileno()
-        self._recv_into = sock.recv_into
+        self._due = INF  # when what has to wait for its turn is sent, on a shared port
         self._ended = self._closed = False
         self._aside = INF  # when a thread was given the machine, INF when it has none
         self._opening = True  # the client has not acknowledged anything yet
         self._started = self.heard = 0.0  # heard: when the client was, last
         self._run: memoryview | bytes = b""
-        self._send: Callable[[memoryview | bytes], object]
-        self._ready: Callable[[float], None]
         self._read_ahead: Callable[[], None] | None = None
         if isinstance(machine, Sender) and machine.windowsize >= WIDE and not file.may_hang:
             self._read_ahead = machine.read_ahead
-        self._held: memoryview | bytes = (
-            b""  # what the client's share of the shared port has no room for yet,
-        )
-        self._due = INF  # until then
-        if shared:
-            self._burst = runs.Burst(sock, machine.segment, peer=request.peer, local=request.local).send
-            self._send = self._send_in_turn
-        elif isinstance(machine, Receiver) or machine.windowsize == 1:
-            self._send = sock.send  # all that it says is one datagram
-        else:
-            self._send = runs.Burst(sock, machine.segment).send
+
+    def _hear(self) -> None:
+        """Have what comes given to the machine; on a shared port the server does that."""
+
+    def _ignore(self) -> None:
+        """Let what comes wait in the socket; on a shared port take() drops it, and it is sent again."""
+
+    def _let_go(self) -> None:
+        """Release what it hears and sends by."""
 
     def start(self, now: float) -> None:
         """Send the first datagram and wait for the answers."""
         self._started = self.heard = now
-        if not self._shared:
-            windows = isinstance(self.machine, Receiver) and self.machine.windowsize > 1
-            if windows:
-                runs.accept_runs(self._sock)
-            self._ready = self.ready_many if windows else self.ready
-            if not windows and (self._file.may_hang or isinstance(self.machine, Receiver)):
-                self._ready = self.ready_one
-            self._owner.loop.add(self._fd, self.ready_first)
+        self._hear()
         if self._file.may_hang and not (self._terms.granted or self.request.writing):
             self._step_aside(partial(self.machine.start, now), now)  # the first datagram is of the file
             return
         self._go_on(self.machine.start(now), now)
 
-    def ready_first(self, now: float) -> None:
-        """Take datagrams until one acknowledges something; later ones are not looked at for that."""
-        self._ready(now)
-        if not self._closed and self._aside == INF and self._is_answered():
-            self._owner.loop.replace(self._fd, self._ready)
-
-    def ready(self, now: float) -> None:
-        """Take one datagram: in lock-step there is no second one to look for."""
-        owner = self._owner
-        try:
-            size = self._recv_into(owner.buffer)
-        except ConnectionRefusedError:
-            self.refused(now)
-            return
-        except OSError:
-            return  # an ICMP error of the way, such as 'no route': like a lost datagram
-        self.heard = now
-        machine = self.machine
-        run = machine.receive(owner.buffer, size, now)
-        if run is None or machine.deadline < self.scheduled or machine.outcome is not None:
-            self._go_on(run, now)
-        else:  # as _go_on() would, a call less for nearly every datagram
-            self._run, self.deadline = run, machine.deadline
-            owner.outbox.append(self)
-
-    def ready_one(self, now: float) -> None:
-        """Take one datagram that may have to wait for the file."""
-        owner = self._owner
-        try:
-            size = self._recv_into(owner.buffer)
-        except ConnectionRefusedError:
-            self.refused(now)
-            return
-        except OSError:
-            return
-        machine = self.machine
-        if size != machine.segment or self._file.may_hang:
-            self.take(owner.buffer, size, now)
-            return
-        self.heard = now
-        run = machine.receive(owner.buffer, size, now)
-        if run is None or machine.deadline < self.scheduled or machine.outcome is not None:
-            self._go_on(run, now)
-        else:  # as in ready()
-            self._run, self.deadline = run, machine.deadline
-            owner.outbox.append(self)
-
-    def ready_many(self, now: float) -> None:
-        """Take what has come of a window."""
-        buffer = self._owner.buffer
-        for _ in range(MANY):
-            try:
-                size, segment = runs.receive_run(self._sock, buffer)
-            except BlockingIOError:
-                return
-            except ConnectionRefusedError:
-                self.refused(now)
-                return
-            except OSError:
-                continue
-            self.take(buffer, size, now, segment)
-            if self._closed or self._aside != INF:
-                return
-
     def take(self, buffer: bytearray, size: int, now: float, segment: int = 0) -> None:
         """Act on what a wake-up may bring several of: a datagram buffer[:size], or a run in segments."""
         if self._aside != INF:
-            return  # on a shared port; it is sent again
+            return
         self.flush(now)  # the machine uses the buffer of what it had to say again
         if self._closed:
             return
@@ -267,14 +157,8 @@ class Transfer:
         """Send again what was not answered in time, or stop dallying."""
         if self._aside != INF:
             self._end(HANGS, now)
-            with contextlib.suppress(OSError):
-                self._send(wire.make_error(HANGS.code, HANGS.reason))
+            self._tell(HANGS.reason)
             self.close()
-            return
-        if self._held and now >= self._due:
-            self._run, self._held, self._due = self._held, b"", INF
-            self._owner.outbox.append(self)
-            self.deadline = self.machine.deadline
             return
         if self.request.once and self._opening:
             self.give_way()
@@ -324,10 +208,7 @@ class Transfer:
         """End it without a record of its own; a client that had answered is told."""
         if not self._ended:
             if self.answered:
-                with contextlib.suppress(OSError):
-                    self._send(
-                        wire.make_error(wire.UNDEFINED, "the server is busy: this transfer stood still")
-                    )
+                self._tell("the server is busy: this transfer stood still")
             self._release(Failure(wire.UNDEFINED, "gave way"))
         self.close()
 
@@ -342,15 +223,18 @@ class Transfer:
             return
         self._closed = True
         self._owner.closed(self)
-        if not self._shared:
-            self._owner.loop.remove(self._fd)
-            self._sock.close()
+        self._let_go()
         self._run = b""
         # The loop's heap may hold this object for a while: the machine, its buffer, and the request must not
         # hang on it.
         del self.machine, self.request
         self._read_ahead = None
         self._owner.loop.cancel(self)
+
+    def _tell(self, reason: str) -> None:
+        """Let the client know why it ends; it does not matter whether that arrives."""
+        with contextlib.suppress(OSError):
+            self._send(wire.make_error(wire.UNDEFINED, reason))
 
     def _is_answered(self) -> bool:
         """Note it once when the client has acknowledged something; return whether it has."""
@@ -374,18 +258,6 @@ class Transfer:
                 return
         if deadline < self.scheduled:
             self._owner.loop.schedule(self)
-
-    def _send_in_turn(self, run: memoryview | bytes) -> None:
-        """Send from the shared port, or later when the client has had its share: nothing is lost by that."""
-        now = self._owner.loop.now
-        wait = self._owner.pace(self, len(run), now)
-        if not wait:
-            self._held, self._due = b"", INF
-            self._burst(run)
-            return
-        self._held, self._due = run, now + wait
-        self.deadline = min(self.deadline, self._due)
-        self._owner.loop.schedule(self)
 
     def refused(self, now: float) -> None:
         """End it, as the client's port is closed (ICMP); what the machine has come to counts nevertheless."""
@@ -442,13 +314,11 @@ class Transfer:
             owner.pools.submit(self._file.root, step, partial(self._came_back, self.machine))
         except FileError as error:
             self._end(Failure(wire.UNDEFINED, error.explained), now)
-            with contextlib.suppress(OSError):
-                self._send(wire.make_error(wire.UNDEFINED, error.reason))
+            self._tell(error.reason)
             self.close()
             return
         self._aside = now
-        if not self._shared:
-            owner.loop.remove(self._fd)
+        self._ignore()
         owner.loop.cancel(self)
         self.deadline = now + ENDURED
         owner.loop.schedule(self)
@@ -460,8 +330,7 @@ class Transfer:
             self._release_file(machine)
             return
         now = owner.loop.now
-        if not self._shared:
-            owner.loop.add(self._fd, self.ready_first if self._opening else self._ready)
+        self._hear()
         owner.loop.cancel(self)
         if isinstance(result, BaseException):
             self.abandon("the server failed", now)
@@ -470,47 +339,3 @@ class Transfer:
         if self._opening:
             self._is_answered()
         self._go_on(result, now)
-
-
-def record(
-    log: Log,
-    request: Request,
-    machine: Sender | Receiver,
-    terms: options.Terms,
-    path: str,
-    outcome: Outcome,
-    seconds: float,
-) -> None:
-    """Write the one record of a transfer that took so many seconds."""
-    octets, name, client = machine.octets, request.name, request.peer[0]
-    facts = {
-        "TFTP_CLIENT": client, "TFTP_FILE": name, "TFTP_PATH": path, "TFTP_BYTES": octets,
-        "TFTP_SECONDS": f"{seconds:.3f}", "TFTP_RATE": int(octets / seconds), "TFTP_BLOCKS": machine.blocks,
-        "TFTP_RESENT": machine.resent, "TFTP_MODE": request.mode,
-        "TFTP_OPTIONS": " ".join(f"{option}={value}" for option, value in terms.granted),
-        "TFTP_QUIRKS": ", ".join(request.quirks),
-    }  # fmt: skip
-    remarks = [f"{machine.resent} resent"] if machine.resent else []
-    extra = "".join(f", {remark}" for remark in (*remarks, *request.quirks))
-    way = f"{cut(name)} from {client}" if request.writing else f"{cut(name)} to {client}"
-    if isinstance(outcome, Failure):
-        hung_up = outcome.from_peer or outcome is CLOSED
-        if hung_up and options.TSIZE in request.asked and not (machine.blocks or request.writing):
-            # Firmware asks for tsize, hangs up, and asks again. Each says something else then: EDK2 ERROR 8,
-            # a Raspberry Pi "Early terminate", iPXE "TFTP Aborted", PXELINUX "No error, file close".
-            log.debug(f"{client} only asked for the size of {name}")
-            return
-        said = "the client said: " if outcome.from_peer else ""
-        reason = f"{said}{cut(outcome.reason) or f'error {outcome.code}'}"
-        # A client that closes a file in the middle says so by code 0: what it wanted, it has.
-        stopped = outcome.from_peer and outcome.code == wire.UNDEFINED
-        log.record(
-            INFO if stopped else WARNING,
-            "receive-failed" if request.writing else "send-failed",
-            f"{way} {'stopped' if stopped else 'failed'} after {amount(octets)}{extra}: {reason}",
-            **facts, TFTP_ERROR=outcome.code,
-        )  # fmt: skip
-    elif outcome is OK:
-        rate = f" ({amount(octets / seconds)}/s)" if octets >= 100_000 else ""
-        verb = "received" if request.writing else "sent"
-        log.info(verb, f"{verb} {way}: {amount(octets)} in {seconds:.1f} s{rate}{extra}", **facts)

@@ -15,8 +15,9 @@ from ptftpd.errors import Error
 from ptftpd.log import DEBUG, INFO, WARNING
 from ptftpd.settings import Class, Pxe, Remap, Tftp
 from ptftpd.tftp import wire
+from ptftpd.tftp.limits import STALLED
 from ptftpd.tftp.outcome import PATIENCE
-from ptftpd.tftp.transfer import COPIED, STALLED
+from ptftpd.tftp.transfer import COPIED
 from tests.netns.tftp_site import ack, content, data, error, error_code, options, rrq, wrq
 from tests.tftp.serving import LOCAL, LOCAL6, LocalPeer, Serving
 
