@@ -56,6 +56,7 @@ class OwnPort(Transfer):
     def _let_go(self) -> None:
         self._owner.loop.remove(self._fd)
         self._sock.close()
+        del self._ready
 
     def ready_first(self, now: float) -> None:
         """Take datagrams until one acknowledges something; later ones are not looked at for that."""

@@ -226,8 +226,8 @@ class Transfer:
         self._let_go()
         self._run = b""
         # The loop's heap may hold this object for a while: the machine, its buffer, and the request must not
-        # hang on it.
-        del self.machine, self.request
+        # hang on it. Nor must it hang on its own methods: it would be there until the garbage collector runs.
+        del self.machine, self.request, self._send
         self._read_ahead = None
         self._owner.loop.cancel(self)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import socket
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 
 from ptftpd.tftp import wire
 from ptftpd.tftp.limits import STALLED
+from ptftpd.tftp.transfer import Transfer
 from tests.netns.tftp_site import ack, content, data, error_code, options, rrq, wrq
 from tests.tftp.serving import LOCAL, LOCAL6, Serving
 
@@ -168,3 +170,27 @@ def test_nothing_is_left_of_them(serving: Serving) -> None:
     assert serving.server.limits.running == 0
     assert len(os.listdir("/proc/self/fd")) == before + len(peers)
     assert serving.loop._heap == []
+
+
+@pytest.mark.parametrize("single_port", [False, True])
+def test_a_transfer_that_ended_is_freed_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, single_port: bool
+) -> None:
+    """Without the garbage collector, which lets thousands of them pile up before it looks."""
+    (tmp_path / "file").write_bytes(content(1200))
+    with Serving(monkeypatch, tmp_path, uploads="create", single_port=single_port) as serving:
+        gc.collect()
+        gc.disable()
+        try:
+            serving.peer().ask(rrq("file"))  # nobody answers
+            serving.peer().ask(rrq("file", blksize=512, windowsize=4))
+            serving.peer().get(rrq("file"))
+            serving.peer().put(wrq("lock-step"), content(1200))
+            serving.peer().ask(wrq("windows", blksize=512, windowsize=4))
+            serving.turn()
+            assert any(isinstance(each, Transfer) for each in gc.get_objects())
+            for _ in range(60):
+                serving.turn(1.0)
+            assert not any(isinstance(each, Transfer) for each in gc.get_objects())
+        finally:
+            gc.enable()
