@@ -9,6 +9,7 @@ from dataclasses import replace
 from ptftpd import net
 from ptftpd.errors import TransferError
 from ptftpd.settings import Settings
+from ptftpd.texts import cut
 from ptftpd.tftp import netascii, options, wire
 from ptftpd.tftp.catalog import Catalog, Quirks
 from ptftpd.tftp.chunks import Shared, Shelf
@@ -75,7 +76,7 @@ class Answers:
         sock: connected to the client or not, it tells the MTU of the route to it.
         """
         if request.mode not in ("octet", "netascii"):
-            raise TransferError(wire.ILLEGAL, f"mode {request.mode} is not served, only octet and netascii")
+            raise TransferError(wire.ILLEGAL, f"mode {cut(request.mode)} is not served, only octet and netascii")
         limits = self._limits(sock, request.peer) if request.asked else options.Limits()
         return limits, self._clients.facts(request.peer[0], request.ifindex)
 

@@ -25,12 +25,18 @@ def told(serving: Serving, *kinds: str) -> Record:
 
 @pytest.mark.parametrize("opcode", [1, 2], ids=["read", "write"])
 @pytest.mark.parametrize("place", ["name", "mode", "option", "value"])
-def test_tftp(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, opcode: int, place: str) -> None:
-    """A request that is 60,000 octets long somewhere."""
-    texts = {"name": "file", "mode": "octet", "option": "blksize", "value": "512"} | {place: LONG}
+@pytest.mark.parametrize("length", [450, 1900, len(LONG)], ids=lambda length: f"{length}")
+def test_tftp(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, opcode: int, place: str, length: int
+) -> None:
+    """A request that is long somewhere, up to 60,000 octets; a shorter one is read further than those."""
+    texts = {"name": "file", "mode": "octet", "option": "blksize", "value": "512"} | {place: LONG[:length]}
     with Serving(monkeypatch, tmp_path) as serving:
-        serving.peer().ask(struct.pack("!H", opcode) + "".join(f"{x}\0" for x in texts.values()).encode())
+        peer = serving.peer()
+        peer.ask(struct.pack("!H", opcode) + "".join(f"{x}\0" for x in texts.values()).encode())
         serving.turn()
+        while (answer := peer.listen()) is not None:
+            assert len(answer) <= TEXT + ROOM
         serving.log.report(serving.now)
         for record in serving.log.kept:
             assert len(record.message) <= TEXT + ROOM, record.message[:100]
