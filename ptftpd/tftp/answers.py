@@ -76,7 +76,9 @@ class Answers:
         sock: connected to the client or not, it tells the MTU of the route to it.
         """
         if request.mode not in ("octet", "netascii"):
-            raise TransferError(wire.ILLEGAL, f"mode {cut(request.mode)} is not served, only octet and netascii")
+            raise TransferError(
+                wire.ILLEGAL, f"mode {cut(request.mode)} is not served, only octet and netascii"
+            )
         limits = self._limits(sock, request.peer) if request.asked else options.Limits()
         return limits, self._clients.facts(request.peer[0], request.ifindex)
 

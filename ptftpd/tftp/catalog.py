@@ -11,6 +11,7 @@ import os
 import posixpath
 import re
 from collections.abc import Iterator
+from functools import partial
 
 from ptftpd.errors import Faults, FileError
 from ptftpd.patterns import LONGEST
@@ -41,7 +42,8 @@ class Catalog:
         self._space = space or Space()
         self._sections: dict[str, str] = {}
         self._uploads: dict[str, str] = {}
-        self._tops = [names.relative(root) for root in settings.pxe.root]
+        tops = [names.relative(root) for root in settings.pxe.root]
+        self._root_in_front = [(partial(_without, f"{top}/"), ROOT_IN_FRONT) for top in tops]
         faults = Faults()
         with faults.noted():
             ignore_case = settings.tftp.ignore_case
@@ -76,7 +78,7 @@ class Catalog:
         path, quirks = self._rewritten(name, facts, writing=False)
         own = name.startswith(("/", "\\")) if path == name else None  # see Rules.check
         refusal: FileError | None = None
-        for attempt, ignore_case, quirk in self._attempts(path):
+        for attempt, ignore_case, mended in self._attempts(path):
             self._rules.check(names.relative(attempt), facts, writing=False, slash=own)
             for candidate in names.candidates(attempt, self._settings.client_directory, facts):
                 try:
@@ -89,26 +91,18 @@ class Catalog:
                 except FileError:
                     source.close()
                     raise
-                return source, (*quirks, quirk) if quirk else quirks
+                return source, (*quirks, *mended)
         assert refusal is not None
         raise refusal
 
-    def _attempts(self, path: str) -> Iterator[tuple[str, bool, str]]:
-        """Yield (name, whether its case is ignored, quirk); the next is for when the last was not found."""
-        yield path, False, ""
-        for mended, quirk in names.mended(path):
-            yield mended, False, quirk
-        for shorter in self._without_root(path):
-            yield shorter, False, ROOT_IN_FRONT
+    def _attempts(self, path: str) -> Iterator[tuple[str, bool, Quirks]]:
+        """Yield (name, whether its case is ignored, quirks); the next is for when the last was not found."""
+        forms = names.mended(path, (*names.QUIRKS, *self._root_in_front))
+        for name, quirks in forms:
+            yield name, False, quirks
         if self._settings.ignore_case:
-            yield names.cleaned(path) or path, True, "case differs"
-
-    def _without_root(self, path: str) -> Iterator[str]:
-        """Yield the name without the path of a root in front, as some devices ask for the whole path."""
-        asked = names.relative(path)
-        for top in self._tops:
-            if asked.startswith(f"{top}/"):
-                yield asked.removeprefix(f"{top}/")
+            for name, quirks in forms:
+                yield name, True, (*quirks, "case differs")
 
     def _admit(self, source: Source, facts: Facts) -> None:
         """Raise FileError when what was opened may not be served, whatever it was called."""
@@ -141,10 +135,10 @@ class Catalog:
         except FileError as error:
             if error.kind != FileError.NOT_FOUND:
                 raise
-            shorter = next(self._without_root(rewritten), None)
-            if shorter is None:
+            forms = names.mended(path, self._root_in_front)
+            if len(forms) == 1:
                 raise self._absent(posixpath.dirname(path), error) from None
-        return self._upload(shorter, facts, announced), (*quirks, ROOT_IN_FRONT)
+        return self._upload(forms[1][0], facts, announced), (*quirks, ROOT_IN_FRONT)
 
     def _upload(self, path: str, facts: Facts, announced: int | None) -> Upload:
         """Return the file to be written below the first root; the place that was opened decides."""
@@ -230,6 +224,15 @@ class Catalog:
             raise FileError(FileError.NOT_FOUND, f"the name is longer than {LONGEST} characters")
         path, used = self._rules.apply(name, facts, writing=writing)
         return path, (f"rewritten to {path} by {', '.join(used)}",) if used else ()
+
+
+def _without(top: str, name: str) -> str:
+    """Return the name without the path of a root in front of it."""
+    try:
+        path = names.relative(name)
+    except FileError:
+        return name
+    return path.removeprefix(top) if path.startswith(top) else name
 
 
 def _check_name(path: str) -> None:

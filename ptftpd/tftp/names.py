@@ -16,6 +16,9 @@ _DIRT = "".join(map(chr, (*range(0x21), ord(":"), 0x7F, 0xFF, *range(0xDC80, 0xD
 # A Raspberry Pi asks for its files in a directory named after its serial number, 8 hex digits, first.
 _SERIAL = re.compile(r"[0-9a-f]{8}/(?=.)")
 
+# Forms of one name that are looked up: three quirks and the path of a root in front make 16 of them.
+MAX_FORMS = 32
+
 # What a file on its way in is called, in a directory whose file system needs that.
 UNFINISHED = ".tftp.{n}.part"
 _UNFINISHED = re.compile(r"\.tftp\.[0-9]+\.part", re.IGNORECASE)
@@ -101,21 +104,30 @@ def signed_by_debian(name: str) -> str:
     return f"{directory}{slash}{_SIGNED[asked['program']]}{asked['machine']}.efi.signed"
 
 
-# When there is no file of the name asked for, what each of these makes of it is tried, in this order. The
-# words are for the record of the transfer. A quirk of further firmware is a function and a line here.
-QUIRKS: tuple[tuple[Callable[[str], str], str], ...] = (
+Quirk = tuple[Callable[[str], str], str]  # what mends a name, and the words for the record of the transfer
+
+# When there is no file of the name asked for, what these make of it is tried, alone and after each other. A
+# quirk of further firmware is a function and a line here, and what a later one has to see clean stands first.
+QUIRKS: tuple[Quirk, ...] = (
     (cleaned, "garbage behind the name"),
     (without_serial, "no directory for this Raspberry Pi's serial number"),
     (signed_by_debian, "the signed one of Debian's package, which has another name"),
 )
 
 
-def mended(name: str) -> Iterator[tuple[str, str]]:
-    """Yield (name, quirk) for each quirk of firmware that the name may have."""
-    for mend, quirk in QUIRKS:
-        result = mend(name)
-        if result not in ("", name):
-            yield result, quirk
+def mended(name: str, quirks: Iterable[Quirk] = QUIRKS) -> list[tuple[str, tuple[str, ...]]]:
+    """Return (name, its quirks) as it came and for all quirks that it may have at once, the fewest first.
+
+    A machine that leaves dirt behind a name has its other quirks as well: each is tried on what those before
+    it have made, in their order. No name is there twice, and of what combinations give MAX_FORMS at most.
+    """
+    forms: dict[str, tuple[str, ...]] = {name: ()}
+    for mend, quirk in quirks:
+        for form, used in list(forms.items()):
+            result = mend(form)
+            if result and len(forms) < MAX_FORMS:
+                forms.setdefault(result, (*used, quirk))
+    return sorted(forms.items(), key=lambda form: len(form[1]))
 
 
 def candidates(name: str, directories: Iterable[str], facts: Facts) -> Iterator[str]:

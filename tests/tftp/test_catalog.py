@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,17 @@ class TestUploadFaults:
             upload.close()
 
 
+# What machines make of a name of a file below a root. What dirt is behind comes last, what a path is in front
+# of comes first.
+ODD: dict[str, Callable[[str, Path], str]] = {
+    "case": lambda name, root: name.replace("boot", "BOOT"),
+    "shim": lambda name, root: name,
+    "root": lambda name, root: f"{root}/{name}",
+    "serial": lambda name, root: f"12ab34cd/{name.lstrip('/')}",
+    "dirt": lambda name, root: f"{name}\udcff",
+}
+
+
 class TestNames:
     @pytest.mark.parametrize(
         "name", ["boot/file", "/boot/file", "\\boot\\file", "//boot/./file", "x/../boot/file"]
@@ -127,6 +139,18 @@ class TestNames:
             put(own, "grubx64.efi")
             assert read(made, "grubx64.efi") == ("grubx64.efi", ())
 
+    @pytest.mark.parametrize("pair", itertools.combinations(ODD, 2), ids=" and ".join)
+    def test_quirks_at_once(self, tmp_path: Path, pair: tuple[str, str]) -> None:
+        """A machine that leaves dirt behind the names it asks for has its other quirks too: all pairs."""
+        put(tmp_path, "boot/grubnetx64.efi.signed")
+        name = "boot/grubx64.efi" if "shim" in pair else "boot/grubnetx64.efi.signed"
+        for each in pair:
+            name = ODD[each](name, tmp_path)
+        with catalog(tmp_path, tftp=Tftp(ignore_case="case" in pair)) as made:
+            text, quirks = read(made, name)
+        assert text == "boot/grubnetx64.efi.signed"
+        assert len(quirks) == len(set(quirks)) == 2
+
     @pytest.mark.parametrize("name", ["file\udcff", "grub.cfg:", "12ab34cd/file"])
     def test_the_exact_name_comes_first(self, tmp_path: Path, name: str) -> None:
         put(tmp_path, "file", "grub.cfg", name)
@@ -144,7 +168,7 @@ class TestNames:
         with catalog(first, roots=(second,), tftp=Tftp(ignore_case=True)) as made:
             assert read(made, "boot/bcd") == ("boot/bcd", ())
             assert read(made, "Boot\\Bcd") == ("BOOT/BCD", ("case differs",))
-            assert read(made, "Boot/Bcd\udcff") == ("BOOT/BCD", ("case differs",))
+            assert read(made, "Boot/Bcd\udcff") == ("BOOT/BCD", ("garbage behind the name", "case differs"))
         with catalog(first) as made:
             assert refused(made, "boot/bcd")[0] == FileError.NOT_FOUND
 

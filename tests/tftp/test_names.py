@@ -104,6 +104,27 @@ def test_what_shim_loads_next(name: str, signed: str) -> None:
     assert names.signed_by_debian(name) == signed
 
 
+def test_forms_of_a_name() -> None:
+    """All that its quirks may make of it, the fewest at once first, each name once."""
+    dirt, serial, signed = (words for _, words in names.QUIRKS)
+    assert names.mended("file") == [("file", ())]
+    assert names.mended("12ab34cd/grubx64.efi:") == [
+        ("12ab34cd/grubx64.efi:", ()),
+        ("12ab34cd/grubx64.efi", (dirt,)),
+        ("grubx64.efi:", (serial,)),
+        ("grubx64.efi", (dirt, serial)),
+        ("12ab34cd/grubnetx64.efi.signed", (dirt, signed)),
+        ("grubnetx64.efi.signed", (dirt, serial, signed)),
+    ]
+
+
+@pytest.mark.parametrize("count", [5, 6, 50])
+def test_forms_are_bounded(count: int) -> None:
+    """So many are looked up, whatever roots and quirks there are."""
+    quirks = [(lambda name, n=n: f"{name}{n}", str(n)) for n in range(count)]
+    assert len(names.mended("file", quirks)) == names.MAX_FORMS
+
+
 def test_candidates_begin_in_the_clients_own_directories() -> None:
     """In the order of the setting, and only where all of the placeholders are known."""
     templates = ("{mac}", "clients/{class}/{host}", "{address}", "everybody")

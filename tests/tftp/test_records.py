@@ -26,9 +26,7 @@ def told(serving: Serving, *kinds: str) -> Record:
 @pytest.mark.parametrize("opcode", [1, 2], ids=["read", "write"])
 @pytest.mark.parametrize("place", ["name", "mode", "option", "value"])
 @pytest.mark.parametrize("length", [450, 1900, len(LONG)], ids=lambda length: f"{length}")
-def test_tftp(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, opcode: int, place: str, length: int
-) -> None:
+def test_tftp(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, opcode: int, place: str, length: int) -> None:
     """A request that is long somewhere, up to 60,000 octets; a shorter one is read further than those."""
     texts = {"name": "file", "mode": "octet", "option": "blksize", "value": "512"} | {place: LONG[:length]}
     with Serving(monkeypatch, tmp_path) as serving:
