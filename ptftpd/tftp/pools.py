@@ -40,7 +40,7 @@ class Pool:
     def submit(self, job: Job, done: Done, now: float, *, always: bool = False) -> None:
         """Do a job in a thread, then call done(result) in the loop; FileError when the root is busy.
 
-        The result is an exception if the job raised one. always: also when it is busy, for what releases.
+        The result is an exception if the job raised one. always: also when it is busy.
         """
         if not always and (self.stuck(now) or self._jobs.qsize() >= WAITING):
             raise FileError(FileError.BUSY, "the server is busy: the file system does not answer",

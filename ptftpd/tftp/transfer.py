@@ -7,7 +7,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
-from ptftpd.errors import FileError
 from ptftpd.log import Log
 from ptftpd.loop import INF, Loop
 from ptftpd.tftp import options, wire
@@ -307,16 +306,11 @@ class Transfer:
     def _step_aside(self, step: Callable[[], memoryview | bytes | None], now: float) -> None:
         """Let a thread take a step of the machine; until it comes back nobody else touches that.
 
-        No timer of the machine runs meanwhile, and what comes for it waits in the socket.
+        No timer of the machine runs meanwhile, and what comes for it waits in the socket. It is never turned
+        away: a thousand uploads may end at once, and there are no more steps than transfers.
         """
         owner = self._owner
-        try:
-            owner.pools.submit(self._file.root, step, partial(self._came_back, self.machine))
-        except FileError as error:
-            self._end(Failure(wire.UNDEFINED, error.explained), now)
-            self._tell(error.reason)
-            self.close()
-            return
+        owner.pools.submit(self._file.root, step, partial(self._came_back, self.machine), always=True)
         self._aside = now
         self._ignore()
         owner.loop.cancel(self)
