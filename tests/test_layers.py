@@ -36,6 +36,7 @@ tftp.clients tftp.uploads tftp.sources tftp.record client.job client.place
 links runs rivals
 tftp.pools
 loop net neighbours log tftp.files tftp.chunks tftp.space dhcp.store
+tftp.permissions
 tftp.roots account orders sinks systemd trust
 tftp.casefold tftp.mounts
 dhcp.explain

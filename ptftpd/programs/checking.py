@@ -15,7 +15,7 @@ from ptftpd.ini import files, read_file
 from ptftpd.log import Log
 from ptftpd.program import DIRECTORY, Program
 from ptftpd.settings import Settings
-from ptftpd.tftp.files import EXAMPLES, HIDDEN
+from ptftpd.tftp.permissions import EXAMPLES, HIDDEN
 from ptftpd.values import Values
 
 OWN = ("/tmp", "/var/tmp")  # by PrivateTmp=: systemd.exec(5)

@@ -17,8 +17,9 @@ from ptftpd.errors import Faults, FileError
 from ptftpd.patterns import LONGEST
 from ptftpd.settings import Settings
 from ptftpd.tftp import names
-from ptftpd.tftp.files import Source, Tree, local, remote, unwritable
+from ptftpd.tftp.files import Source, Tree, local, remote
 from ptftpd.tftp.names import Facts
+from ptftpd.tftp.permissions import unwritable
 from ptftpd.tftp.remap import Rules
 from ptftpd.tftp.roots import Tell
 from ptftpd.tftp.space import Space

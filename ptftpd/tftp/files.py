@@ -12,14 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ptftpd import account
 from ptftpd.errors import ConfigError, Faults, FileError
 from ptftpd.tftp.content import CacheKey
 from ptftpd.tftp.mounts import Mounts
+from ptftpd.tftp.permissions import in_the_way, remedy
 from ptftpd.tftp.roots import LEADS_OUT, OpenRoot, Root, Tell
 
-HIDDEN = ("/home", "/root", "/run/user")  # by ProtectHome=: systemd.exec(5)
-EXAMPLES = "/usr/share/doc/ptftpd/examples"
 UTF8 = sys.getfilesystemencoding() == "utf-8"
 IOV_MAX = 1024  # Linux: views in one preadv(2)
 
@@ -140,7 +138,7 @@ class Tree:
             try:
                 self._roots.append(Root(root, self._mounts, tell))
             except OSError as error:
-                reason = f"root directory {root}: {error.strerror}: {_remedy(root, error)}"
+                reason = f"root directory {root}: {error.strerror}: {remedy(root, error)}"
                 faults.note(ConfigError(reason, source=source))
         if faults:
             self.close()
@@ -311,44 +309,3 @@ def _explained(root: OpenRoot, relative: str, error: FileError) -> FileError:
     elif error.reason == NO_PERMISSION:
         detail = in_the_way(posixpath.join(root.top, relative))
     return FileError(error.kind, error.reason, detail)
-
-
-def in_the_way(path: str) -> str:
-    """Return the first part of a path that keeps this process from it, with its mode and owner."""
-    part = "/"
-    for name in [*path.strip("/").split("/"), ""]:
-        try:
-            status = os.stat(part)
-            mode = os.X_OK if name else os.R_OK
-            if name and not stat.S_ISDIR(status.st_mode):
-                break
-            if not os.access(part, mode, effective_ids=True):
-                owner = f"{account.name(status.st_uid)}:{account.group(status.st_gid)}"
-                return f"{part} has mode {stat.S_IMODE(status.st_mode):04o} and belongs to {owner}"
-        except OSError:
-            break
-        part = posixpath.join(part, name)
-    return ""
-
-
-def unwritable(directory: int) -> str:
-    """Return why no file can be made in an open directory, '' when it can."""
-    if os.fstatvfs(directory).f_flag & os.ST_RDONLY:
-        return f"is read-only; a service writes where ReadWritePaths= lets it: uploads.conf in {EXAMPLES}"
-    if not os.access(f"/proc/self/fd/{directory}", os.W_OK | os.X_OK):
-        return f"user {account.name()} may not write there: chown it"
-    return ""
-
-
-def _remedy(root: str, error: OSError) -> str:
-    """Return what is to be done about a root that cannot be opened."""
-    real = os.path.realpath(root) + "/"
-    hidden = next((top for top in HIDDEN if real.startswith(f"{top}/")), "")
-    if hidden and os.path.isdir(hidden) and stat.S_IMODE(os.stat(hidden).st_mode) == 0:
-        return f"systemd hides {hidden} from services; name another, or see home.conf in {EXAMPLES}"
-    if error.errno == errno.EACCES:
-        return f"let user {account.name()} enter it and those above"
-    if error.errno != errno.ENOENT:
-        return "name a directory"
-    own = "INVOCATION_ID" in os.environ and real.startswith(("/tmp/", "/var/tmp/"))  # a service of systemd
-    return "a service has a /tmp of its own: name another" if own else "create it or name another"

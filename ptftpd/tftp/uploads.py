@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from itertools import count
 
 from ptftpd.errors import FileError
-from ptftpd.tftp.files import NO_PERMISSION, failure, unwritable
+from ptftpd.tftp.files import NO_PERMISSION, failure
 from ptftpd.tftp.names import UNFINISHED
+from ptftpd.tftp.permissions import unwritable
 from ptftpd.tftp.space import Promise, Space
 
 CHUNK = 1 << 14  # octets gathered before a write, by each upload

@@ -121,7 +121,7 @@ class TestOverlay:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A container may be without /run/user."""
-        monkeypatch.setattr("ptftpd.tftp.files.HIDDEN", (f"{tmp_path}/absent",))
+        monkeypatch.setattr("ptftpd.tftp.permissions.HIDDEN", (f"{tmp_path}/absent",))
         with pytest.raises(ConfigError, match=r"/absent/root: No such file or directory: create it or"):
             Tree([f"{tmp_path}/absent/root"])
 
