@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
@@ -87,6 +88,10 @@ class Log:
         """Write one record for each line of a text, such as that of an error."""
         for line in text.splitlines():
             self.record(priority, kind, f"{before}{line}")
+
+    def failed(self, what: str, error: BaseException) -> None:
+        """Record an error of our own, with its traceback: it ends what it happened to, and nothing else."""
+        self.lines(ERROR, "", "".join(traceback.format_exception(error)), before=f"{what}: ")
 
     def record(self, priority: int, kind: str, message: str, **fields: object) -> None:
         """Write one record; fields are named as the journal has them, in capitals (TFTP_FILE)."""

@@ -38,7 +38,11 @@ TEXT = 1 << 13
 
 
 class Answers:
-    """The answers of one configuration; a reload makes new ones."""
+    """The answers of one configuration; a reload makes new ones.
+
+    They are never closed: threads may be about to open a file by them. With the last who uses them, they and
+    the roots' descriptors are gone.
+    """
 
     def __init__(
         self,
@@ -61,10 +65,6 @@ class Answers:
         self._catalog = Catalog(settings, space, tell)
         self._clients = Clients(settings)
         self._refuse = frozenset(options.KNOWN if settings.tftp.rfc1350 else settings.tftp.refuse_option)
-
-    def close(self) -> None:
-        """Release the roots; open files stay open."""
-        self._catalog.close()
 
     def upload_faults(self) -> Iterator[str]:
         """Yield a sentence for each directory for uploads that cannot be used."""

@@ -145,9 +145,9 @@ class Tree:
         faults.check()
 
     def close(self) -> None:
-        """Release the descriptors."""
-        while self._roots:
-            self._roots.pop().close()
+        """Release the descriptors now. Where threads may use it, letting go of it does that, in time."""
+        for root in self._roots:
+            root.close()
         self._mounts.close()
 
     def open(self, relative: str, *, ignore_case: bool = False) -> Source:

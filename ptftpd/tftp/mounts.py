@@ -67,6 +67,10 @@ class Mounts:
         self._poll.register(self._table, select.POLLPRI)
         self._read()
 
+    def __del__(self) -> None:
+        """Release the descriptor."""
+        self.close()
+
     def close(self) -> None:
         """Release the descriptor; what was mounted last counts from now on."""
         with self._lock:

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from ptftpd.errors import FileError
+from ptftpd.log import Log
 from ptftpd.loop import INF, Loop
+from ptftpd.texts import cut
 from ptftpd.tftp.files import Source
 from ptftpd.tftp.mounts import ElsewhereError, permitted
 from ptftpd.tftp.pools import Pools
@@ -24,7 +26,9 @@ Key = tuple[Peer, str, bytes]
 class Openings:
     """The files that are being opened in threads; bounded by what the pools take."""
 
-    def __init__(self, loop: Loop, pools: Pools) -> None:
+    def __init__(self, loop: Loop, pools: Pools, log: Log) -> None:
+        """log: for what is wrong with this program itself."""
+        self.log = log
         self._loop, self._pools = loop, pools
         self._running: dict[Key, _Opening] = {}
 
@@ -50,7 +54,14 @@ class Openings:
                 return
             _Opening(self, request, job, done).go_to(elsewhere.root)
             return
+        except Exception as error:
+            result = self.failed(request, error)
         done(result)
+
+    def failed(self, request: Request, error: BaseException) -> FileError:
+        """Record an error of our own; return what its client, and nobody else, is told."""
+        self.log.failed(f"opening {cut(request.name)} for {request.peer[0]}", error)
+        return FileError(FileError.UNDEFINED, "the server failed")
 
     def look(self, job: Callable[[], list[str]], done: Callable[[list[str] | Exception], None]) -> None:
         """Call done() with what job(), which is about one root and asked for by no client, finds out.
@@ -88,7 +99,7 @@ class _Opening:
     """One file that is being opened; it has a deadline for the loop."""
 
     def __init__(self, owner: Openings, request: Request, job: Callable[[], Opened], done: Done) -> None:
-        self.client = request.client
+        self.client, self._request = request.client, request
         self._owner, self._job, self._done = owner, job, done
         self._key = _key(request)
         self._roots: frozenset[str] = frozenset()
@@ -135,8 +146,7 @@ class _Opening:
         elif isinstance(result, tuple | FileError):
             self.answer(result)
         else:
-            self.answer(FileError(FileError.UNDEFINED, "the server failed"))
-            raise result
+            self.answer(self._owner.failed(self._request, result))
 
 
 def _key(request: Request) -> Key:

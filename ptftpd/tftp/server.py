@@ -78,7 +78,7 @@ class Server:
         self._sources = Sources()
         self._locals: set[str] = set()  # addresses of this machine that were asked
         self.pools = Pools(loop)
-        self._openings = Openings(loop, self.pools)
+        self._openings = Openings(loop, self.pools, log)
         self._ifindex = ifindex
         self._draining = False
         self._sockets = tuple(sockets)
@@ -97,10 +97,9 @@ class Server:
         answers = self._answers_by(settings)
 
         def commit() -> None:
-            self._answers.close()
             self._apply(settings, answers)
 
-        return Change(commit, answers.close)
+        return Change(commit)
 
     def reload(self, settings: Settings) -> None:
         """Answer new requests by other settings. Error changes nothing."""
@@ -114,7 +113,12 @@ class Server:
         """Record what uploads lack, before a client finds out."""
 
         def record(faults: list[str] | Exception) -> None:
-            for fault in faults if isinstance(faults, list) else ():  # busy: its clients are told so
+            if isinstance(faults, FileError):
+                return  # busy: its clients are told so
+            if isinstance(faults, Exception):
+                self.log.failed("looking for what uploads lack", faults)
+                return
+            for fault in faults:
                 self.log.warning("", fault)
 
         answers = self._answers
@@ -139,7 +143,6 @@ class Server:
             transfer.abandon("the server was stopped", self.loop.now)
         self._openings.close()
         self._close_sockets()
-        self._answers.close()
         self.pools.close()
 
     def _close_sockets(self) -> None:

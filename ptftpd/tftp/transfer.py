@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from ptftpd.log import Log
 from ptftpd.loop import INF, Loop
+from ptftpd.texts import cut
 from ptftpd.tftp import options, wire
 from ptftpd.tftp.limits import STALLED
 from ptftpd.tftp.outcome import Failure, Outcome
@@ -327,8 +328,10 @@ class Transfer:
         self._hear()
         owner.loop.cancel(self)
         if isinstance(result, BaseException):
+            owner.log.failed(f"{cut(self.request.name)} for {self.request.peer[0]}", result)
+            self._tell("the server failed")
             self.abandon("the server failed", now)
-            raise result
+            return
         machine.postpone(now - since)
         if self._opening:
             self._is_answered()

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from ptftpd.errors import FileError
+from ptftpd.log import ERROR
 from ptftpd.loop import Loop
+from ptftpd.settings import Pxe, Settings
 from ptftpd.tftp import mounts, openings, wire
-from ptftpd.tftp.files import Tree
+from ptftpd.tftp.files import Source, Tree
 from ptftpd.tftp.mounts import ElsewhereError, Mounts, permitted
 from ptftpd.tftp.outcome import Backoff
 from ptftpd.tftp.pools import STUCK, THREADS, WAITING, Pools
@@ -126,11 +128,9 @@ class TestMounts:
     def test_kinds(self, tmp_path: Path, line: str, hangs: bool) -> None:
         """Disks and memory do not hang; servers and daemons may, and what is not known."""
         (tmp_path / "mountinfo").write_text(self.TABLE + line)
-        made = Mounts.__new__(Mounts)
-        made._table = os.open(tmp_path / "mountinfo", os.O_RDONLY)
-        made._read()
-        assert made._hanging is hangs
-        os.close(made._table)
+        made = Mounts(str(tmp_path / "mountinfo"))
+        assert made.may_hang() is hangs
+        made.close()
 
     def test_this_machine(self, tmp_path: Path) -> None:
         made = Mounts()
@@ -293,6 +293,85 @@ class TestServer:
                 if block % 2 == 0:
                     reader.answer(ack(block))
             assert error_code_of(serving, rrq("absent")) == wire.NOT_FOUND
+
+    def test_a_reload_while_files_are_being_opened(self, monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
+        """What was asked before it is answered by the settings of then, though most of it begins after it."""
+        monkeypatch.setattr(Mounts, "may_hang", lambda self: True)
+        monkeypatch.setattr(Mounts, "file_may_hang", lambda self, fd: True)
+        go, real = threading.Event(), os.open
+
+        def slow(path: Any, flags: int, *more: Any, **kinds: Any) -> int:
+            if threading.current_thread() is not threading.main_thread():
+                assert go.wait(10)
+            return real(path, flags, *more, **kinds)
+
+        with Serving(monkeypatch, root, uploads="create") as serving:
+            before = len(os.listdir("/proc/self/fd"))
+            (root / "other").mkdir()
+            monkeypatch.setattr(os, "open", slow)
+            serving.wait = False
+            readers, writers = ([serving.peer() for _ in range(count)] for count in (5, 4))
+            for number, writer in enumerate(writers):
+                writer.ask(wrq(f"new{number}"))
+            for reader in readers:
+                reader.ask(rrq("file"))
+            serving.turn()
+            for _ in range(3):
+                serving.server.reload(serving.settings)
+            serving.server.reload(Settings(pxe=Pxe(root=(str(root / "other"),))))
+            go.set()
+            serving.wait = True
+            for number, writer in enumerate(writers):
+                writer.expect(ack(0))
+                writer.answer(data(1, b"x"))
+                writer.expect(ack(1))
+                assert (root / f"new{number}").read_bytes() == b"x"
+            for reader in readers:
+                reader.expect(data(1, OCTETS[:512]))
+                reader.answer(wire.make_error(0, "enough"))
+            serving.turn(60.0)
+            assert error_code_of(serving, rrq("file")) == wire.NOT_FOUND
+            peers = 1 + len(readers) + len(writers)
+            assert len(os.listdir("/proc/self/fd")) <= before + peers, "the old roots are closed"
+
+    @pytest.mark.parametrize("threads", [False, True])
+    def test_an_error_of_our_own_ends_one_request(
+        self, monkeypatch: pytest.MonkeyPatch, root: Path, threads: bool
+    ) -> None:
+        """Its client is told, the record has the traceback, and the server goes on."""
+        monkeypatch.setattr(Mounts, "may_hang", lambda self: threads)
+
+        def broken(tree: Tree, name: str, **more: Any) -> Source:
+            if name == "file":
+                raise AssertionError("a fault")
+            return real(tree, name, **more)
+
+        real = Tree.open
+        (root / "good").write_bytes(b"good")
+        with Serving(monkeypatch, root) as serving:
+            monkeypatch.setattr(Tree, "open", broken)
+            assert asked(serving, rrq("file")).endswith(b"the server failed\0")
+            assert serving.peer().get(rrq("good")) == b"good"
+            told = [record.message for record in serving.log.kept if record.priority == ERROR]
+            assert any("AssertionError: a fault" in line for line in told)
+            assert any("in broken" in line for line in told)
+
+    def test_an_error_of_our_own_ends_one_transfer(self, monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
+        """That of a thread, too."""
+        monkeypatch.setattr(Mounts, "may_hang", lambda self: True)
+        monkeypatch.setattr(Mounts, "file_may_hang", lambda self, fd: True)
+
+        def broken(source: Source, views: Any, offset: int) -> int:
+            raise AssertionError("a fault")
+
+        with Serving(monkeypatch, root) as serving:
+            with monkeypatch.context() as patch:
+                patch.setattr(Source, "read", broken)
+                assert asked(serving, rrq("file")).endswith(b"the server failed\0")
+            assert serving.server.transfers == {}
+            assert serving.log.only("send-failed").message.endswith("the server failed")
+            assert any("AssertionError: a fault" in record.message for record in serving.log.kept)
+            assert serving.peer().get(rrq("file")) == OCTETS
 
     def test_one_client_opens_few_at_once(self, monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
         """Those of others need threads, too; the same request again is not one more."""
