@@ -177,11 +177,15 @@ class Supervisor:
             self._due[number] = time.monotonic() + PAUSE
 
     def _relay(self) -> None:
-        """Do what the signals that came ask for."""
+        """Do what the signals that came ask for: reloads one after the other, but a stop waits for none."""
+        if any(number != signal.SIGHUP for number in self._caught):
+            self._caught = [number for number in self._caught if number != signal.SIGHUP]
+            self._abandon()
         while self._caught and not (self._reload and self._caught[0] == signal.SIGHUP):
             number = self._caught.pop(0)
             if number == signal.SIGHUP:
-                self._begin_reload()
+                if not self._stopping:
+                    self._begin_reload()
                 continue
             self._stopping = True
             self._due.clear()
@@ -224,6 +228,12 @@ class Supervisor:
             self._refuse(refusal)
         else:
             reload.change.commit()  # READY=1 follows when all have said that they took it
+
+    def _abandon(self) -> None:
+        """Forget the reload that is not decided yet, if there is one: a worker that hangs holds up no other."""
+        if self._reload:
+            self._reload.change.discard()
+            self._reload = None
 
     def _refuse(self, sentence: str) -> None:
         record_refusal(self._log, sentence)

@@ -1,9 +1,10 @@
 """A supervisor whose workers do as they are told, which prints what it would notify: supervised.py DEED...
 
 Deeds: exit=CODE, raise, late (slow to begin), crash (it is killed, at first), refuse (no reload suits it),
-fail (a reload kills it), deaf (it does not answer when it is to prepare one); any other word is just the
-worker's name. The settings are a number: each SIGHUP brings the next, but "bad" for the third. Every worker
-tells which it has. The forks for one that was killed fail until another worker has other settings.
+fail (a reload kills it), deaf (it does not answer when it is to prepare one; deaf=SECONDS: for which it has
+so long); any other word is just the worker's name. The settings are a number: each SIGHUP brings the next,
+but "bad" for the third. Every worker tells which it has. The forks for one that was killed fail until another
+worker has other settings.
 """
 
 from __future__ import annotations
@@ -99,5 +100,6 @@ def show(state: str) -> None:
 if __name__ == "__main__":
     forks, settings, read = 0, 0, 0
     real_fork, os.fork = os.fork, fork
-    workers.PAUSE, workers.PREPARE_TIMEOUT = PAUSE, PATIENCE
+    patience = max((float(deed[5:]) for deed in sys.argv[1:] if deed.startswith("deaf=")), default=PATIENCE)
+    workers.PAUSE, workers.PREPARE_TIMEOUT = PAUSE, patience
     sys.exit(Supervisor(Log("test"), COUNT, work, show, prepare).run())

@@ -166,6 +166,20 @@ def test_stop(start: Start, number: int) -> None:
     assert "died" not in it.text()
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_waits_for_no_reload(start: Start, number: int) -> None:
+    """One worker hung, so the others went on for the 20 s that it had to prepare the reload."""
+    it = start("a", "deaf=600")
+    it.wait_for("READY=1")
+    it.process.send_signal(signal.SIGHUP)
+    it.wait_for("RELOADING=1")
+    it.process.send_signal(signal.SIGHUP)
+    it.process.send_signal(number)
+    assert it.process.wait(PATIENCE) == 0
+    assert "discarded" in it.text()
+    assert it.text().count("RELOADING=1") == 1
+
+
 def test_a_bug_leaves_its_trace(start: Start) -> None:
     """And the program ends, as without workers."""
     it = start("a", "raise")
