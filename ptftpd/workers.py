@@ -230,7 +230,7 @@ class Supervisor:
             reload.change.commit()  # READY=1 follows when all have said that they took it
 
     def _abandon(self) -> None:
-        """Forget the reload that is not decided yet, if there is one: a worker that hangs holds up no other."""
+        """Give up the reload that is not decided yet, if any: a worker that hangs holds up no other."""
         if self._reload:
             self._reload.change.discard()
             self._reload = None

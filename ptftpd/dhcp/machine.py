@@ -3,9 +3,11 @@
 A client's address is in one of these states, and moved by these messages and by time:
 
     free -> offered      DISCOVER; back to free after a minute, or when the client takes another's offer;
-                         another's as soon as that finds nothing free
+                         another's, after 2 s, as soon as that finds nothing free
     offered -> leased    REQUEST in SELECTING, naming this server, by the client that was offered it
     leased -> leased     REQUEST in RENEWING, REBINDING or INIT-REBOOT
+    free -> on its word  the same of a client of which no record is left: another's when nothing else is free;
+                         leased once it answers an offer, or goes on when half the time is over
     leased -> free       RELEASE, or the end of the lease; the client gets it back while nobody needs it
     leased -> quarantine DECLINE by the client that has a lease of it; free after the time set
 
@@ -135,6 +137,9 @@ class Machine:
 
     def _discover(self, asked: Request, network: Network, outcome: Outcome, now: float) -> None:
         lease = network.pool.offer(asked.key, asked.address, now)
+        if lease is None and network.pool.is_firm(now):
+            outcome.ignored = "every free address was offered just now"  # it asks again
+            return
         if lease is None and not self._can_look(network) and network.pool.reclaim(now):
             lease = network.pool.offer(asked.key, asked.address, now)
         why = _why_not_its_own(asked, network, lease, now)
@@ -183,7 +188,8 @@ class Machine:
         """Return whether this server leased the client an address before, or leased this one to another.
 
         SELECTING and RENEWING say so by themselves: they name this server, or are sent to it alone, from the
-        address. The leases may have been lost since; a lease of a free address is then granted anew.
+        address. The leases may have been lost since; a lease of a free address is then granted anew, on the
+        client's word: see pool.py for what that is worth.
         """
         renewed_from_there = asked.state == RENEWING and asked.source == asked.ciaddr
         if asked.state == SELECTING or renewed_from_there or asked.key in network.plan.subnet.reserved:

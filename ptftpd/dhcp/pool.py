@@ -4,8 +4,10 @@ An address is fresh (no record), nobody's, held by an offer, leased, expired, or
 when neither its lease nor an offer of it runs any more; the record stays, so that its client gets it back,
 until another client needs it. Fresh addresses go first, then those that have been free for longest.
 
-When none is free, a newcomer takes the place of the oldest offer: a DISCOVER proves nothing, not even that
-whoever it names is there. A lease is never taken: its client answered an offer with a REQUEST.
+What proves nothing takes nothing: when no address is free, a newcomer is given the least proven one.
+That is the oldest offer, as a DISCOVER does not even prove that whoever it names is there, but not one of the
+last 2 s, in which its client may answer; then the oldest lease granted on its client's word, when no record
+said that it had the address. A lease that followed an offer, or was renewed in its own time, is never taken.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from math import inf
 from ptftpd.dhcp.subnet import Subnet
 
 OFFER_TIME = 60.0  # seconds an offer is kept: firmware waits up to 16 s for others, then may start over
+FIRM = 2.0  # seconds in which an offer gives way to nobody: firmware compares offers before it takes one
 SHORTEST_QUARANTINE = (
     60.0  # seconds, though no address is left: whoever declined one would get it back at once
 )
@@ -40,6 +43,7 @@ class Lease:
     client_id: bytes = b""
     architecture: str = ""  # what the client said it is: its later programs do not say
     held: float = -inf  # until when it is kept for the client that was offered it; never stored
+    on_word: bool = False  # leased on its client's word alone; never stored, a restart believes what is
     conflicts: int = 0  # how often in a row another machine was found to use it
 
     @property
@@ -77,9 +81,9 @@ class Pool:
         self._kept = frozenset(subnet.reserved.values())
         self._untouched = subnet.dynamic()
         self._fresh: deque[int] = deque()  # those of them looked at already
-        self._offered: dict[
-            int, None
-        ] = {}  # addresses, that of the oldest offer first; some are leased since
+        # Address -> when it was offered first, in this order; some are leased since. Who asks again is not
+        # given more time: whoever did so each second would keep all of them.
+        self._offered: dict[int, float] = {}
         for lease in sorted(leases, key=lambda lease: lease.expires):
             if subnet.is_dynamic(lease.address) or lease.address in self._kept:
                 self._by_address[lease.address] = lease
@@ -88,7 +92,10 @@ class Pool:
                 self._enqueue(lease)
         self._quarantined = {each.address: None for each in self._by_address.values() if not each.key}
         held = (each for each in self._by_address.values() if each.held > -inf and each.expires == -inf)
-        self._offered |= {lease.address: None for lease in sorted(held, key=lambda lease: lease.held)}
+        by_age = sorted(held, key=lambda lease: lease.held)
+        self._offered |= {lease.address: lease.held - OFFER_TIME for lease in by_age}
+        # Leases granted on their clients' word, the oldest first; some have been proven, or ended, since.
+        self._on_word = {lease.address: None for lease in self._by_address.values() if lease.on_word}
 
     def find(self, key: bytes) -> Lease | None:
         """Return the record of a client's address: held, leased or expired."""
@@ -129,9 +136,10 @@ class Pool:
         if address is None:
             return None
         lease = self._claim(key, address)
+        if address not in self._offered or lease.held <= now:
+            self._offered.pop(address, None)
+            self._offered[address] = now
         lease.held = now + OFFER_TIME
-        self._offered.pop(address, None)
-        self._offered[address] = None
         self._enqueue(lease)
         return lease
 
@@ -140,7 +148,13 @@ class Pool:
 
         A lease that was promised for longer keeps its end: who forges a renewal shortens nobody's.
         """
+        on_word = not self._is_proven(key, address, now)
         lease = self._claim(key, address)
+        lease.on_word = on_word
+        if on_word:
+            self._on_word.setdefault(address)
+        else:
+            self._on_word.pop(address, None)
         before = self._by_key[key]
         if lease.expires > now:
             lease.conflicts = 0  # its client has had it, and goes on with it
@@ -155,7 +169,7 @@ class Pool:
         if before is lease:
             return (lease,)
         self._by_key[key] = lease
-        before.key, before.expires, before.held = b"", -inf, -inf
+        before.key, before.expires, before.held, before.on_word = b"", -inf, -inf, False
         self._enqueue(before)
         return before, lease
 
@@ -214,6 +228,10 @@ class Pool:
         lease.expires = lease.held = -inf
         self._enqueue(lease)
 
+    def is_firm(self, now: float) -> bool:
+        """Return whether newcomers are to wait for offers of the last 2 s to be taken, or to give way."""
+        return now - next(iter(self._offered.values()), -inf) < FIRM
+
     def upcoming(self, count: int, now: float) -> list[int]:
         """Return the addresses that the next new clients would get, at most so many."""
         fresh = self._next_fresh(count)
@@ -238,8 +256,10 @@ class Pool:
         for address in (self.subnet.reserved.get(key), own and own.address, self._instead(key, now), wanted):
             if address and self._available(key, address, now):
                 return address
-        address = self._next_free(now)
-        return self._oldest_offer(now) if address is None else address
+        for find in (self._next_free, self._oldest_offer, self._oldest_on_word):
+            if (address := find(now)) is not None:
+                return address
+        return None
 
     def _instead(self, key: bytes, now: float) -> int:
         """Return what a client is offered whose address is kept for another by now; 0 for nothing."""
@@ -266,15 +286,41 @@ class Pool:
         return None
 
     def _oldest_offer(self, now: float) -> int | None:
-        """Return the address of the oldest offer that was not taken, None for none."""
+        """Return the address of the oldest offer that was not taken; not of one of the last 2 s."""
         offered = self._offered
         while offered:
-            address = next(iter(offered))
-            del offered[address]
+            address, since = next(iter(offered.items()))
             lease = self._by_address[address]
-            if lease.held > now >= lease.expires and address not in self._kept:
+            gives_way = lease.held > now >= lease.expires and address not in self._kept
+            if gives_way and now - since < FIRM:
+                return None
+            del offered[address]
+            if gives_way:
                 return address
         return None
+
+    def _oldest_on_word(self, now: float) -> int | None:
+        """Return the address of the oldest lease that was granted on its client's word, None for none."""
+        while self._on_word:
+            address = next(iter(self._on_word))
+            del self._on_word[address]
+            lease = self._by_address[address]
+            if lease.on_word and lease.expires > now and address not in self._kept:
+                return address
+        return None
+
+    def _is_proven(self, key: bytes, address: int, now: float) -> bool:
+        """Return whether anything but its own word says that a client may have an address.
+
+        That is a reservation, an offer of it, or a lease before; where that was granted on its word too, an
+        offer since, or that it goes on with the lease when half of it is over, as clients do.
+        """
+        if self.subnet.reserved.get(key) == address:
+            return True
+        lease = self._by_address.get(address)
+        if lease is None or lease.key != key:
+            return False
+        return not lease.on_word or lease.held > now or now >= lease.expires - lease.seconds / 2
 
     def _next_fresh(self, count: int) -> list[int]:
         """Return addresses without a record that any client may be given, at most so many."""
@@ -303,6 +349,7 @@ class Pool:
         if self._by_key.get(lease.key) is lease:
             del self._by_key[lease.key]
         lease.key, lease.hardware, lease.client_id, lease.architecture = b"", b"", b"", ""
+        lease.on_word = False
 
     def _enqueue(self, lease: Lease) -> None:
         """See to it that the address comes up when it is free; an entry that is early enough stays.

@@ -18,7 +18,7 @@ from ptftpd import net
 from ptftpd.dhcp import options, wire
 from ptftpd.dhcp.machine import RELEASED
 from ptftpd.dhcp.monitor import AGAIN, WAIT
-from ptftpd.dhcp.pool import OFFER_TIME
+from ptftpd.dhcp.pool import FIRM, OFFER_TIME
 from ptftpd.dhcp.server import Server
 from ptftpd.dhcp.store import Store
 from ptftpd.dhcp.wire import Message
@@ -104,6 +104,7 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
 def test_a_hundred_discovers(stage: Stage) -> None:
     """The pool was empty for a minute, and four datagrams a second kept it so."""
     stage.forged(1000, lambda number: message(options.DISCOVER, mac(1000 + number)))
+    stage.loop.now += FIRM
     assert stage.lease(1)
 
 
@@ -118,6 +119,7 @@ def test_a_hundred_declines(stage: Stage) -> None:
 
     stage.forged(200, pair)
     assert not stage.server._machine.networks.own.pool.quarantined(stage.loop.now)
+    stage.loop.now += FIRM
     assert stage.lease(1)
 
 
@@ -150,6 +152,44 @@ def test_the_word_of_another_server(stage: Stage) -> None:
         if number % 100 == 0:
             assert stage.lease(number)
     assert len(probes) <= 2 * (120 / AGAIN + 1)
+
+
+def test_forged_renewals_of_addresses_never_leased(stage: Stage) -> None:
+    """Sixty of them, from the addresses they were about, took a pool of ten for as long as a lease lasts."""
+    few = replace(SETTINGS, dhcp=replace(DHCP, range=ranges(".100-.109")))
+    stage.server.reload(few, LINK)
+    for number in range(60):
+        stage.loop.now += 0.01
+        address = ip(".100") + number % 10
+        renewal = message(options.REQUEST, mac(1000 + number), ciaddr=address)
+        stage.says(renewal, source=wire.dotted(address), direct=True)
+    assert len({stage.lease(number) for number in range(10)} - {0}) == 10
+    assert not stage.lease(11)  # those of the ten are leases
+
+
+def test_two_hundred_discovers_a_second(stage: Stage) -> None:
+    """Offers were taken back within half a second, before a client could take its own."""
+    taken, tries = 0, 0
+    for number in range(4000):
+        stage.loop.now += 0.005
+        stage.says(message(options.DISCOVER, mac(1000 + number)))
+        if number % 50:
+            continue
+        tries += 1
+        offers = stage.says(message(options.DISCOVER, mac(1)))
+        if offers:
+            for later in range(int(1.9 / 0.005)):
+                stage.loop.now += 0.005
+                stage.says(message(options.DISCOVER, mac(100_000 + number * 400 + later)))
+            chosen = wire.addresses(offers[0][1].yiaddr)
+            ((_, reply),) = stage.says(message(options.REQUEST, mac(1), o50=chosen, o54=US))
+            assert reply.options[options.MESSAGE_TYPE] == bytes([options.ACK])
+            stage.says(
+                message(options.RELEASE, mac(1), ciaddr=reply.yiaddr), source=wire.dotted(reply.yiaddr)
+            )
+            taken += 1
+    assert taken
+    assert tries <= 10 * taken
 
 
 @pytest.mark.parametrize("source", [STRANGER, "10.0.0.9"])

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ptftpd.dhcp import machine as machine_module
 from ptftpd.dhcp import options, wire
 from ptftpd.dhcp.machine import RELEASED, Machine, Outcome
-from ptftpd.dhcp.pool import FOREVER, OFFER_TIME
+from ptftpd.dhcp.pool import FIRM, FOREVER, OFFER_TIME
 from ptftpd.dhcp.wire import Message
 from ptftpd.errors import WireError
 from ptftpd.settings import Dhcp, Host, Pxe
@@ -109,19 +109,22 @@ def test_an_offer_is_kept_for_its_client_only_so_long() -> None:
 
 
 def test_a_dry_pool_takes_back_its_oldest_offer() -> None:
-    """A DISCOVER proves nothing: a hundred of them keep no client from an address. A lease is never taken."""
+    """A DISCOVER proves nothing: a hundred of them keep no client from an address. No lease is taken."""
     site = Site(Dhcp(range=ranges(".10-.12")))
     address = site.lease()
     for number in range(100, 200):
-        site.now += 0.01
+        site.now += FIRM / 2
         assert answer(site.discover(mac(number))).yiaddr != address
+    site.now += FIRM / 2
     assert site.lease(OTHER) != address
     assert kind(answer(site.renew(address))) == options.ACK
+    assert silent(site.discover(mac(198))) == "every free address was offered just now"
     refusal = answer(site.select(address + 1, mac(198)))
     assert (kind(refusal), refusal.options[options.MESSAGE]) == (
         options.NAK,
         b"this address is not available",
     )
+    site.now += FIRM
     site.lease(mac(198))
     assert silent(site.discover(mac(5))) == "no free address", "all three are leased"
 
@@ -203,8 +206,7 @@ def test_a_full_pool_is_said_once() -> None:
     nothing = Site(Dhcp(range=ranges(".1-.1"))).discover()
     assert nothing.done == ("no free address on eth0: range and exclude in [dhcp] leave only reserved ones")
     site.now += 4000
-    site.discover(OTHER)
-    site.now += 1
+    site.lease(OTHER)
     assert site.discover(mac(3)).done  # full again, said again
 
 
@@ -353,6 +355,7 @@ def test_decline_of_what_was_only_offered() -> None:
     """Nothing was acknowledged, so no client tried the address: a pair of datagrams costs none."""
     site = Site()
     for number in range(100):
+        site.now += FIRM
         address = answer(site.discover(mac(number))).yiaddr
         said = {"o50": wire.addresses(address), "o54": wire.addresses(int(OWN))}
         assert silent(site.say(options.DECLINE, mac(number), **said)) == (

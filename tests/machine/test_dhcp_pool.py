@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from ptftpd.dhcp import pool as pool_module
-from ptftpd.dhcp.pool import MAX_QUARANTINE, OFFER_TIME, Lease, Pool
+from ptftpd.dhcp.pool import FIRM, MAX_QUARANTINE, OFFER_TIME, Lease, Pool
 from ptftpd.dhcp.subnet import Subnet
 from tests.machine.dhcp_site import ip, mac
 
@@ -193,10 +193,74 @@ def test_the_oldest_offer_gives_way_also_after_a_reload() -> None:
     pool = Pool(small(3))
     for number, key in enumerate(KEYS[:3]):
         pool.offer(key, 0, number)
-    pool.offer(KEYS[0], 0, 5)  # asked again: not the oldest any more
     again = Pool(small(3), pool.leases())
     taken = [again.offer(key, 0, 6) for key in KEYS[3:6]]
-    assert [found.address for found in taken if found] == [ip(".11"), ip(".12"), ip(".10")]
+    assert [found.address for found in taken if found] == [ip(".10"), ip(".11"), ip(".12")]
+
+
+def test_an_offer_is_firm_for_two_seconds() -> None:
+    """Firmware takes its time, and offers were taken back before. To ask again prolongs nothing."""
+    pool = Pool(small(2))
+    for key in KEYS[:2]:
+        assert pool.offer(key, 0, 0)
+    for now in (1.0, FIRM - 0.01):
+        assert pool.offer(KEYS[2], 0, now) is None
+        assert pool.is_firm(now)
+        assert pool.offer(KEYS[0], 0, now)
+    taken = pool.offer(KEYS[2], 0, FIRM)
+    assert taken
+    assert taken.address == ip(".10")
+
+
+@pytest.mark.parametrize(
+    ("before", "gives_way"),
+    [
+        ("nothing", True),
+        ("its offer", False),
+        ("its lease, which ended", False),
+        ("another's lease, which ended", True),
+        ("a reservation", False),
+    ],
+)
+@pytest.mark.parametrize("is_dry", [False, True])
+def test_what_a_lease_is_worth(before: str, gives_way: bool, is_dry: bool) -> None:
+    """One that was granted on its client's word alone gives way, but only when nothing else is free."""
+    mine, other, newcomer = KEYS[:3]
+    reserved = {mine: ip(".10")} if before == "a reservation" else {}
+    pool = Pool(small(1 if is_dry else 2, reserved=reserved))
+    if before == "its offer":
+        pool.offer(mine, ip(".10"), 900)
+    elif "lease" in before:
+        whose = other if "another" in before else mine
+        pool.offer(whose, ip(".10"), 0)
+        pool.grant(whose, ip(".10"), 100, 0)
+    assert pool.suits(mine, ip(".10"), 910)
+    pool.grant(mine, ip(".10"), 1000, 910)
+    pool = Pool(pool.subnet, pool.leases())  # a reload makes no difference
+    found = pool.offer(newcomer, ip(".10"), 920)
+    assert (found.address if found else 0) == (ip(".11") if not is_dry else ip(".10") if gives_way else 0)
+
+
+@pytest.mark.parametrize(
+    ("after", "offered", "proven"), [(10, False, False), (500, False, True), (10, True, True)]
+)
+def test_what_proves_a_lease_later(after: float, offered: bool, proven: bool) -> None:
+    """A renewal in its own time, or an offer since; to say it once more does not."""
+    pool = Pool(small(1))
+    pool.grant(KEYS[0], ip(".10"), 1000, 0)
+    if offered:
+        pool.offer(KEYS[0], 0, after)
+    pool.grant(KEYS[0], ip(".10"), 1000, after)
+    assert (pool.offer(KEYS[1], 0, after + 100) is None) == proven
+
+
+def test_leases_on_a_clients_word_give_way_after_offers_and_the_oldest_first() -> None:
+    pool = Pool(small(3))
+    for number in (1, 0):
+        pool.grant(KEYS[number], ip(".10") + number, 1000, 0)
+    pool.offer(KEYS[2], 0, 0)
+    taken = [pool.offer(key, 0, FIRM) for key in KEYS[3:6]]
+    assert [found.address for found in taken if found] == [ip(".12"), ip(".11"), ip(".10")]
 
 
 class AnyOrder(RuleBasedStateMachine):
@@ -211,6 +275,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.pool = Pool(small(4, reserved={KEYS[5]: ip(".13")}))
         self.now = 0.0
         self.promised: dict[int, tuple[bytes, float]] = {}  # what clients rest on: address -> (key, until)
+        self.on_word: set[int] = set()  # those of them that nothing but the client's word says
 
     @rule(seconds=st.floats(0, 150))
     def time(self, seconds: float) -> None:
@@ -220,12 +285,16 @@ class AnyOrder(RuleBasedStateMachine):
     def discover(self, key: bytes, wanted: int) -> None:
         found = self.pool.offer(key, wanted, self.now)
         if found is not None:
+            if found.address in self.on_word and self.promised.get(found.address, (key, 0))[0] != key:
+                self.promised.pop(found.address)
             self.check(key, found.address)
             again = self.pool.offer(key, 0, self.now)
             assert again is found
-        else:  # offers are taken back, leases never
-            leased = (self.promised.get(address, (b"", 0.0)) for address in range(ip(".10"), ip(".13")))
-            assert all(until > self.now and holder != key for holder, until in leased)
+        else:  # offers are taken back, but firm ones, and what clients only say they have
+            for address in range(ip(".10"), ip(".13")):
+                holder, until = self.promised.get(address, (b"", 0.0))
+                leased = until > self.now and holder != key and address not in self.on_word
+                assert leased or self.now - self.pool._offered[address] < FIRM
 
     @rule(key=clients, address=addresses, seconds=st.sampled_from([20, 100]))
     def request(self, key: bytes, address: int, seconds: float) -> None:
@@ -233,6 +302,8 @@ class AnyOrder(RuleBasedStateMachine):
             self.check(key, address)
             changed = self.pool.grant(key, address, seconds, self.now)
             assert changed[-1].address == address
+            self.on_word.discard(address)
+            self.on_word |= {address} if changed[-1].on_word else set()
             until = [self.promised.pop(record.address, (b"", 0.0)) for record in changed][-1]
             self.promised[address] = key, max(self.now + seconds, until[1] if until[0] == key else 0.0)
         elif self.holder(address) == key:
@@ -253,6 +324,7 @@ class AnyOrder(RuleBasedStateMachine):
             seconds = self.pool.quarantine(found.address, 50, self.now).seconds
             assert seconds >= 50
             self.promised[found.address] = b"quarantine", self.now + seconds
+            self.on_word.discard(found.address)
 
     @rule(key=clients)
     def withdraw(self, key: bytes) -> None:
