@@ -1,14 +1,19 @@
 r"""How long a regular expression may take, told from its parts before it is used.
 
 Python's re goes back and tries again, so that the time can grow with the length n of the name as n^2,
-n^3 or even 2^n. The rule: an expression that strangers' names are tried on takes at most n^3 steps, and
-where it takes n^3 the names are short. A part counts when it can end at several places at which what
-follows it could begin: '.*' in front of a '/' does, '[^/]*' in front of a '/' does not. A repeat of such a
-part is exponential.
+n^3 or even 2^n. The rule: no name takes an expression more than MAX_STEPS steps, of the whole of it: the
+places at which its long parts can end, n^d / d! for d of them, times the ends of each short optional part,
+times the alternatives that may match at one place. A part counts when it can end at several places at which
+what follows it could begin: '.*' in front of a '/' does, '[^/]*' in front of a '/' does not. Longer names
+are not tried on an expression that would take more for them; one that takes more for names of SHORTEST
+characters is refused, and so is a repeat of what can match the same text in several ways, which is
+exponential. Where the case of letters may be ignored, letters are alike in both cases. What cannot be told
+counts as the worse.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from itertools import pairwise
@@ -17,12 +22,12 @@ from re import _parser  # type: ignore[attr-defined]
 from typing import Any
 
 LONGEST = 512  # characters of a name: RFC 2347 allows so many in a whole request
-CUBIC_LONGEST = 100  # of a name that n^3 steps are taken for: 170,000, as many as n^2 takes for the longest
-MAX_DEGREE = 3
+SHORTEST = 100  # characters of a name that every expression takes: few are longer
+MAX_STEPS = 200_000  # for one name: 2 to 100 ms. n^2 / 2 for the longest name is 131,072
 MANY = 16  # a repeat with so many more at most than at least counts as one without an end
-MAX_CHOICES = 1024  # of all short optional parts together
 
 ALL = (1 << 257) - 1  # sets of characters are bits: 0..255, and one bit for all above
+RELATED = "iIkKsS\xb5\xc5\xe5\xdf\xff"  # letters that are others above 255 in the other case
 Item = tuple[Any, Any]
 REPEATS = (c.MAX_REPEAT, c.MIN_REPEAT)
 ONE = {c.LITERAL, c.NOT_LITERAL, c.ANY, c.IN}  # what matches one character
@@ -39,27 +44,41 @@ def longest(expression: str, flags: int = 0) -> int:
     The expression is one that re.compile() takes with these flags.
     """
     tree = _parser.parse(expression, flags)
-    study = _Study(ignore_case=bool(tree.state.flags & re.IGNORECASE))
+    study = _Study(fold=bool(tree.state.flags & re.IGNORECASE) or _may_set("i", expression))
     items = list(tree)
     degree = study.degree(items, ALL)
-    if not (items and items[0] in ((c.AT, c.AT_BEGINNING), (c.AT, c.AT_BEGINNING_STRING))):
+    first = items[0] if items else None
+    lines = bool(tree.state.flags & re.MULTILINE) or _may_set("m", expression)  # ^ is then in many places
+    if lines or first not in ((c.AT, c.AT_BEGINNING), (c.AT, c.AT_BEGINNING_STRING)):
         degree += 1  # it is tried at each place in the name
-    if degree > MAX_DEGREE:
+    most = MAX_STEPS * math.factorial(degree) // study.choices  # n^degree at most
+    length = LONGEST
+    while length >= SHORTEST and length**degree > most:
+        length -= 1
+    if length >= SHORTEST:
+        return length
+    if degree > 2:
         raise ValueError(
             f"may take a very long time, n^{degree} steps for a name of n characters: begin it with ^, write "
             "[^/]* in place of .*, or use fewer of them"
         )
-    if study.choices > MAX_CHOICES:
-        raise ValueError("may take a very long time: it has too many optional parts, one beside the other")
-    return CUBIC_LONGEST if degree == MAX_DEGREE else LONGEST
+    raise ValueError(
+        "may take a very long time: it has too many optional parts or alternatives beside others"
+    )
+
+
+def _may_set(flag: str, expression: str) -> bool:
+    """Return whether an expression may set a flag somewhere: (?i), or (?i:...) for a part of it."""
+    return bool(re.search(rf"\(\?[a-zA-Z]*{flag}", expression))
 
 
 class _Study:
     """Adds up what the parts of one expression may cost."""
 
-    def __init__(self, *, ignore_case: bool) -> None:
-        self._ignore_case = ignore_case
-        self.choices = 1  # of short optional parts, multiplied
+    def __init__(self, *, fold: bool) -> None:
+        """fold: whether letters may match in either case."""
+        self._fold = fold
+        self.choices = 1  # of short optional parts and alternatives, multiplied
 
     def degree(self, items: Sequence[Item], follow: int) -> int:
         """Return the power of n that a sequence may take; follow: what may begin behind it."""
@@ -77,7 +96,11 @@ class _Study:
         if kind is c.SUBPATTERN:
             return self._through(list(value[3]), follow, rest)
         if kind is c.BRANCH:
+            if self._alike(value[1], follow):
+                self.choices *= len(value[1])
             return max(self._through(list(branch), follow, rest) for branch in value[1])
+        if kind is c.GROUPREF:
+            return max(1, rest)  # it is as long as its group
         if kind is c.GROUPREF_EXISTS:
             return max(self._through(list(branch or ()), follow, rest) for branch in value[1:])
         if kind in (c.ASSERT, c.ASSERT_NOT):
@@ -85,7 +108,7 @@ class _Study:
         if kind is c.ATOMIC_GROUP:
             return max(self.degree(list(value), ALL), rest)
         if kind is c.POSSESSIVE_REPEAT:
-            return max(1, self.degree(list(value[2]), ALL), rest)
+            return max(1 + self.degree(list(value[2]), ALL), rest)
         return rest
 
     def _through(self, items: Sequence[Item], follow: int, rest: int) -> int:
@@ -101,12 +124,35 @@ class _Study:
         if most > 1 and not self._is_one(items):
             self._check_body(items, begin)
         several_ends = most > least and bool(begin & follow)
-        if most - least < MANY:
+        # What is looked at ahead, and given up, in each round: rounds times what that takes.
+        ahead = self._ahead(items)
+        if most - least < MANY and most < MANY * 2:
             if several_ends:
-                self.choices = min(self.choices * (most - least + 1), MAX_CHOICES + 1)
+                self.choices *= most - least + 1
+            if ahead >= 0:
+                self.choices *= max(1, most)
             return self._through(items, begin | follow if most > 1 else follow, rest)
         rest = self._through(items, follow, rest)  # of the last time round
-        return 1 + rest if several_ends else max(1, rest)
+        return max(1 + rest if several_ends else max(1, rest), 1 + ahead)
+
+    def _ahead(self, items: Sequence[Item]) -> int:
+        """Return the highest power that what is looked at ahead in a sequence takes, -1 if there is none."""
+        degree = -1
+        for kind, value in items:
+            if kind in (c.ASSERT, c.ASSERT_NOT):
+                degree = max(degree, _Study(fold=self._fold).degree(list(value[1]), ALL))
+            elif kind in (c.ATOMIC_GROUP, c.POSSESSIVE_REPEAT):
+                inner = list(value if kind is c.ATOMIC_GROUP else value[2])
+                degree = max(degree, 1 + _Study(fold=self._fold).degree(inner, ALL))
+            elif kind in REPEATS:
+                within = self._ahead(list(value[2]))
+                degree = max(degree, within + 1 if within >= 0 else -1)
+            elif kind is c.SUBPATTERN:
+                degree = max(degree, self._ahead(list(value[3])))
+            elif kind in (c.BRANCH, c.GROUPREF_EXISTS):
+                branches = value[1] if kind is c.BRANCH else value[1:]
+                degree = max(degree, *(self._ahead(list(branch or ())) for branch in branches))
+        return degree
 
     def _check_body(self, items: Sequence[Item], begin: int) -> None:
         """Raise ValueError if what is repeated can match the same text in several ways."""
@@ -143,8 +189,9 @@ class _Study:
     def _alike(self, branches: Sequence[Any], behind: int) -> str:
         """Return what is the matter if two of the alternatives may match the same text."""
         texts = [list(branch) for branch in branches]
-        if all(kind is c.LITERAL for text in texts for kind, _ in text):
-            words = sorted([value for _, value in text] for text in texts)
+        ascii_only = all(kind is c.LITERAL and value < 128 for text in texts for kind, value in text)
+        if ascii_only or (not self._fold and all(kind is c.LITERAL for text in texts for kind, _ in text)):
+            words = sorted([self._letter(value) for _, value in text] for text in texts)
             alike = any(following[: len(word)] == word for word, following in pairwise(words))
         else:
             seen, alike = 0, False
@@ -203,31 +250,34 @@ class _Study:
         if kind is c.LITERAL:
             return self._bit(value)
         if kind is c.NOT_LITERAL:
-            return ALL ^ (self._bit(value) if value < 256 else 0)
+            return ALL ^ (1 << value if value < 256 else 0)
         if kind is c.ANY:
             return ALL
+        negate = bool(value) and value[0][0] is c.NEGATE
         mask = 0
         for what, inner in value:
             if what is c.LITERAL:
-                mask |= self._bit(inner)
+                mask |= self._bit(inner, exact=negate)
             elif what is c.RANGE:
                 for code in range(inner[0], min(inner[1], 256) + 1):
-                    mask |= self._bit(code)
-                mask |= 1 << 256 if inner[1] > 255 else 0
+                    mask |= self._bit(code, exact=negate)
+                mask |= self._bit(256, exact=negate) if inner[1] > 255 else 0
             elif what is c.CATEGORY:
                 mask |= _category(inner)
-        if value and value[0][0] is c.NEGATE:
-            return ALL ^ mask | 1 << 256
-        return mask
+        return ALL ^ mask | 1 << 256 if negate else mask
 
-    def _bit(self, code: int) -> int:
-        if code > 255:
-            return 1 << 256
-        mask = 1 << code
-        if self._ignore_case:
+    def _bit(self, code: int, *, exact: bool = False) -> int:
+        """Return a character as a bit, and all that it may match; exact: only itself."""
+        mask = 1 << min(code, 256)
+        if self._fold and not exact:
+            if code > 255 or chr(code) in RELATED:
+                mask = 1 << 256 | sum(1 << ord(letter) for letter in RELATED)
             for other in (chr(code).lower(), chr(code).upper()):
                 mask |= 1 << min(ord(other[0]), 256)
         return mask
+
+    def _letter(self, code: int) -> int:
+        return ord(chr(code).lower()) if self._fold and code < 128 else code
 
 
 def _category(which: Any) -> int:
