@@ -14,8 +14,8 @@ import pytest
 from ptftpd.dhcp import options, wire
 from ptftpd.dhcp.wire import Message
 from ptftpd.errors import WireError
-from tests.lab import Process
-from tests.netns.dhcp_load import RELAY, SERVER, Load, report
+from tests.lab import Process, wait_until
+from tests.netns.dhcp_load import RELAY, SERVER, Load
 
 ETHERNET_IP = 0x0800
 BEHIND_HEADERS = 14 + 20 + 8  # Ethernet, IP and UDP, before the DHCP message
@@ -111,11 +111,14 @@ def test_kill_during_a_storm(load: Load, relay: socket.socket) -> None:
     """RFC 2131 §3.1: what was acknowledged is stored; after kills at an ACK, every client asks again."""
     daemon, listener = load.pdhcpd(), Listener(load)
     listener.start()
-    storm = load.start_perfdhcp(400, 6)
+    storm = load.start_perfdhcp(400, 120)  # longer than it is needed: it is ended when all was seen
     for _ in range(KILLS):
         listener.kill(daemon, 200)
         daemon = load.pdhcpd()
-    report(storm, 60)
+    seen = len(listener.leases)
+    wait_until(lambda: len(listener.leases) >= seen + 200, 40, "leases from the last server")
+    assert storm.running(), storm.text()
+    storm.stop()
     listener.stop()
     held = set(listener.leases)
     assert len(held) > 900
