@@ -58,6 +58,14 @@ def _rank(address: IPv4Interface) -> tuple[bool, bool]:
     return address.ip.is_link_local, address.network.prefixlen == 32
 
 
+def real_name(name: str) -> str:
+    """Return the kernel's name of an interface, also for an alternative one; what is none stays."""
+    try:
+        return socket.if_indextoname(socket.if_nametoindex(name))
+    except OSError:
+        return name
+
+
 def link(name: str, *, ipv4: bool = True) -> Link:
     """Return the facts of an interface; ConfigError when there is none such.
 

@@ -49,6 +49,7 @@ class Bootp:
         asked = request.parse(message, direct, source=source)
         asked.key = self.networks.identify(asked, request.AUTO)
         network = self.networks.find(asked, now)
+        asked.own = network.plan.own if network else 0
         outcome = Outcome(asked, self._interface)
         if message.op != wire.BOOTREQUEST:
             outcome.ignored = "a server's message"

@@ -7,6 +7,9 @@
                             client beyond a router has that, or it would need a relay agent
     RELEASE                 from the address that it gives back, or through a relay agent
 
+Nobody is answered at an address that no host can have: a network's own or broadcast address, multicast,
+loopback, or this server's.
+
 A host on the cable itself can forge all of it; nobody else can have a reply sent to a third party, or end
 what another has.
 """
@@ -21,6 +24,7 @@ from ptftpd.dhcp.subnet import Subnet
 
 UNKNOWN_RELAY = "relayed by an unknown agent: list it in [dhcp] relays, or its network in a [subnet]"
 FOREIGN = "came by unicast from another network, without a relay agent"
+NOBODYS = "names as its own an address that no client can have"
 FOREIGN_RELEASE = "DHCPRELEASE that does not come from the address it is about"
 
 
@@ -38,12 +42,23 @@ class Origins:
     def fault(self, asked: Request) -> str:
         """Return why a message is not to be believed, '' when it is."""
         if giaddr := asked.message.giaddr:
-            return "" if self._is_relay(giaddr, asked.source) else UNKNOWN_RELAY
+            known = self._is_relay(giaddr, asked.source) and not self.is_nobodys(giaddr, asked.own)
+            if not known:
+                return UNKNOWN_RELAY
+        if asked.ciaddr and self.is_nobodys(asked.ciaddr, asked.own):
+            return NOBODYS
+        if giaddr:
+            return ""
         if asked.kind == options.RELEASE and asked.source != asked.ciaddr:
             return FOREIGN_RELEASE
         if asked.direct and asked.source != asked.ciaddr and not self._is_near(asked.source):
             return FOREIGN
         return ""
+
+    def is_nobodys(self, address: int, own: int) -> bool:
+        """Return whether no client and no relay agent has an address."""
+        special = address == own or address >> 24 in {0, 127} or address >> 28 >= 14
+        return special or any(address in each and each.is_edge(address) for each in self._networks)
 
     def _is_near(self, source: int) -> bool:
         return any(source in network for network in self._networks[: self._near])

@@ -10,10 +10,12 @@ boot file of the entry is to be had that was chosen; that is also so where this 
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address
+
 from ptftpd.dhcp import options, pxe, reply, request, wire
 from ptftpd.dhcp.boot import Boot
 from ptftpd.dhcp.decision import Decision
-from ptftpd.dhcp.origin import Origins
+from ptftpd.dhcp.origin import NOBODYS, Origins
 from ptftpd.dhcp.outcome import Outcome
 from ptftpd.dhcp.request import Request
 from ptftpd.dhcp.wire import Message
@@ -45,6 +47,7 @@ class Proxy:
         direct: it was sent to this server's own address; source: the address that it came from.
         """
         asked = request.parse(message, direct, source=source)
+        asked.own = self._own
         outcome = Outcome(asked, self._interface)
         boot = self._decision.boot(asked.client)
         if message.op != wire.BOOTREQUEST:
@@ -71,6 +74,8 @@ class Proxy:
         boot = self._decision.chosen(asked.client, item)
         if message.op != wire.BOOTREQUEST or asked.kind not in {options.REQUEST, options.INFORM}:
             outcome.ignored = "not a request for a boot file"
+        elif self._origins.is_nobodys(int(IPv4Address(peer[0])), self._own):
+            outcome.ignored = NOBODYS
         elif not (asked.client.boots or self._decision.answers_as_proxy(asked.client)):
             outcome.ignored = "not a PXE client"
         elif boot is None:  # PXE 2.1: silence

@@ -131,7 +131,8 @@ class Dhcpd:
     def serve(self, loop: Loop, log: Log) -> str:
         """Load the leases and begin to answer."""
         link = served.link(self.interface, self.settings)
-        store = Store(self.settings.dhcp.database(self.interface))
+        # By the kernel's name: by another one, the addresses would be leased a second time.
+        store = Store(self.settings.dhcp.database(net.real_name(self.interface)))
         self._server = Server(
             loop,
             log,

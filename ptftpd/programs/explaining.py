@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from ptftpd import syntax, units
+from ptftpd import net, syntax, units
 from ptftpd.dhcp import options, pxe, served, wire
 from ptftpd.dhcp.explain import Explainer
 from ptftpd.dhcp.networks import Networks
@@ -42,7 +42,7 @@ def answer_bootp(loaded: Loaded, mac: str, parameters: dict[str, str]) -> str:
 def _explain(loaded: Loaded, message: Message, parameters: dict[str, str], *, with_tftp: bool = False) -> str:
     settings, now = loaded.settings, time.monotonic()
     link = served.link(loaded.interface, settings)
-    leases, lacking = _leases(Store(settings.dhcp.database(link.name)), now)
+    leases, lacking = _leases(Store(settings.dhcp.database(net.real_name(link.name))), now)
     networks = Networks(plans(settings, link.name, link.address, link.network, link.addresses), leases)
     with_tftp = with_tftp or units.listening(f"pxed@{link.name}.service")
     explainer = Explainer(settings, link.name, int(link.address), networks, with_tftp=with_tftp)

@@ -6,6 +6,7 @@ import json
 import os
 import time
 
+from ptftpd import net
 from ptftpd.dhcp import request, wire
 from ptftpd.dhcp.pool import Lease
 from ptftpd.dhcp.store import Store
@@ -17,7 +18,7 @@ def answer(loaded: Loaded, _: str, parameters: dict[str, str]) -> str:
 
     As JSON it is a list of objects; the end in seconds since 1970, null for none.
     """
-    path = loaded.settings.dhcp.database(loaded.interface)
+    path = loaded.settings.dhcp.database(net.real_name(loaded.interface))
     now = time.monotonic()
     leases = sorted(Store(path).peek(now), key=lambda lease: lease.address)
     in_force = [lease for lease in leases if lease.expires > now]

@@ -134,7 +134,7 @@ def test_the_identifier_is_stored_once() -> None:
 def test_the_cache_of_reply_bodies_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients choose what it is looked up by; the replies stay right when it is emptied."""
     monkeypatch.setattr(machine, "MAX_BODIES", 8)
-    site = Site(Dhcp(range=ranges(".10-.19"), answer_all=True))
+    site = Site(Dhcp(range=ranges(".10-.209"), answer_all=True))
     for number in range(100):
         offer = answer(site.discover(mac(number), o55=bytes([1, 3, 1 + number])))
         assert options.SUBNET_MASK in offer.options
@@ -147,7 +147,7 @@ def test_the_cache_of_option_sets_is_bounded(monkeypatch: pytest.MonkeyPatch) ->
     classes = {
         f"c{n}": Class(vendor_class="x" * n, option=(option(f"{224 + n}=text:{n}"),)) for n in range(1, 20)
     }
-    site = Site(Dhcp(range=ranges(".10-.19"), answer_all=True), classes=classes)
+    site = Site(Dhcp(range=ranges(".10-.209"), answer_all=True), classes=classes)
     for number in range(1, 20):
         offer = answer(site.discover(mac(number), vendor=b"x" * number, o55=bytes(range(224, 244))))
         assert offer.options[224 + number] == str(number).encode()

@@ -10,6 +10,7 @@ import pytest
 from ptftpd.dhcp import options, wire
 from ptftpd.dhcp.bootp import Bootp
 from ptftpd.dhcp.origin import FOREIGN, FOREIGN_RELEASE, UNKNOWN_RELAY
+from ptftpd.dhcp.origin import NOBODYS as NOBODYS_FAULT
 from ptftpd.dhcp.proxy import Proxy
 from ptftpd.settings import Bootp as BootpSettings
 from ptftpd.settings import Dhcp, Pxe, Settings, Subnet
@@ -53,6 +54,34 @@ def test_relay_agents(giaddr: int, source: int, relays: tuple[int, ...], known: 
     if known:
         assert outcome.destination == (wire.dotted(giaddr), 67)
         assert answer(outcome).yiaddr == ip("192.168.7.10")
+
+
+NOBODYS = (
+    ip(".0"), ip(".255"), int(OWN), ip("192.168.7.0"), ip("192.168.7.255"), ip("224.0.0.1"),
+    ip("239.255.255.250"), ip("240.0.0.1"), ip("255.255.255.255"), ip("127.0.0.1"), ip("0.0.0.1"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("address", NOBODYS)
+@pytest.mark.parametrize("field", ["giaddr", "ciaddr", "source"])
+@pytest.mark.parametrize("kind", [options.DISCOVER, options.REQUEST, options.INFORM])
+def test_nobody_is_answered_where_no_host_can_be(address: int, field: str, kind: int) -> None:
+    """A DHCPINFORM from the network's broadcast address was answered to it, so by all its hosts."""
+    served = site()
+    served.lease()
+    said: dict[str, Any] = {field: address}
+    if field == "source" and kind == options.DISCOVER:
+        said["giaddr"] = address
+    said.setdefault("source", address)
+    proxy = Proxy(served.settings, "eth0", int(OWN), served.networks.origins)
+    fields = {name: value for name, value in said.items() if name != "source"}
+    for direct in (False, True):
+        outcome = served.say(kind, direct=direct, **said)
+        assert not outcome.data or outcome.destination[0] == "255.255.255.255"
+        told = proxy.receive(message(kind, **fields), direct=direct, source=address)
+        assert not told.data or told.destination[0] == "255.255.255.255"
+    menu = proxy.receive_boot_request(message(options.REQUEST), (wire.dotted(address), 4011))
+    assert menu.ignored == NOBODYS_FAULT
 
 
 KINDS = [options.DISCOVER, options.REQUEST, options.DECLINE, options.INFORM, options.RELEASE]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,7 @@ from ptftpd import links
 from ptftpd.links import LinkWatch
 from ptftpd.log import Log
 from ptftpd.programs import dhcpd, pxed, tftpd
-from tests.lab import Lab, Namespace, wait_until
+from tests.lab import Lab, Namespace, program, reachable, wait_until
 
 Output = pytest.CaptureFixture[str]
 DOWN = "interface eth0 is down: ip link set eth0 up"
@@ -74,3 +75,22 @@ def test_before_it_is_served(machines: tuple[Namespace, Namespace], capsys: Outp
         ):
             assert main([*argv, "--check"]) == 0
             assert capsys.readouterr().err.count(f"warning: {NO_CARRIER}\n") == 1
+
+
+def test_an_interface_has_one_lease_database_whatever_it_is_called(tmp_path: Path) -> None:
+    """By an alternative name of the interface, an address was leased a second time."""
+    with Lab(reachable(tmp_path)) as lab:
+        server, client = lab.namespace("server"), lab.namespace("client")
+        lab.cable(server, client)
+        server.address("10.9.0.1/24")
+        server.run("ip", "link", "property", "add", "dev", "eth0", "altname", "lan-boot")
+        state = tmp_path / "state"
+        options = ("--answer-all", "--no-probe", "--user", "nobody", "--state-dir", state)
+        for name in ("eth0", "lan-boot"):
+            daemon = server.start(*program("dhcpd"), name, *options)
+            daemon.wait_for("serving DHCP", 20)
+            assert daemon.stop() == 0
+        assert {each.name.partition(".")[0] for each in state.iterdir()} == {"leases-eth0"}
+        for name in ("eth0", "lan-boot"):
+            done = server.run(*program("dhcpd"), name, "--state-dir", state, "--leases")
+            assert "no address is leased" in done.stdout
