@@ -85,7 +85,8 @@ class Catalog:
                 try:
                     source = self._tree.open(candidate, ignore_case=ignore_case)
                 except FileError as error:
-                    refusal = refusal if refusal and error.kind == FileError.NOT_FOUND else error
+                    if refusal is None or _tells_more(error, refusal):
+                        refusal = error
                     continue
                 try:
                     self._admit(source, facts)
@@ -112,12 +113,12 @@ class Catalog:
         self._rules.check(source.below, facts, writing=False)
 
     def similar(self, name: str) -> str:
-        """Return the name of a file that may have been meant, '' if there is none."""
+        """Return another name, of a file that may have been meant, '' if there is none."""
         try:
             parent, base = posixpath.split(names.relative(name))
         except FileError:
             return ""
-        entries = sorted(self._tree.entries(parent))
+        entries = sorted(self._tree.entries(parent) - {base})
         folded = {entry.casefold(): entry for entry in reversed(entries)}
         close = difflib.get_close_matches(base.casefold(), folded, 1)
         return posixpath.join(parent, folded[close[0]]) if close else ""
@@ -225,6 +226,13 @@ class Catalog:
             raise FileError(FileError.NOT_FOUND, f"the name is longer than {LONGEST} characters")
         path, used = self._rules.apply(name, facts, writing=writing)
         return path, (f"rewritten to {path} by {', '.join(used)}",) if used else ()
+
+
+def _tells_more(error: FileError, earlier: FileError) -> bool:
+    """Return whether why a later name was refused tells more than why an earlier one was."""
+    if error.kind != FileError.NOT_FOUND:
+        return True
+    return earlier.kind == FileError.NOT_FOUND and bool(error.detail) and not earlier.detail
 
 
 def _without(top: str, name: str) -> str:

@@ -306,6 +306,9 @@ def _explained(root: OpenRoot, relative: str, error: FileError) -> FileError:
     detail = error.detail
     if error.reason == LEADS_OUT:
         detail = root.link_out(relative)
+    elif error.kind == FileError.NOT_FOUND:
+        link = root.link_nowhere(relative)
+        detail = f"{link}: the link leads nowhere" if link else detail
     elif error.reason == NO_PERMISSION:
         detail = in_the_way(posixpath.join(root.top, relative))
     return FileError(error.kind, error.reason, detail)

@@ -76,6 +76,13 @@ class OpenRoot:
 
     def link_out(self, relative: str) -> str:
         """Return 'PATH -> TARGET' of the link in a name that leads out of the root, '' if it is not found."""
+        return self._link(relative, lambda path: not _within(os.path.realpath(path), self.top))
+
+    def link_nowhere(self, relative: str) -> str:
+        """Return 'PATH -> TARGET' of the link in a name that leads nowhere, '' if there is none."""
+        return self._link(relative, lambda path: not os.path.exists(path))
+
+    def _link(self, relative: str, amiss: Callable[[str], bool]) -> str:
         parts = relative.split("/")
         for count in range(1, len(parts) + 1):
             path = posixpath.join(self.top, *parts[:count])
@@ -83,7 +90,7 @@ class OpenRoot:
                 target = os.readlink(path)
             except OSError:
                 continue
-            if not _within(os.path.realpath(path), self.top):
+            if amiss(path):
                 return f"{path} -> {target}"
         return ""
 

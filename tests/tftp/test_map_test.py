@@ -68,6 +68,15 @@ def test_answer(say: Say, asked: tuple[str, ...], answer: str) -> None:
     assert say(*asked) == answer
 
 
+def test_a_link_that_leads_nowhere(say: Say, tmp_path: Path) -> None:
+    """The link is told, and what it leads to; the very name asked for is no suggestion."""
+    (tmp_path / "root/ipxe.efi").symlink_to("/usr/lib/absent/ipxe.efi")
+    answer = say("ipxe.efi")
+    assert "ROOT/ipxe.efi -> /usr/lib/absent/ipxe.efi: the link leads nowhere" in answer
+    assert "did you mean" not in answer
+    assert say("ipxe.ef").endswith("did you mean ipxe.efi?\n")
+
+
 def test_a_client_that_is_no_address(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert tftpd.main([str(tmp_path), "--map-test", "file", "--client", "desk"]) == 78
     assert capsys.readouterr().err == "ptftpd: error: --client = desk: must be an IPv4 or IPv6 address\n"
