@@ -88,10 +88,10 @@ class OpenRoot:
             path = posixpath.join(self.top, *parts[:count])
             try:
                 target = os.readlink(path)
-            except OSError:
+                if amiss(path):
+                    return f"{path} -> {target}"
+            except OSError:  # it is no link, or was moved away while it was looked at
                 continue
-            if amiss(path):
-                return f"{path} -> {target}"
         return ""
 
 
