@@ -27,12 +27,15 @@ from ptftpd.log import Log
 from ptftpd.loop import INF, Loop
 
 AHEAD = 16  # addresses that are to be known as free, for new clients
-AT_ONCE = 2  # addresses asked for at a time: the kernel broadcasts for each once a second, three times
+# Addresses of an interface asked for at a time. The kernel broadcasts for each once a second, three times, so
+# that is how many a second: 20 in 4 s, where U-Boot has room for 32 frames. Six addresses in 4 s are known.
+AT_ONCE = 5
 GOOD = 300.0  # seconds for which an address is known to be free
 KEEP = 60.0  # seconds until an address that is in use is looked at again: kept for its last client, or scarce
 SCARCE = 4  # addresses left, below which those in quarantine are looked at again
 PATIENCE = 10.0  # seconds until the kernel knows: 3 for a new address, 8 for one that had an entry before
-LOOK, IDLE = 1.0, 30.0  # seconds between two looks while the kernel is asking, and when nothing is asked
+LOOK = 1.0  # seconds for which an address counts as asked for, if it is answered at once: no broadcasts more
+TURN, IDLE = 0.5, 30.0  # seconds between two turns while the kernel is asking, and when nothing is asked
 DISCARD = 9  # UDP port; nothing listens there
 TOO_MANY = 4  # addresses without a lease for which one machine answers before it is not believed any more
 MAX_WITNESSES = 64  # hardware addresses remembered: a hostile host can make up as many as it likes
@@ -45,9 +48,13 @@ class Prober:
 
     def __init__(
         self, loop: Loop, log: Log, link: net.Link, network: Network, quarantine: float,
-        store: Callable[[Lease, float], None],
+        store: Callable[[Lease, float], None], at_once: int = AT_ONCE,
     ) -> None:  # fmt: skip
-        """quarantine: seconds. store(lease, now) puts what was found on the disk."""
+        """quarantine: seconds. store(lease, now) puts what was found on the disk.
+
+        at_once: this network's share of the AT_ONCE of its interface.
+        """
+        self._at_once = at_once
         self._loop, self._log, self._link, self._network = loop, log, link, network
         self._quarantine, self._store = quarantine, store
         self._asked: dict[int, float] = {}  # address -> since when; at most AT_ONCE
@@ -64,6 +71,8 @@ class Prober:
     def tick(self, now: float) -> None:
         """See what the kernel found out, and have it ask for what comes next."""
         for address, since in list(self._asked.items()):
+            if now - since < LOOK:
+                continue
             state, hardware = neighbours.entry(wire.dotted(address), self._link.index)
             if state == neighbours.ASKING and now - since < PATIENCE:
                 continue
@@ -78,15 +87,19 @@ class Prober:
             wanted += pool.quarantined(now)
         self._looked = {each: self._looked[each] for each in wanted if self._looked.get(each, now) > now}
         for address in wanted:
-            if address not in self._looked and address not in self._asked and len(self._asked) < AT_ONCE:
+            if (
+                address not in self._looked
+                and address not in self._asked
+                and len(self._asked) < self._at_once
+            ):
                 self._ask(address)
                 self._asked[address] = now
-        self.deadline = now + (LOOK if self._asked else IDLE)
+        self.deadline = now + (TURN if self._asked else IDLE)
 
     def hurry(self, now: float) -> None:
         """Look ahead soon: an address was taken."""
-        if self.deadline > now + LOOK:
-            self.deadline = now + LOOK
+        if self.deadline > now + TURN:
+            self.deadline = now + TURN
             self._loop.schedule(self)
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ from ptftpd.dhcp.networks import Networks
 from ptftpd.dhcp.outcome import Outcome
 from ptftpd.dhcp.plan import plans
 from ptftpd.dhcp.pool import Lease
-from ptftpd.dhcp.prober import Prober
+from ptftpd.dhcp.prober import AT_ONCE, Prober
 from ptftpd.dhcp.proxy import Proxy
 from ptftpd.dhcp.reply import EVERYONE, SERVER_PORT
 from ptftpd.dhcp.store import Store
@@ -150,8 +150,9 @@ class Server:
         self._answers_bootp = self._only_bootp or settings.dhcp.bootp
         self._close_probers()
         looks_ahead = settings.dhcp.probe and self._mode != "proxy"
+        share = max(1, AT_ONCE // len(networks.local)) if networks.local else AT_ONCE
         self._probers = [
-            Prober(self._loop, self._log, link, network, settings.dhcp.quarantine, self._keep)
+            Prober(self._loop, self._log, link, network, settings.dhcp.quarantine, self._keep, share)
             for network in (networks.local if looks_ahead else ())
         ]
         self._watch(own, link.mac)

@@ -21,6 +21,7 @@ from ptftpd.dhcp.prober import (
     PATIENCE,
     SCARCE,
     TOO_MANY,
+    TURN,
     Prober,
 )
 from ptftpd.log import Log
@@ -81,32 +82,71 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
 
 
 def test_what_comes_next_is_looked_at(bench: Bench) -> None:
-    """A few at a time, without a pause in between."""
+    """In the order in which it is leased, all of it at once when it is little."""
     bench.tick()
-    assert bench.asked == ["10.0.0.10", "10.0.0.11"]
-    assert bench.prober.deadline == bench.now + LOOK
-    bench.tick(LOOK)
     assert bench.asked == ["10.0.0.10", "10.0.0.11", "10.0.0.12"]
+    assert bench.prober.deadline == bench.now + TURN
     bench.tick(LOOK)
     assert bench.prober.deadline == bench.now + IDLE
 
 
-def test_no_burst_of_broadcasts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """U-Boot heard no frame any more after 48 of them in 4 s. The kernel sends three, a second apart."""
+@pytest.mark.parametrize("used", [frozenset(), frozenset(range(12, 40, 2))])
+def test_no_burst_of_broadcasts(monkeypatch: pytest.MonkeyPatch, used: frozenset[int]) -> None:
+    """U-Boot heard no frame any more after 48 of them in 4 s. The kernel sends three, a second apart.
+
+    One that is answered is asked for no more, which makes no broadcasts for others.
+    """
     bench = Bench(monkeypatch, ".10-.99")
-    began, sent = bench.now, []
-    for _ in range(60):
+    began, known = bench.now, dict[str, float]()  # address -> when the kernel knows
+    sent: list[float] = []
+    while bench.now < began + 30:
         fresh = len(bench.asked)
         bench.tick()
         for address in bench.asked[fresh:]:
-            sent += [bench.now, bench.now + 1, bench.now + 2]
-            bench.table[address] = neighbours.ASKING, b""
-        bench.now += LOOK
-        for address in [each for each, since in bench.prober._asked.items() if bench.now - since >= 3]:
-            bench.table[wire.dotted(address)] = neighbours.UNUSED, b""
-    assert len(bench.asked) == AHEAD
-    for second in range(60):
-        assert sum(second <= when - began < second + 1 for when in sent) <= AT_ONCE
+            number = int(address.rpartition(".")[2])
+            is_used = number in used
+            sent += [bench.now - began] if is_used else [bench.now - began + later for later in range(3)]
+            bench.table[address] = (
+                (neighbours.IN_USE, mac(500 + number)) if is_used else (neighbours.ASKING, b"")
+            )
+            known[address] = bench.now + (0 if is_used else 3.1)
+        bench.now += TURN
+        for address, when in known.items():
+            if bench.now >= when and bench.table[address][0] == neighbours.ASKING:
+                bench.table[address] = neighbours.UNUSED, b""
+    assert len(bench.asked) >= AHEAD
+    for start in sent:
+        assert sum(start <= when < start + 1 for when in sent) <= AT_ONCE
+        assert sum(start <= when < start + 4 for when in sent) <= 4 * AT_ONCE
+    bench.prober.close()
+    bench.loop.close()
+
+
+def test_a_new_client_each_second_gets_what_was_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the start on: hosts that have addresses of their own there keep them."""
+    bench = Bench(monkeypatch, ".50-.99")
+    used = {ip(f".{number}") for number in (51, 57, 58)}
+    known, leased = dict[str, float](), list[int]()
+    began = bench.now
+    while len(leased) < 30:
+        fresh = len(bench.asked)
+        bench.tick()
+        for address in bench.asked[fresh:]:
+            in_use = ip(address) in used
+            bench.table[address] = (
+                (neighbours.IN_USE, mac(ip(address) & 255)) if in_use else (neighbours.ASKING, b"")
+            )
+            known[address] = bench.now + 3.1
+        bench.now += TURN
+        for address, when in known.items():
+            if bench.now >= when and bench.table[address][0] == neighbours.ASKING:
+                bench.table[address] = neighbours.UNUSED, b""
+        if bench.now - began >= 1 + len(leased):
+            bench.site.now = bench.now
+            leased.append(bench.site.lease(mac(1000 + len(leased))))
+            bench.prober.hurry(bench.now)
+            assert wire.dotted(leased[-1]) in bench.asked
+    assert not used & set(leased)
     bench.prober.close()
     bench.loop.close()
 
@@ -139,7 +179,7 @@ def test_the_kernel_takes_its_time(bench: Bench) -> None:
     bench.tick()
     for _ in range(int(PATIENCE)):
         bench.tick(LOOK - 0.01)
-        assert bench.prober.deadline == bench.now + LOOK
+        assert bench.prober.deadline == bench.now + TURN
     bench.tick(LOOK)
     assert bench.prober.deadline == bench.now + IDLE
     assert bench.stored == []
@@ -175,7 +215,7 @@ def test_once_an_address_is_taken_it_looks_further(monkeypatch: pytest.MonkeyPat
     for number in range(3):
         bench.site.lease(mac(number))
     bench.prober.hurry(bench.now)
-    assert bench.prober.deadline == bench.now + LOOK
+    assert bench.prober.deadline == bench.now + TURN
     bench.look()
     assert len(bench.asked) == AHEAD + 3
     bench.prober.close()
