@@ -99,6 +99,10 @@ class Source:
         self.modified = max(changed, modified)
         return status.st_dev, status.st_ino, status.st_size, changed, modified
 
+    def give_up(self) -> bool:
+        """Return that nothing comes of it, whatever a thread does with it."""
+        return True
+
     def close(self) -> None:
         """Release the descriptor."""
         os.close(self.fd)

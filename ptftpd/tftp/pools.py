@@ -30,9 +30,19 @@ Done = Callable[[Any], None]
 class Pool:
     """The threads of one root. They are daemons: that one hangs keeps no program from ending."""
 
-    def __init__(self, root: str, finished: Callable[[Done, Any], None], clock: Callable[[], float]) -> None:
-        """finished(done, result) is called in a thread. clock returns the loop's time."""
-        self.root, self._finished, self._clock = root, finished, clock
+    def __init__(
+        self,
+        root: str,
+        finished: Callable[[Done, Any], None],
+        clock: Callable[[], float],
+        *,
+        local: bool = False,
+    ) -> None:
+        """finished(done, result) is called in a thread. clock returns the loop's time.
+
+        local: what it does is slow at worst, as an fsync of a local disk is, and never counts as hanging.
+        """
+        self.root, self._finished, self._clock, self._local = root, finished, clock, local
         self._jobs: SimpleQueue[tuple[Job, Done] | None] = SimpleQueue()
         self._running: dict[int, float] = {}  # thread -> when its job began
         self._threads = 0
@@ -53,11 +63,11 @@ class Pool:
     def stuck(self, now: float) -> bool:
         """Return whether no thread has come back for a while."""
         running = list(self._running.values())
-        return len(running) >= THREADS and now - min(running, default=now) > STUCK
+        return not self._local and len(running) >= THREADS and now - min(running, default=now) > STUCK
 
     def hangs(self, now: float) -> bool:
         """Return whether a job has not come back for a while."""
-        return now - min(list(self._running.values()), default=now) > STUCK
+        return not self._local and now - min(list(self._running.values()), default=now) > STUCK
 
     def close(self) -> None:
         """Let the threads end that do not hang."""
@@ -99,17 +109,21 @@ class Pools:
 
     def __init__(self, loop: Loop) -> None:
         self._loop = loop
-        self._pools: dict[str, Pool] = {}
+        self._pools: dict[tuple[str, bool], Pool] = {}
         self._results: deque[tuple[Done, Any]] = deque()
         self._event = _Event()
         self.pending = 0  # jobs whose results were not taken up yet
         loop.add(self._event.fd, self._take)
 
-    def submit(self, root: str, job: Job, done: Done, *, always: bool = False) -> None:
-        """Do a job that may wait for a root; see Pool.submit()."""
-        pool = self._pools.get(root)
+    def submit(self, root: str, job: Job, done: Done, *, always: bool = False, local: bool = False) -> None:
+        """Do a job that may wait for a root; see Pool.submit().
+
+        local: it waits for a local disk only; such jobs have threads of their own, and keep none that opens.
+        """
+        pool = self._pools.get((root, local))
         if pool is None:
-            pool = self._pools[root] = Pool(root, partial(_finish, self._results, self._event), self._now)
+            finished = partial(_finish, self._results, self._event)
+            pool = self._pools[root, local] = Pool(root, finished, self._now, local=local)
         pool.submit(job, done, self._loop.now, always=always)
         self.pending += 1
 

@@ -15,6 +15,8 @@ from ptftpd.tftp.mounts import ElsewhereError, Mounts, may_wait_for
 MAX_LINKS = 40  # Linux: symbolic links followed in one name
 LEADS_OUT = "a symbolic link leads out of the root directory"
 
+DELETED = " (deleted)"  # proc(5): behind the path of what was unlinked since it was opened
+
 Tell = Callable[[str], None]  # takes a sentence for the administrator
 
 
@@ -41,6 +43,8 @@ class OpenRoot:
         than 4096 octets.
         """
         path = os.readlink(f"/proc/self/fd/{fd}")
+        if path.endswith(DELETED) and not _leads_to(path, fd):
+            path = path.removesuffix(DELETED)  # rules are for the name that it had
         if not _within(path, self.top):
             self.top = os.readlink(f"/proc/self/fd/{self.fd}")  # the root itself may have been renamed
             if not _within(path, self.top):
@@ -145,6 +149,14 @@ class Root:
 
 def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
+
+
+def _leads_to(path: str, fd: int) -> bool:
+    """Return whether a path is that of an open file: one may be called 'NAME (deleted)'."""
+    try:
+        return _identity(os.lstat(path)) == _identity(os.fstat(fd))
+    except OSError:
+        return False
 
 
 def _within(path: str, top: str) -> bool:

@@ -21,6 +21,9 @@ from ptftpd.tftp.sender import Sender
 
 WIDE = 16  # windowsize from which on the next window is read while the client is busy with the last one
 COPIED = 0.1  # seconds within which the same request again is the network's copy: no client repeats so soon
+# Seconds that an upload waits to be on the disk: a busy one takes that long, and the client repeats its last
+# block meanwhile. Clients give up after some 25 to 60 seconds.
+PUBLISHED = 60.0
 ENDURED = 10.0  # seconds that a running transfer waits for its file
 
 HANGS = Failure(wire.UNDEFINED, "the file system does not answer")
@@ -34,6 +37,9 @@ class File(Protocol):
     path: str
     root: str  # which it is in
     may_hang: bool  # reading, writing and closing it may
+
+    def give_up(self) -> bool:
+        """See to it that nothing comes of it while a thread uses it; False when it is too late for that."""
 
     def close(self) -> None:
         """Release it; an upload that was not finished is gone."""
@@ -156,6 +162,9 @@ class Transfer:
     def tick(self, now: float) -> None:
         """Send again what was not answered in time, or stop dallying."""
         if self._aside != INF:
+            if not self._file.give_up():  # it is being published: the ACK follows
+                self.deadline = now + ENDURED
+                return
             self._end(HANGS, now)
             self._tell(HANGS.reason)
             self.close()
@@ -277,8 +286,10 @@ class Transfer:
         if self._aside == INF:
             self._is_answered()  # by the one ACK that ended it
         self._owner.ended(self, outcome)
-        if self._aside == INF:  # else a thread uses it, and has to come back first
+        if self._aside == INF:
             self._release_file(self.machine)
+        else:  # a thread uses it, and has to come back first
+            self._file.give_up()
 
     def _release_file(self, machine: Sender | Receiver) -> None:
         if isinstance(machine, Sender):
@@ -311,11 +322,15 @@ class Transfer:
         away: a thousand uploads may end at once, and there are no more steps than transfers.
         """
         owner = self._owner
-        owner.pools.submit(self._file.root, step, partial(self._came_back, self.machine), always=True)
+        file, done = self._file, partial(self._came_back, self.machine)
+        owner.pools.submit(file.root, step, done, always=True, local=not file.may_hang)
         self._aside = now
         self._ignore()
         owner.loop.cancel(self)
-        self.deadline = now + ENDURED
+        writing = isinstance(self.machine, Receiver)
+        self.deadline = now + (PUBLISHED if writing else ENDURED)
+        if writing:
+            self.heard = INF  # an upload that is being finished does not stand still
         owner.loop.schedule(self)
 
     def _came_back(self, machine: Sender | Receiver, result: Any) -> None:
@@ -325,6 +340,8 @@ class Transfer:
             self._release_file(machine)
             return
         now = owner.loop.now
+        if self.heard == INF:
+            self.heard = now
         self._hear()
         owner.loop.cancel(self)
         if isinstance(result, BaseException):

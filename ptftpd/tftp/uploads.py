@@ -8,6 +8,7 @@ import os
 import posixpath
 import re
 import stat
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import count
@@ -70,6 +71,7 @@ class Upload:
         self._promise: Promise = (space or Space()).promise(directory, policy.reserve)
         self._part = ""  # the name it has meanwhile where the file system cannot do without
         self._fd = -1
+        self._decision = threading.Lock()  # who takes it, once, decides: finish() or give_up()
         try:
             self._admit()
             self._create()
@@ -90,14 +92,23 @@ class Upload:
             self._flush()
 
     def finish(self) -> None:
-        """Make the file whole, durable and visible, in this order; FileError when that fails."""
+        """Make the file whole, durable and visible, in this order; FileError when that fails.
+
+        It is not made visible once it was given up: an upload is acknowledged if and only if it is published.
+        """
         self._flush()
         try:
             os.fsync(self._fd)
+            if not self._decision.acquire(blocking=False):
+                raise FileError(FileError.BUSY, "the upload was given up")
             self._publish()
             os.fsync(self._directory)
         except OSError as error:
             raise failure(error) from None
+
+    def give_up(self) -> bool:
+        """See to it that the file is not published, while a thread finishes it; False when it is by now."""
+        return self._decision.acquire(blocking=False)
 
     def close(self) -> None:
         """Release the descriptors; what was not finished is gone with them."""

@@ -225,6 +225,7 @@ class TestServer:
             real(fd)
 
         with Serving(monkeypatch, root, uploads="create") as serving:
+            monkeypatch.setattr(Mounts, "may_hang", lambda self: False)
             serving.wait = False
             monkeypatch.setattr(os, "fsync", slow)
             writer = serving.peer()
@@ -241,6 +242,92 @@ class TestServer:
             writer.expect(ack(1))
             assert (root / "new").read_bytes() == b"x"
             assert serving.log.only("received")
+
+    @pytest.mark.parametrize(("seconds", "kept"), [(12.0, True), (55.0, True), (61.0, False)])
+    def test_an_upload_is_acknowledged_if_and_only_if_it_is_published(
+        self, monkeypatch: pytest.MonkeyPatch, root: Path, seconds: float, kept: bool
+    ) -> None:
+        """However long the disk takes; one that was given up is not published later."""
+        real, go = os.fsync, threading.Event()
+
+        def slow(fd: int) -> None:
+            assert go.wait(10)
+            real(fd)
+
+        with Serving(monkeypatch, root, uploads="create") as serving:
+            monkeypatch.setattr(Mounts, "may_hang", lambda self: False)
+            serving.wait = False
+            monkeypatch.setattr(os, "fsync", slow)
+            writer = serving.peer()
+            writer.ask(wrq("new"))
+            writer.expect(ack(0))
+            writer.answer(data(1, b"x"))
+            serving.turn()
+            serving.turn(seconds)
+            go.set()
+            serving.wait = True
+            serving.turn()
+            if kept:
+                writer.expect(ack(1))
+            else:
+                assert error_code(writer.receive()) == wire.UNDEFINED
+            assert (root / "new").exists() is kept
+            assert len(serving.log.of("received")) == kept
+
+    def test_an_upload_whose_client_starts_over_is_not_published(
+        self, monkeypatch: pytest.MonkeyPatch, root: Path
+    ) -> None:
+        """Whatever ends a transfer while a thread finishes its file keeps it from being published."""
+        real, go = os.fsync, threading.Event()
+
+        def slow(fd: int) -> None:
+            assert go.wait(10)
+            real(fd)
+
+        with Serving(monkeypatch, root, uploads="create") as serving:
+            monkeypatch.setattr(Mounts, "may_hang", lambda self: False)
+            serving.wait = False
+            monkeypatch.setattr(os, "fsync", slow)
+            writer = serving.peer()
+            writer.ask(wrq("new"))
+            writer.expect(ack(0))
+            writer.answer(data(1, b"x"))
+            serving.turn()
+            [transfer] = serving.server.transfers
+            transfer.abandon("the client started over", serving.now)
+            go.set()
+            serving.wait = True
+            serving.turn()
+            assert not (root / "new").exists()
+
+    def test_slow_disks_keep_no_upload_out(self, monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
+        """A local disk on which several fsyncs take long is no file system that does not answer."""
+        real, go = os.fsync, threading.Event()
+
+        def slow(fd: int) -> None:
+            assert go.wait(10)
+            real(fd)
+
+        with Serving(monkeypatch, root, uploads="create") as serving:
+            monkeypatch.setattr(Mounts, "may_hang", lambda self: False)
+            serving.wait = False
+            monkeypatch.setattr(os, "fsync", slow)
+            writers = [serving.peer() for _ in range(THREADS + 2)]
+            for number, writer in enumerate(writers):
+                writer.ask(wrq(f"new{number}"))
+                writer.expect(ack(0))
+                writer.answer(data(1, b"x"))
+                serving.turn(STUCK)
+            assert serving.server.pools.hanging() == []
+            monkeypatch.setattr(Mounts, "may_hang", lambda self: True)  # now opened in a thread: one is free
+            serving.wait = True
+            reader = serving.peer()
+            reader.ask(rrq("file"))
+            select.select([serving.loop._epoll], [], [], 5)
+            reader.expect(data(1, OCTETS[:512]))
+            go.set()
+            for writer in writers:
+                writer.expect(ack(1))
 
     def test_a_file_that_never_comes(self, monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
         """After ten seconds the client is told, and the file is closed when the thread comes back."""

@@ -14,6 +14,7 @@ import pytest
 from ptftpd import account
 from ptftpd.errors import FileError
 from ptftpd.tftp.files import Tree
+from ptftpd.tftp.roots import OpenRoot
 
 
 @pytest.fixture
@@ -146,6 +147,22 @@ class TestChrootLinks:
             tree.open("out/passwd")
         assert caught.value.reason == "a symbolic link leads out of the root directory"
         assert caught.value.detail == f"{site}/root/out -> /etc"
+
+
+@pytest.mark.parametrize("name", ["a.key", "a.key (deleted)", "dir/a.key"])
+@pytest.mark.parametrize("links", [1, 2])
+def test_what_is_unlinked_meanwhile_keeps_its_name(site: Path, name: str, links: int) -> None:
+    """The kernel then puts ' (deleted)' behind it, and a rule for how names end would not match."""
+    (site / "root/dir").mkdir()
+    path = site / "root" / name
+    path.touch()
+    if links > 1:
+        (site / "root/other").hardlink_to(path)
+    here = OpenRoot(str(site / "root"))
+    with path.open() as file:
+        assert here.below(file.fileno()) == name
+        path.unlink()
+        assert here.below(file.fileno()) == name
 
 
 @pytest.mark.parametrize("closed", ["dir", "dir/file"])
