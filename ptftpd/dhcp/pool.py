@@ -43,6 +43,7 @@ class Lease:
     client_id: bytes = b""
     architecture: str = ""  # what the client said it is: its later programs do not say
     held: float = -inf  # until when it is kept for the client that was offered it; never stored
+    promised: float = -inf  # when it would have ended without the RELEASE, which may be forged; never stored
     on_word: bool = False  # leased on its client's word alone; never stored, a restart believes what is
     conflicts: int = 0  # how often in a row another machine was found to use it
 
@@ -94,6 +95,7 @@ class Pool:
         held = (each for each in self._by_address.values() if each.held > -inf and each.expires == -inf)
         by_age = sorted(held, key=lambda lease: lease.held)
         self._offered |= {lease.address: lease.held - OFFER_TIME for lease in by_age}
+        self._kept_on: dict[int, None] = {}  # addresses that their last clients still use, as was seen
         # Leases granted on their clients' word, the oldest first; some have been proven, or ended, since.
         self._on_word = {lease.address: None for lease in self._by_address.values() if lease.on_word}
 
@@ -183,16 +185,28 @@ class Pool:
     def release(self, lease: Lease, now: float, hold: float = 0.0) -> None:
         """End a lease; its client gets the address back, and nobody else for so many seconds."""
         if not lease.is_for_ever:
+            if lease.expires > now:
+                lease.promised = lease.expires
             lease.expires = min(lease.expires, now)
             lease.held = lease.expires + hold
             self._offered.pop(lease.address, None)
             self._enqueue(lease)
 
     def keep(self, lease: Lease, until: float) -> None:
-        """Keep an address for its last client, which still uses it."""
+        """Keep an address for its last client, which still uses it, until nothing else is free.
+
+        Not before the end of the lease that was promised to it, though, if it was released.
+        """
+        self._kept_on.setdefault(lease.address)
         lease.held = max(lease.held, until)
         self._offered.pop(lease.address, None)
         self._enqueue(lease)
+
+    def kept(self, now: float) -> list[int]:
+        """Return the addresses that are kept for their last clients."""
+        by = self._by_address
+        self._kept_on = {each: None for each in self._kept_on if by[each].held > now >= by[each].expires}
+        return list(self._kept_on)
 
     def quarantine(self, address: int, seconds: float, now: float) -> Lease:
         """Keep an address from everyone: another machine uses it. Each time in a row for twice as long."""
@@ -256,7 +270,7 @@ class Pool:
         for address in (self.subnet.reserved.get(key), own and own.address, self._instead(key, now), wanted):
             if address and self._available(key, address, now):
                 return address
-        for find in (self._next_free, self._oldest_offer, self._oldest_on_word):
+        for find in (self._next_free, self._oldest_offer, self._oldest_on_word, self._oldest_kept):
             if (address := find(now)) is not None:
                 return address
         return None
@@ -309,6 +323,15 @@ class Pool:
                 return address
         return None
 
+    def _oldest_kept(self, now: float) -> int | None:
+        """Return the address that has been kept for longest for its last client, None for none."""
+        for address in self.kept(now) if self._kept_on else ():
+            promised = self._by_address[address].promised
+            if promised <= now and address not in self._kept and address not in self._offered:
+                del self._kept_on[address]
+                return address
+        return None
+
     def _is_proven(self, key: bytes, address: int, now: float) -> bool:
         """Return whether anything but its own word says that a client may have an address.
 
@@ -349,7 +372,7 @@ class Pool:
         if self._by_key.get(lease.key) is lease:
             del self._by_key[lease.key]
         lease.key, lease.hardware, lease.client_id, lease.architecture = b"", b"", b"", ""
-        lease.on_word = False
+        lease.on_word, lease.promised = False, -inf
 
     def _enqueue(self, lease: Lease) -> None:
         """See to it that the address comes up when it is free; an entry that is early enough stays.

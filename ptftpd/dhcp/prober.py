@@ -124,7 +124,9 @@ class Prober:
         if lease is not None and lease.key and lease.free_at > now:
             return  # somebody got it meanwhile
         if lease is not None and lease.hardware[1:] == hardware:
-            self._network.pool.keep(lease, now + KEEP)
+            kept = self._network.pool.kept(now)
+            if address in kept or len(kept) < max(TOO_MANY, self._network.pool.subnet.size() // 2):
+                self._network.pool.keep(lease, now + KEEP)
         elif not self._answers_for_all(address, hardware, now) and not (
             lease is not None and lease.is_quarantined(now)
         ):

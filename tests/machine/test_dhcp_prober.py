@@ -246,6 +246,17 @@ def test_an_address_that_its_last_client_still_uses(bench: Bench) -> None:
     assert address in bench.pool.upcoming(9, bench.now)
 
 
+def test_a_stale_cache_holds_no_pool(large: Bench) -> None:
+    """A wireless controller answers for clients that left: for half at most, and no newcomer is refused."""
+    for number in range(100):
+        large.table[wire.dotted(large.site.lease(mac(number)))] = neighbours.IN_USE, mac(number)
+    large.now = large.site.now = large.site.now + 3601
+    large.look(100)
+    large.site.now = large.now
+    assert len(large.pool.kept(large.now)) == 50
+    assert len({large.site.lease(mac(1000 + number)) for number in range(100)}) == 100
+
+
 @pytest.fixture
 def large(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
     """Return a bench with a hundred addresses."""
