@@ -18,6 +18,7 @@ from ptftpd import config, ini, trust
 from ptftpd.errors import ConfigError
 from ptftpd.programs import dhcpd, tftpd
 from tests.base.running import Daemon
+from tests.descriptors import open_descriptors
 
 
 def fifo(path: Path) -> None:
@@ -253,8 +254,8 @@ def test_what_only_root_can_replace(tree: Tree, path: str, leads: str | None) ->
     [("file", errno.ENOTDIR), ("file/x", errno.ENOTDIR), ("loop", errno.ELOOP), ("x", errno.ENOENT)],
 )
 def test_no_directory(tree: Tree, path: str, number: int) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(open_descriptors())
     with pytest.raises(OSError) as raised:  # noqa: PT011 - the number is what matters
         trust.open_of_root(f"{tree.top}/{path}")
     assert raised.value.errno == number
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(open_descriptors()) == before

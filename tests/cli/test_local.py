@@ -16,6 +16,7 @@ from ptftpd.client.local import RESERVE, Download, Stream, Target
 from ptftpd.errors import Error, TransferError
 from ptftpd.tftp import wire
 from ptftpd.tftp.uploads import LOOK, Upload
+from tests.descriptors import open_descriptors
 
 OLD, NEW = b"what was there before", b"what came"
 WRONG = "0" * 64
@@ -95,11 +96,11 @@ def test_a_broken_transfer_leaves_everything(tmp_path: Path, *, force: bool) -> 
 
 def test_starting_over(tmp_path: Path) -> None:
     """The request may be sent again without options after the first one was answered."""
-    before = os.listdir("/proc/self/fd")
+    before = open_descriptors()
     target = local.target(str(tmp_path / "a"))
     target.begin(5)
     write(target)
-    assert os.listdir("/proc/self/fd") == before
+    assert open_descriptors() == before
     assert (tmp_path / "a").read_bytes() == NEW
     assert target.size == len(NEW)
 

@@ -25,6 +25,7 @@ from ptftpd.tftp.outcome import Backoff
 from ptftpd.tftp.receiver import Receiver
 from ptftpd.tftp.sender import Sender
 from ptftpd.tftp.server import Server
+from tests.descriptors import open_descriptors
 from tests.fuzz.targets import CONTENT, TARGETS, Dhcpd, corpus, messages, read
 
 ROUNDS = int(os.environ.get("PTFTPD_FUZZ", "5000"))
@@ -181,7 +182,7 @@ def test_tftp_server(server: tuple[Server, socket.socket]) -> None:
         running.pools.settle(10)
 
     storm(200)  # what is allocated once is allocated now
-    descriptors = len(os.listdir("/proc/self/fd"))
+    descriptors = len(open_descriptors())
     tracemalloc.start()
     try:
         storm(ROUNDS // 5)
@@ -189,6 +190,6 @@ def test_tftp_server(server: tuple[Server, socket.socket]) -> None:
         grown, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert len(open_descriptors()) == descriptors
     assert running.limits.running == 0
     assert grown < 300_000

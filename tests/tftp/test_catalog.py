@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import itertools
 import os
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from ptftpd.errors import ConfigError, FileError
 from ptftpd.settings import Directory, Pxe, Remap, Settings, Tftp
 from ptftpd.tftp.catalog import Catalog
 from ptftpd.tftp.names import Facts
+from tests.descriptors import open_descriptors
 
 DESK = Facts("192.0.2.7", mac="52:54:00:12:34:56", cls="efi", host="desk")
 
@@ -305,8 +305,7 @@ def test_all_that_cannot_be_used_is_told_at_once(tmp_path: Path) -> None:
         remaps=remaps,
         directories={"../d": Directory(), "e": Directory()},
     )
-    gc.collect()  # what other tests let go of
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(open_descriptors())
     with pytest.raises(ConfigError) as caught:
         Catalog(settings)
     told = str(caught.value).splitlines()
@@ -316,4 +315,4 @@ def test_all_that_cannot_be_used_is_told_at_once(tmp_path: Path) -> None:
     ):  # fmt: skip
         assert sum(part in line for line in told) == 1, part
     assert len(told) == 8, told
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(open_descriptors()) == before

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from ptftpd.tftp import wire
 from ptftpd.tftp.limits import STALLED
 from ptftpd.tftp.transfer import Transfer
+from tests.descriptors import open_descriptors
 from tests.netns.tftp_site import ack, content, data, error_code, options, rrq, wrq
 from tests.tftp.serving import LOCAL, LOCAL6, Serving
 
@@ -159,7 +159,7 @@ def test_another_address_has_ports_of_its_own(serving: Serving) -> None:
 
 def test_nothing_is_left_of_them(serving: Serving) -> None:
     """Once their retransmissions are used up: no transfer, no descriptor, no timer."""
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(open_descriptors())
     peers = [serving.peer() for _ in range(FULL)]
     for peer in peers:
         peer.ask(rrq("file"))
@@ -168,7 +168,7 @@ def test_nothing_is_left_of_them(serving: Serving) -> None:
         serving.turn(1.0)
     assert serving.server.transfers == {}
     assert serving.server.limits.running == 0
-    assert len(os.listdir("/proc/self/fd")) == before + len(peers)
+    assert len(open_descriptors()) == before + len(peers)
     assert serving.loop._heap == []
 
 

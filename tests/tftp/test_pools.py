@@ -22,6 +22,7 @@ from ptftpd.tftp.mounts import ElsewhereError, Mounts, permitted
 from ptftpd.tftp.outcome import Backoff
 from ptftpd.tftp.pools import STUCK, THREADS, WAITING, Pools
 from ptftpd.tftp.sender import Sender
+from tests.descriptors import open_descriptors
 from tests.netns.tftp_site import ack, content, data, error_code, rrq, wrq
 from tests.tftp.serving import Serving
 
@@ -359,7 +360,7 @@ class TestServer:
             serving.wait = True
             serving.turn()
             assert serving.log.only("send-failed").message.endswith("the file system does not answer")
-        assert not [fd for fd in os.listdir("/proc/self/fd") if leads_to(fd, root / "file")]
+        assert not [fd for fd in open_descriptors() if leads_to(fd, root / "file")]
 
     def test_netascii_uploads_and_windows(self, monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
         """All of it through threads: octet for octet what it is without them."""
@@ -393,7 +394,7 @@ class TestServer:
             return real(path, flags, *more, **kinds)
 
         with Serving(monkeypatch, root, uploads="create") as serving:
-            before = len(os.listdir("/proc/self/fd"))
+            before = len(open_descriptors())
             (root / "other").mkdir()
             monkeypatch.setattr(os, "open", slow)
             serving.wait = False
@@ -419,7 +420,7 @@ class TestServer:
             serving.turn(60.0)
             assert error_code_of(serving, rrq("file")) == wire.NOT_FOUND
             peers = 1 + len(readers) + len(writers)
-            assert len(os.listdir("/proc/self/fd")) <= before + peers, "the old roots are closed"
+            assert len(open_descriptors()) <= before + peers, "the old roots are closed"
 
     @pytest.mark.parametrize("threads", [False, True])
     def test_an_error_of_our_own_ends_one_request(

@@ -18,6 +18,7 @@ from ptftpd.tftp import wire
 from ptftpd.tftp.limits import STALLED
 from ptftpd.tftp.outcome import PATIENCE
 from ptftpd.tftp.transfer import COPIED
+from tests.descriptors import open_descriptors
 from tests.netns.tftp_site import ack, content, data, error, error_code, options, rrq, wrq
 from tests.tftp.serving import LOCAL, LOCAL6, LocalPeer, Serving
 
@@ -650,10 +651,10 @@ class TestWriting:
     def test_what_dallying_holds(self, serving: Serving) -> None:
         """Its socket only: neither the file, nor its directory, nor a name that it had meanwhile."""
         peer = serving.peer()
-        before = len(os.listdir("/proc/self/fd"))
+        before = len(open_descriptors())
         peer.put(wrq("new"), b"x")
         assert len(serving.server.transfers) == 1
-        assert len(os.listdir("/proc/self/fd")) == before + 1
+        assert len(open_descriptors()) == before + 1
 
     def test_how_many_dally(self, serving: Serving) -> None:
         """As many as may run: the oldest gives way, the others still repeat the ACK of the last block."""
@@ -662,11 +663,11 @@ class TestWriting:
             replace(serving.settings, tftp=replace(serving.settings.tftp, max_transfers=most))
         )
         peers = [serving.peer() for _ in range(2 * most)]
-        before = len(os.listdir("/proc/self/fd"))
+        before = len(open_descriptors())
         for number, peer in enumerate(peers):
             peer.put(wrq(f"new{number}"), b"x")
             assert len(serving.server.transfers) == min(number + 1, most)
-        assert len(os.listdir("/proc/self/fd")) == before + most
+        assert len(open_descriptors()) == before + most
         assert len(serving.log.of("received")) == 2 * most
         for number, peer in enumerate(peers):
             peer.answer(data(1, b"x"))

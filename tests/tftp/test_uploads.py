@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import gc
 import os
 import stat
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ import pytest
 from ptftpd.errors import FileError
 from ptftpd.tftp import uploads
 from ptftpd.tftp.uploads import CHUNK, LOOK, Policy, Upload
+from tests.descriptors import open_descriptors
 
 
 @pytest.fixture(params=["O_TMPFILE", "a name aside", "without links", "without a word for links"])
@@ -45,10 +45,9 @@ def directory(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytes
 @pytest.fixture(autouse=True)
 def descriptors() -> Iterator[None]:
     """No descriptor is left open by any test."""
-    gc.collect()  # what earlier tests left
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(open_descriptors())
     yield
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(open_descriptors()) == before
 
 
 def upload(
