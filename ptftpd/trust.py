@@ -40,7 +40,7 @@ def doubts_of_directory(path: str, *, sticky: bool = True) -> Iterator[str]:
     sticky: also when it is one where that goes only for files of their own, such as /tmp.
     """
     try:
-        mode = within(SECONDS, partial(os.stat, path)).st_mode
+        mode = within(SECONDS, path, partial(os.stat, path)).st_mode
     except OSError:  # it is not there, or does not answer
         return  # others say so
     if mode & stat.S_IWOTH and (sticky or not mode & stat.S_ISVTX):

@@ -117,7 +117,8 @@ class Root:
         self._gone = False
         self._open: OpenRoot | None = None
         try:
-            self._open = within(SECONDS, partial(OpenRoot, path)) if mounts.may_hang() else OpenRoot(path)
+            look = partial(OpenRoot, path)
+            self._open = within(SECONDS, path, look) if mounts.may_hang() else look()
         except TimeoutError:
             tell(f"root directory {path}: its file system does not answer: clients are told to try again")
 
