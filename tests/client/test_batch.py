@@ -8,6 +8,7 @@ import re
 import resource
 import shlex
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from ptftpd.client.arguments import make_parser
 from ptftpd.client.commands import ALIASES, NAMED, NOT_IN_TFTP
 from tests.client.conftest import NOBODY, URL, Desk
-from tests.lab import CHECKOUT
+from tests.lab import CHECKOUT, program
 from tests.netns.tftp_site import SERVER, SERVER6, content
 
 pytestmark = pytest.mark.usefixtures("served")
@@ -244,16 +245,33 @@ def test_trace(desk: Desk) -> None:
     ]
 
 
+# What a command of Python with options and sockets loads, and what ours may cost, as a multiple of that:
+# 65 and 150 ms of work on the machine where it was set.
+LOADED = ("/usr/bin/python3", "-c", "import argparse, dataclasses, ipaddress, socket")
+TIMES = 2.3
+
+
+def work(run: Callable[[], object]) -> float:
+    """Return the seconds of processor time that the processes of run() take."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    run()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
 @pytest.mark.parametrize("line", ["--version", "--help", f"{SERVER} -c get f5"])
 def test_the_time_to_start(line: str, desk: Desk) -> None:
-    """Under 150 ms of work: the shortest of some runs counts, for the machine may be busy."""
+    """The shortest of some runs counts, for the machine may be busy; both kinds take turns."""
     kept = ("env", "--unset=PYTHONDONTWRITEBYTECODE", f"PYTHONPYCACHEPREFIX={desk.directory}/compiled")
-    spent = []
-    for _ in range(6):  # the first one compiles
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        done = desk.tftp(*line.split(), wrap=kept)
-        assert done.returncode == 0, done.stderr
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    spent, loaded = [], []
+    command = desk.command(wrap=kept)
+    other = [*command[: -len(program("tftp"))], *LOADED]
+
+    def run(*words: str) -> None:
+        subprocess.run(words, capture_output=True, check=True)
+
+    for _ in range(8):  # the first one compiles
+        spent.append(work(lambda: run(*command, *line.split())))
+        loaded.append(work(lambda: run(*other)))
         (desk.directory / "f5").unlink(missing_ok=True)
-    assert min(spent) < 0.15
+    assert min(spent) < TIMES * min(loaded)
