@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.descriptors import open_descriptors
 from tests.faults.disks import fill, small_disk
 from tests.netns.tftp_site import ack, content, data, error_code, rrq, wrq
 from tests.tftp.serving import LocalPeer, Serving
@@ -129,7 +130,7 @@ def test_out_of_descriptors(serving: Serving) -> None:
     """
     peers = [serving.peer() for _ in range(30)]
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    used = set(map(int, os.listdir("/proc/self/fd")))
+    used = set(map(int, open_descriptors()))
     free = [number for number in range(1000) if number not in used]
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (free[15], limits[1]))
